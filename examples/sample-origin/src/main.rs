@@ -1,0 +1,20 @@
+//! `sample-origin [PORT]`: serves on 127.0.0.1 until it is killed. Port 0, the default, lets the system choose.
+
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let port = arguments.next().unwrap_or_else(|| "0".to_owned());
+    if arguments.next().is_some() {
+        bail!("usage: sample-origin [PORT]");
+    }
+    let port: u16 = port.parse().with_context(|| format!("{port:?} is no port from 0 to 65535"))?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("cannot listen on port {port}"))?;
+    writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
+    sample_origin::serve(listener).await;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What hooks are shown besides messages.
+
+use std::time::Duration;
+
+use crate::{Origin, host};
+
+/// A piece of a body.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chunk {
+    /// May be empty in the last call.
+    pub data: Vec<u8>,
+    /// The last call for this body.
+    pub is_last: bool,
+}
+
+/// Kinds of WebSocket messages (RFC 6455, 5.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WebsocketKind {
+    /// UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// A WebSocket message, pieces reassembled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebsocketMessage {
+    /// Whether the client sent it; else the upstream.
+    pub is_from_client: bool,
+    /// Text or binary.
+    pub kind: WebsocketKind,
+    /// The whole payload.
+    pub data: Vec<u8>,
+}
+
+/// An event of an event stream (HTML Living Standard, 9.2.6).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SseEvent {
+    /// Its type; none means `message`.
+    pub event: Option<String>,
+    /// The last event ID that it sets.
+    pub id: Option<String>,
+    /// Lines are separated by LF.
+    pub data: String,
+    /// Reconnection time in milliseconds.
+    pub retry: Option<u64>,
+}
+
+/// Kinds of failures of an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The name has no address.
+    Dns,
+    /// No connection: refused, unreachable, or not within the connect timeout.
+    Connect,
+    /// No trust in the upstream's certificate, or no common version or cipher.
+    Tls,
+    /// Connected, but no response within the limit. Becomes 504; all others 502.
+    Timeout,
+    /// The connection ended before a response.
+    Closed,
+    /// What came back is not HTTP, or over a limit.
+    Protocol,
+}
+
+/// Why there is no response from the upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamFailure {
+    /// For programs.
+    pub kind: FailureKind,
+    /// For people; holds no credentials.
+    pub message: String,
+}
+
+/// How a flow ended.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    host: &'a host::Outcome,
+}
+
+impl<'a> Outcome<'a> {
+    pub(crate) const fn new(host: &'a host::Outcome) -> Self {
+        Self { host }
+    }
+
+    /// Status that the client was sent; none if it was sent no response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.host.status()
+    }
+
+    /// Whether the whole response was handed to the client's connection.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.host.is_complete()
+    }
+
+    /// Why not, in words; none if it was.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        self.host.error()
+    }
+
+    /// Where the response came from; none if there was none.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.host.origin().map(host::origin)
+    }
+
+    /// Bytes of the request's body that were read from the client.
+    #[must_use]
+    pub fn request_bytes(&self) -> u64 {
+        self.host.request_bytes()
+    }
+
+    /// Bytes of the response's body that were handed to the client's connection.
+    #[must_use]
+    pub fn response_bytes(&self) -> u64 {
+        self.host.response_bytes()
+    }
+
+    /// From the complete head of the request to the end of the flow.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        Duration::from_nanos(self.host.duration())
+    }
+}

@@ -1,0 +1,95 @@
+//! The flow that an addon's instance was made for.
+
+use std::time::{Duration, SystemTime};
+
+use crate::{EditError, host};
+
+/// Where a response came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The upstream answered it.
+    Upstream,
+    /// The addon of this name made it.
+    Addon(String),
+    /// The core made it: no upstream could be had, or an addon failed closed.
+    Core,
+}
+
+/// Facts about the flow, the notes that addons leave on it, and which subscriptions called the hook.
+///
+/// Facts never change while the flow lives. Each call asks the host anew, which takes well under a microsecond.
+#[derive(Debug)]
+pub struct Flow {
+    matched: Vec<u32>,
+    host: host::Flow,
+}
+
+impl Flow {
+    pub(crate) const fn new(matched: Vec<u32>, host: host::Flow) -> Self {
+        Self { matched, host }
+    }
+
+    /// Indices, in the list that [`Addon::subscriptions`](crate::Addon::subscriptions) returned, of the subscriptions that
+    /// called this hook; at least one.
+    #[must_use]
+    pub fn matched(&self) -> &[u32] {
+        &self.matched
+    }
+
+    /// Whether the subscription at this index is among those that called this hook.
+    #[must_use]
+    pub fn is_matched(&self, index: u32) -> bool {
+        self.matched.contains(&index)
+    }
+
+    /// Unique among the flows of one process, and increasing.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.host.id()
+    }
+
+    /// Name of the listener that took the connection.
+    #[must_use]
+    pub fn listener(&self) -> String {
+        self.host.listener()
+    }
+
+    /// Address and port of the peer, as `192.0.2.1:4711` or `[2001:db8::1]:4711`.
+    #[must_use]
+    pub fn peer(&self) -> String {
+        self.host.peer()
+    }
+
+    /// Whether the client's connection is TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.host.is_tls()
+    }
+
+    /// When the head of the request was complete.
+    #[must_use]
+    pub fn started(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(self.host.started())).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Number of the configuration in force when the flow started: it grows with every accepted change of code or options.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.host.generation()
+    }
+
+    /// A note that this or an earlier addon of the chain left on the flow.
+    #[must_use]
+    pub fn note(&self, key: &str) -> Option<String> {
+        self.host.note(key)
+    }
+
+    /// Leaves a note for later hooks of any addon on this flow. Staged: taken back if the hook fails.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError::TooLarge`] beyond 64 notes, 256 bytes of key or 16 KiB of value.
+    pub fn set_note(&self, key: &str, value: &str) -> Result<(), EditError> {
+        host::edit(self.host.set_note(key, value))
+    }
+}

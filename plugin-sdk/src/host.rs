@@ -1,0 +1,12 @@
+//! The host's side of the resources: in a component the imports of the world, elsewhere what the test harness keeps in
+//! memory. Both have the same types with the same methods; the wrappers that addons see are written once, on top.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::{BodyView, Flow, Outcome, Request, Response, Stage, Staging, edit, origin};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use wasm::{Flow, Outcome, Request, Response, edit, origin};

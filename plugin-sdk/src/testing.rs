@@ -1,0 +1,134 @@
+//! Runs an addon's hooks under plain `cargo test`: no proxy, no WebAssembly.
+//!
+//! ```
+//! use tollgate_sdk::{Addon, Error, Event, Flow, NoOptions, OptionErrors, Request, Response, ResponseVerdict, Subscription};
+//! use tollgate_sdk::testing::{Harness, TestRequest, TestResponse};
+//! use tollgate_sdk::serde_json::json;
+//!
+//! struct Hello;
+//!
+//! impl Addon for Hello {
+//!     type Options = NoOptions;
+//!
+//!     fn configure(_: NoOptions) -> Result<Self, OptionErrors> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn subscriptions(&self) -> Vec<Subscription> {
+//!         vec![Subscription::to(Event::Response)]
+//!     }
+//!
+//!     fn response(&mut self, _: &Flow, _: &Request, response: &mut Response) -> Result<ResponseVerdict, Error> {
+//!         response.set_header("X-Hello", "world")?;
+//!         Ok(ResponseVerdict::Next)
+//!     }
+//! }
+//!
+//! let harness = Harness::<Hello>::configure(json!({}))?;
+//! let done = harness.exchange(TestRequest::get("/"), |_sent| TestResponse::new(200));
+//! assert_eq!(done.response().header("x-hello"), Some("world"));
+//! # Ok::<(), OptionErrors>(())
+//! ```
+//!
+//! # What is as in the proxy
+//!
+//! - One flow, one addon: each exchange starts with a fresh one, configured anew from the same options.
+//! - Commit or nothing: an error, a panic or an impossible verdict takes back what the hook staged; then the failure policy
+//!   decides ([`Harness::fail_open`]), and no later hook of the flow is called.
+//! - Which messages are read-only, which fields belong to the core, which values are legal.
+//! - A body is visible only to a hook one of whose matched subscriptions asks for it, up to its cap. Of several, the one with
+//!   the largest cap decides.
+//! - Options are read from JSON with the same errors.
+//!
+//! # What is not
+//!
+//! - Filters are not evaluated: the language belongs to the proxy. Every subscription to an event counts as matched, unless the
+//!   test says which do ([`Harness::with_matched`]). `tollgate check` reads the filters.
+//! - Bodies are given with content codings undone. They don't stream: [`Harness::exchange`] calls no chunk, event or message
+//!   hook; call those one by one through [`Harness::flow`].
+//! - Budgets of time and memory are not enforced; that of bodies is the default, 10 MiB.
+
+#![allow(clippy::panic, reason = "a test fails by a panic")]
+
+use std::fmt;
+
+use crate::Error;
+
+mod capture;
+mod exchange;
+mod flow;
+mod harness;
+mod messages;
+pub(crate) mod rules;
+
+pub use capture::LogLine;
+pub use exchange::{Exchange, Requested, Responded};
+pub use flow::TestFlow;
+pub use harness::Harness;
+pub use messages::{Answer, TestRequest, TestResponse};
+
+/// Facts about the flows of a harness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Default: 1.
+    pub id: u64,
+    /// Default: `test`.
+    pub listener: String,
+    /// Default: `192.0.2.1:4711`.
+    pub peer: String,
+    /// Default: false.
+    pub is_tls: bool,
+    /// In nanoseconds since the Unix epoch. Default: the first second of 2025.
+    pub started: u64,
+    /// Default: 1.
+    pub generation: u64,
+}
+
+/// Why a hook has no verdict. What it staged is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HookFailure {
+    /// It returned this error.
+    Failed(Error),
+    /// It panicked.
+    Panicked {
+        /// The panic's text.
+        message: String,
+        /// `file:line:column`.
+        place: String,
+    },
+    /// Its verdict can't be carried out, like a status of 99.
+    Verdict(String),
+    /// It was not called: the body is over the cap of a subscription with [`OverCap::Refuse`](crate::OverCap::Refuse), so that
+    /// the core answers with this status. The only one that no failure policy passes over.
+    OverCap(u16),
+    /// It was not called: an earlier hook of this flow failed.
+    Gone,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            id: 1,
+            listener: "test".to_owned(),
+            peer: "192.0.2.1:4711".to_owned(),
+            is_tls: false,
+            started: 1_735_689_600_000_000_000,
+            generation: 1,
+        }
+    }
+}
+
+impl fmt::Display for HookFailure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(out, "failed: {error}"),
+            Self::Panicked { message, place } => write!(out, "panicked: {message} at {place}"),
+            Self::Verdict(text) => write!(out, "gave an impossible verdict: {text}"),
+            Self::OverCap(status) => write!(out, "the body is over the cap: {status}"),
+            Self::Gone => out.write_str("gone after an earlier failure"),
+        }
+    }
+}
+
+impl std::error::Error for HookFailure {}

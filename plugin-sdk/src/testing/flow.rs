@@ -1,0 +1,299 @@
+//! One flow, hook by hook.
+
+use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc, time::Duration};
+
+use super::{Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture, rules};
+use crate::{
+    Addon, BodyMode, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Event, Flow, MadeResponse, Outcome, OverCap, Request,
+    RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription, UpstreamFailure, WebsocketMessage,
+    WebsocketVerdict,
+    host::{self, BodyView, Stage, Staging},
+};
+
+/// A flow with an addon of its own.
+///
+/// Each method calls one hook, if a subscription asks for it; else it gives the verdict that lets everything pass. They return
+/// the hook's verdict, unless it failed; then what it staged was taken back. The order of calls is up to the test.
+pub struct TestFlow<A> {
+    addon: A,
+    subscriptions: Vec<Subscription>,
+    facts: Facts,
+    matched: BTreeMap<Event, Vec<u32>>,
+    stage: Stage,
+    lines: Vec<LogLine>,
+    is_gone: bool,
+}
+
+/// What a hook sees, and what of it it may edit.
+#[derive(Clone, Copy)]
+struct View {
+    body: BodyView,
+    edits_request: bool,
+    edits_response: bool,
+    edits_notes: bool,
+}
+
+/// The resources that are lent to a hook.
+struct Lent {
+    request: host::Request,
+    response: host::Response,
+}
+
+impl<A: Addon> TestFlow<A> {
+    pub(super) fn new(harness: &Harness<A>, addon: A, subscriptions: Vec<Subscription>, request: TestRequest) -> Self {
+        let staging = Staging { request, response: TestResponse::new(200), notes: harness.notes.clone() };
+        Self {
+            addon,
+            subscriptions,
+            facts: harness.facts.clone(),
+            matched: harness.matched.clone(),
+            stage: Rc::new(RefCell::new(staging)),
+            lines: Vec::new(),
+            is_gone: false,
+        }
+    }
+
+    /// The addon itself, with what hooks left in it.
+    pub const fn addon(&self) -> &A {
+        &self.addon
+    }
+
+    /// The request as it stands.
+    pub fn staged_request(&self) -> TestRequest {
+        self.stage.borrow().request.clone()
+    }
+
+    /// The response as it stands; before [`response`](Self::response) an empty 200.
+    pub fn staged_response(&self) -> TestResponse {
+        self.stage.borrow().response.clone()
+    }
+
+    /// All notes on the flow.
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<String, String> {
+        self.stage.borrow().notes.clone()
+    }
+
+    /// What the hooks logged up to now.
+    #[must_use]
+    pub fn log(&self) -> &[LogLine] {
+        &self.lines
+    }
+
+    /// A CONNECT to this host and port.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict; so for all hooks.
+    pub fn connect(&mut self, host: &str, port: u16) -> Result<ConnectVerdict, HookFailure> {
+        let check = |verdict: &ConnectVerdict| match verdict {
+            ConnectVerdict::Refuse(refusal) => rules::check_refusal(refusal),
+            ConnectVerdict::Intercept | ConnectVerdict::Tunnel => Ok(()),
+        };
+        self.call(Event::Connect, View::looking(), check, |addon, flow, _| addon.connect(flow, host, port))
+    }
+
+    /// The request arrived.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict.
+    pub fn request(&mut self) -> Result<RequestVerdict, HookFailure> {
+        let size = self.stage.borrow().request.body.len();
+        let Some(body) = self.body_view(Event::Request, size, 413)? else { return Ok(RequestVerdict::Next) };
+        let is_head = self.stage.borrow().request.method == "HEAD";
+        let check = |verdict: &RequestVerdict| match verdict {
+            RequestVerdict::Respond(response) => rules::check_made_response(response, is_head),
+            RequestVerdict::Refuse(refusal) => rules::check_refusal(refusal),
+            RequestVerdict::Next | RequestVerdict::EndChain | RequestVerdict::Drop => Ok(()),
+        };
+        let view = View { body, edits_request: true, ..View::editing_notes() };
+        self.call(Event::Request, view, check, |addon, flow, lent| addon.request(flow, &mut Request::new(&lent.request)))
+    }
+
+    /// A piece of the request's body arrived.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict.
+    pub fn request_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
+        self.call(
+            Event::RequestChunk,
+            View::editing_notes(),
+            |_| Ok(()),
+            |addon, flow, lent| addon.request_chunk(flow, &Request::new(&lent.request), chunk),
+        )
+    }
+
+    /// This response arrived, or was made.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict.
+    pub fn response(&mut self, response: TestResponse) -> Result<ResponseVerdict, HookFailure> {
+        let size = response.body.len();
+        self.stage.borrow_mut().response = response;
+        let Some(body) = self.body_view(Event::Response, size, 502)? else { return Ok(ResponseVerdict::Next) };
+        let is_head = self.stage.borrow().request.method == "HEAD";
+        let check = |verdict: &ResponseVerdict| match verdict {
+            ResponseVerdict::Replace(response) => rules::check_made_response(response, is_head),
+            ResponseVerdict::Next | ResponseVerdict::Drop => Ok(()),
+        };
+        let view = View { body, edits_response: true, ..View::editing_notes() };
+        self.call(Event::Response, view, check, |addon, flow, lent| {
+            addon.response(flow, &Request::new(&lent.request), &mut Response::new(&lent.response))
+        })
+    }
+
+    /// A piece of the response's body arrived.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict.
+    pub fn response_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
+        self.call(
+            Event::ResponseChunk,
+            View::editing_notes(),
+            |_| Ok(()),
+            |addon, flow, lent| addon.response_chunk(flow, &Request::new(&lent.request), &Response::new(&lent.response), chunk),
+        )
+    }
+
+    /// An event of an event stream arrived.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict.
+    pub fn sse_event(&mut self, event: SseEvent) -> Result<SseVerdict, HookFailure> {
+        self.call(
+            Event::SseEvent,
+            View::editing_notes(),
+            |_| Ok(()),
+            |addon, flow, lent| addon.sse_event(flow, &Request::new(&lent.request), event),
+        )
+    }
+
+    /// A WebSocket message arrived.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict.
+    pub fn websocket_message(&mut self, message: WebsocketMessage) -> Result<WebsocketVerdict, HookFailure> {
+        self.call(
+            Event::WebsocketMessage,
+            View::editing_notes(),
+            |_| Ok(()),
+            |addon, flow, lent| addon.websocket_message(flow, &Request::new(&lent.request), message),
+        )
+    }
+
+    /// No response could be had.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict.
+    pub fn upstream_error(&mut self, failure: &UpstreamFailure) -> Result<Option<MadeResponse>, HookFailure> {
+        let is_head = self.stage.borrow().request.method == "HEAD";
+        let check = |response: &Option<MadeResponse>| match response {
+            Some(response) => rules::check_made_response(response, is_head),
+            None => Ok(()),
+        };
+        self.call(Event::UpstreamError, View::editing_notes(), check, |addon, flow, lent| {
+            addon.upstream_error(flow, &Request::new(&lent.request), failure)
+        })
+    }
+
+    /// The flow ended after this response was sent to the client; with none, an addon dropped the connection.
+    ///
+    /// # Errors
+    ///
+    /// Why the hook has no verdict.
+    pub fn finish(&mut self, response: Option<TestResponse>) -> Result<(), HookFailure> {
+        let request_bytes = self.stage.borrow().request.body.len() as u64;
+        let outcome = host::Outcome { response, request_bytes, duration: Duration::from_millis(1) };
+        self.call(
+            Event::Finish,
+            View::looking(),
+            |()| Ok(()),
+            |addon, flow, lent| addon.finish(flow, &Request::new(&lent.request), &Outcome::new(&outcome)),
+        )
+    }
+
+    /// What a hook sees of a body of this size; none if it is not called for one that is over the cap.
+    fn body_view(&self, event: Event, size: usize, refusal: u16) -> Result<Option<BodyView>, HookFailure> {
+        let asked = self.matched(event).into_iter().filter_map(|index| {
+            match self.subscriptions.get(usize::try_from(index).ok()?)?.body() {
+                BodyMode::None => None,
+                BodyMode::Full { cap, over_cap } => {
+                    Some((cap.and_then(|cap| usize::try_from(cap).ok()).unwrap_or(rules::MAX_BODY), over_cap))
+                }
+            }
+        });
+        Ok(match asked.max_by_key(|&(cap, _)| cap) {
+            None => Some(BodyView::Hidden),
+            Some((cap, _)) if size <= cap => Some(BodyView::Whole),
+            Some((cap, OverCap::Truncate)) => Some(BodyView::First(cap)),
+            Some((_, OverCap::PassUnseen)) => None,
+            Some((_, OverCap::Refuse)) => return Err(HookFailure::OverCap(refusal)),
+        })
+    }
+
+    fn matched(&self, event: Event) -> Vec<u32> {
+        if let Some(indices) = self.matched.get(&event) {
+            return indices.clone();
+        }
+        let indices = (0u32..).zip(&self.subscriptions).filter(|(_, subscription)| subscription.event() == event);
+        indices.map(|(index, _)| index).collect()
+    }
+
+    fn call<R: Default>(
+        &mut self,
+        event: Event,
+        view: View,
+        check: impl FnOnce(&R) -> Result<(), EditError>,
+        hook: impl FnOnce(&mut A, &Flow, &Lent) -> Result<R, Error>,
+    ) -> Result<R, HookFailure> {
+        let matched = self.matched(event);
+        if matched.is_empty() {
+            return Ok(R::default());
+        }
+        if self.is_gone {
+            return Err(HookFailure::Gone);
+        }
+        let before = self.stage.borrow().clone();
+        let stage = || Rc::clone(&self.stage);
+        let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable: view.edits_notes };
+        let lent = Lent {
+            request: host::Request { stage: stage(), is_editable: view.edits_request, body: view.body },
+            response: host::Response { stage: stage(), is_editable: view.edits_response, body: view.body },
+        };
+        let flow = Flow::new(matched, flow);
+        let addon = &mut self.addon;
+        let result = match capture::catch(&mut self.lines, || hook(addon, &flow, &lent)) {
+            Ok(Ok(verdict)) => check(&verdict).map(|()| verdict).map_err(|error| HookFailure::Verdict(error.to_string())),
+            Ok(Err(error)) => Err(HookFailure::Failed(error)),
+            Err(panic) => Err(HookFailure::Panicked { message: panic.message, place: panic.place }),
+        };
+        if result.is_err() {
+            self.is_gone = true;
+            *self.stage.borrow_mut() = before;
+        }
+        result
+    }
+}
+
+impl<A> fmt::Debug for TestFlow<A> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TestFlow").field("stage", &self.stage.borrow()).field("is_gone", &self.is_gone).finish_non_exhaustive()
+    }
+}
+
+impl View {
+    const fn looking() -> Self {
+        Self { body: BodyView::Hidden, edits_request: false, edits_response: false, edits_notes: false }
+    }
+
+    const fn editing_notes() -> Self {
+        Self { edits_notes: true, ..Self::looking() }
+    }
+}

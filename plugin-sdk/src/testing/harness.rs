@@ -1,0 +1,143 @@
+//! The harness: an addon, its options, and how its flows look.
+
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
+
+use serde_json::Value;
+
+use super::{Facts, LogLine, TestFlow, TestRequest, capture, rules};
+use crate::{Addon, BodyMode, Event, OptionErrors, Subscription, options};
+
+const MAX_SUBSCRIPTIONS: usize = 256;
+
+/// A configured addon to run hooks of; see the [module](super).
+#[must_use]
+pub struct Harness<A> {
+    options: String,
+    lines: Vec<LogLine>,
+    subscriptions: Vec<Subscription>,
+    pub(super) name: String,
+    pub(super) is_open: bool,
+    pub(super) facts: Facts,
+    pub(super) notes: BTreeMap<String, String>,
+    pub(super) matched: BTreeMap<Event, Vec<u32>>,
+    addon: PhantomData<fn() -> A>,
+}
+
+impl<A: Addon> Harness<A> {
+    /// Configures the addon with these options, to learn what it subscribes to. Without options: `json!({})`.
+    ///
+    /// # Errors
+    ///
+    /// As the proxy would refuse them, with the path of the option; also what the proxy refuses of subscriptions.
+    ///
+    /// # Panics
+    ///
+    /// Where `configure` panics.
+    #[allow(clippy::needless_pass_by_value, reason = "reads better with json!")]
+    pub fn configure(options: Value) -> Result<Self, OptionErrors> {
+        let options = options.to_string();
+        let mut lines = Vec::new();
+        let (_, subscriptions) = configure::<A>(&options, &mut lines)?;
+        check(&subscriptions)?;
+        Ok(Self {
+            options,
+            lines,
+            subscriptions,
+            name: "addon".to_owned(),
+            is_open: false,
+            facts: Facts::default(),
+            notes: BTreeMap::new(),
+            matched: BTreeMap::new(),
+            addon: PhantomData,
+        })
+    }
+
+    /// Under this name: it is the origin of responses that the addon makes. Default: `addon`.
+    pub fn with_name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// With the failure policy `open`: the flow goes on as if a failed hook had not been called. Default: `closed`, the client
+    /// is answered 503.
+    pub const fn fail_open(mut self) -> Self {
+        self.is_open = true;
+        self
+    }
+
+    /// With these facts about the flow.
+    pub fn with_facts(mut self, facts: Facts) -> Self {
+        self.facts = facts;
+        self
+    }
+
+    /// With a note that an earlier addon of the chain left.
+    pub fn with_note(mut self, key: &str, value: &str) -> Self {
+        self.notes.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Whenever this event happens, exactly these subscriptions match: indices in the list that the addon returned. With none
+    /// its hook is not called. Default: all subscriptions to the event.
+    pub fn with_matched(mut self, event: Event, indices: &[u32]) -> Self {
+        self.matched.insert(event, indices.to_vec());
+        self
+    }
+
+    /// What the addon subscribed to.
+    pub fn subscriptions(&self) -> &[Subscription] {
+        &self.subscriptions
+    }
+
+    /// What it logged while it was configured. Flows configure it anew, but don't repeat these lines.
+    #[must_use]
+    pub fn log(&self) -> &[LogLine] {
+        &self.lines
+    }
+
+    /// A new flow with this request and a fresh addon, to call hooks one by one.
+    ///
+    /// # Panics
+    ///
+    /// Where `configure` refuses or panics although it took the same options before.
+    #[must_use]
+    pub fn flow(&self, request: TestRequest) -> TestFlow<A> {
+        match configure::<A>(&self.options, &mut Vec::new()) {
+            Ok((addon, subscriptions)) => TestFlow::new(self, addon, subscriptions, request),
+            Err(errors) => panic!("configure refuses options that it took before: {errors}"),
+        }
+    }
+}
+
+impl<A> fmt::Debug for Harness<A> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Harness").field("name", &self.name).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+fn configure<A: Addon>(options: &str, lines: &mut Vec<LogLine>) -> Result<(A, Vec<Subscription>), OptionErrors> {
+    let caught = capture::catch(lines, || {
+        let addon = options::parse(options).and_then(A::configure)?;
+        let subscriptions = addon.subscriptions();
+        Ok((addon, subscriptions))
+    });
+    caught.unwrap_or_else(|panic| panic!("configure panicked: {} at {}", panic.message, panic.place))
+}
+
+/// What the proxy refuses at load, besides filters.
+fn check(subscriptions: &[Subscription]) -> Result<(), OptionErrors> {
+    let mut errors = OptionErrors::default();
+    if subscriptions.len() > MAX_SUBSCRIPTIONS {
+        errors.push("", format!("{} subscriptions, at most {MAX_SUBSCRIPTIONS} are allowed", subscriptions.len()));
+    }
+    for (index, subscription) in subscriptions.iter().enumerate() {
+        let BodyMode::Full { cap, .. } = subscription.body() else { continue };
+        if !matches!(subscription.event(), Event::Request | Event::Response) {
+            errors.push("", format!("subscription {index}: {:?} has no body to ask for", subscription.event()));
+        }
+        if cap.is_some_and(|cap| cap > rules::MAX_BODY as u64) {
+            errors.push("", format!("subscription {index}: its cap is over max_body, {} bytes", rules::MAX_BODY));
+        }
+    }
+    errors.or_ok(())
+}

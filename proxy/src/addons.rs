@@ -1,0 +1,43 @@
+//! The addon host: WebAssembly components as an implementation of [`crate::hooks`].
+//!
+//! The way of an addon from its file to a flow: [`watch`] sees the file, [`loader`] reads it, [`component`] compiles it and
+//! holds it against the world, [`configure`] runs its `configure`, [`generation`] is what flows then use, at first by
+//! replaying `configure`, soon from the [`snapshot`] of a configured instance. [`registry`] holds what is in force.
+//! In a flow, [`instance`] runs hooks under a [`budget`], on messages staged in [`stage`].
+
+mod bindings;
+mod budget;
+mod cache;
+mod call;
+mod changes;
+mod component;
+mod configure;
+mod engine;
+mod entry;
+mod flow;
+mod force;
+mod generation;
+mod instance;
+mod lines;
+mod loader;
+mod log;
+mod options;
+mod registry;
+mod settings;
+mod snapshot;
+mod stage;
+mod state;
+mod stats;
+mod status;
+mod ticker;
+mod verdict;
+mod wasi;
+mod watch;
+
+pub use component::{LoadError, RefusedOption};
+pub use engine::Engine;
+pub use loader::{Inspection, inspect};
+pub use registry::{ChangeError, Registry, StartError};
+pub use settings::{AddonSettings, Limits, OptionsSource, Settings};
+pub use stats::Counters;
+pub use status::{AddonStatus, Readiness, State, SubscriptionStatus};

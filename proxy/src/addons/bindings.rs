@@ -1,0 +1,46 @@
+//! The world as Rust: generated from `wit/`, and how its resources and functions reach the host's state.
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::state::HostState;
+
+pub(super) use generated::{Addon, AddonPre, exports::tollgate::addon::hooks, tollgate::addon::flow, tollgate::addon::log};
+
+/// Marks handles of the flow's request. There is one request a flow, so every handle has the same number and no table.
+#[allow(unreachable_pub, reason = "generated code re-exports it")]
+pub enum RequestHandle {}
+/// Marks handles of the flow's response.
+#[allow(unreachable_pub, reason = "generated code re-exports it")]
+pub enum ResponseHandle {}
+/// Marks handles of the flow's outcome.
+#[allow(unreachable_pub, reason = "generated code re-exports it")]
+pub enum OutcomeHandle {}
+
+/// Interfaces of the contract, without version, that a component may import.
+pub(super) const IMPORTS: [&str; 2] = ["tollgate:addon/flow", "tollgate:addon/log"];
+/// The interface that it has to export.
+pub(super) const EXPORT: &str = "tollgate:addon/hooks@0.1.0";
+
+#[allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::indexing_slicing)]
+mod generated {
+    pub use super::{OutcomeHandle, RequestHandle, ResponseHandle};
+
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "tollgate:addon/addon",
+        imports: { default: trappable },
+        exports: { default: async },
+        additional_derives: [PartialEq],
+        with: {
+            "tollgate:addon/flow.request": RequestHandle,
+            "tollgate:addon/flow.response": ResponseHandle,
+            "tollgate:addon/flow.outcome": OutcomeHandle,
+        },
+    });
+}
+
+/// Links the interfaces of the contract.
+pub(super) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    flow::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)
+}

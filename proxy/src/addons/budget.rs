@@ -1,0 +1,107 @@
+//! How long a guest may run, and how it is stopped.
+
+use std::{fmt, time::Duration};
+
+use tokio::time::Instant;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::{state::HostState, ticker::TICK};
+
+/// What is left of the budget of one call.
+#[derive(Debug)]
+pub(super) struct Budget {
+    ticks: u32,
+    cpu: Duration,
+    wall: Duration,
+    deadline: Instant,
+}
+
+/// A budget that was used up: the error with which the guest is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Over {
+    /// `cpu` or `wall`.
+    pub(super) kind: &'static str,
+    /// As configured.
+    pub(super) limit: Duration,
+}
+
+impl Budget {
+    /// So much time on the CPU, rounded up to ticks, and so much in all, from now on.
+    pub(super) fn new(cpu: Duration, wall: Duration) -> Self {
+        let ticks = u32::try_from(cpu.as_nanos().div_ceil(TICK.as_nanos()).max(1)).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        // A deadline beyond the clock is one in thirty years.
+        let deadline = now.checked_add(wall).unwrap_or_else(|| now + Duration::from_secs(1_000_000_000));
+        Self { ticks, cpu, wall, deadline }
+    }
+
+    /// When waits end.
+    pub(super) const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The wall clock ran out.
+    pub(super) const fn over_wall(&self) -> Over {
+        Over { kind: "wall", limit: self.wall }
+    }
+
+    /// A tick went by while the guest ran. Ticks in which it waited are not counted: the engine calls this only from
+    /// running code, and at most once for all ticks that went by since the guest was last let on.
+    fn tick(&mut self) -> Result<(), Over> {
+        self.ticks = self.ticks.saturating_sub(1);
+        if self.ticks == 0 {
+            return Err(Over { kind: "cpu", limit: self.cpu });
+        }
+        if Instant::now() >= self.deadline {
+            return Err(self.over_wall());
+        }
+        Ok(())
+    }
+}
+
+/// Makes guests of this store yield to the executor every tick, and end when their budget does.
+pub(super) fn watch(store: &mut Store<HostState>) {
+    store.epoch_deadline_callback(|mut context| {
+        context.data_mut().budget.tick().map_err(wasmtime::Error::new)?;
+        Ok(UpdateDeadline::Yield(1))
+    });
+}
+
+/// Starts a budget: to be called before each call into the guest.
+pub(super) fn begin(store: &mut Store<HostState>, budget: Budget) {
+    store.data_mut().budget = budget;
+    store.set_epoch_deadline(1);
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "over its {} budget of {:?}", self.kind, self.limit)
+    }
+}
+
+impl std::error::Error for Over {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_ends_at_the_last_tick() {
+        let mut budget = Budget::new(Duration::from_micros(2_500), Duration::from_secs(60));
+        assert_eq!(budget.tick(), Ok(()));
+        assert_eq!(budget.tick(), Ok(()));
+        assert_eq!(budget.tick(), Err(Over { kind: "cpu", limit: Duration::from_micros(2_500) }));
+    }
+
+    #[test]
+    fn wall_ends_a_guest_that_rarely_runs() {
+        let mut budget = Budget::new(Duration::from_secs(60), Duration::ZERO);
+        assert_eq!(budget.tick(), Err(Over { kind: "wall", limit: Duration::ZERO }));
+    }
+
+    #[test]
+    fn endless_budgets_do_not_overflow() {
+        let mut budget = Budget::new(Duration::MAX, Duration::MAX);
+        assert_eq!(budget.tick(), Ok(()));
+    }
+}

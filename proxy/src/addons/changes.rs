@@ -1,0 +1,258 @@
+//! How what is in force changes: loads, one swap, and the snapshot afterwards.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::{
+    component::LoadError,
+    engine::Engine,
+    entry::Entry,
+    force::Force,
+    generation::Generation,
+    loader::{Loader, Source},
+    options,
+    settings::Settings,
+    status::Readiness,
+};
+use crate::hooks::{Addon as _, Chain};
+
+/// Everything that a change of addons needs.
+pub(super) struct Shared {
+    settings: ArcSwap<Settings>,
+    loader: Loader,
+    entries: RwLock<BTreeMap<Arc<str>, Arc<Entry>>>,
+    force: Force,
+    directory: Mutex<Directory>,
+}
+
+#[derive(Default)]
+struct Directory {
+    error: Option<String>,
+    refused: BTreeMap<PathBuf, String>,
+}
+
+/// Why an addon is loaded.
+pub(super) enum Cause {
+    /// Its file is new or changed.
+    File,
+    /// Its options file changed.
+    OptionsFile,
+    /// Somebody wants it loaded, whether it changed or not.
+    Asked,
+    /// Somebody has new options.
+    Options(Value),
+}
+
+// How long a generation has to be in force before its snapshot is taken: options that change all the time, as in tests
+// of a Matrix server, would keep the compiler busy for nothing.
+const STEADY: Duration = Duration::from_millis(100);
+
+impl Shared {
+    /// Nothing in force yet.
+    pub(super) fn new(engine: Engine, settings: Settings) -> Self {
+        let loader = Loader::new(engine, settings.compilers);
+        let force = Force::new(&settings);
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            loader,
+            entries: RwLock::default(),
+            force,
+            directory: Mutex::default(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    pub(super) fn chain(&self, listener: &str) -> Arc<Chain> {
+        self.force.chain(listener)
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<Arc<Entry>> {
+        self.entries.read().get(name).cloned()
+    }
+
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.entries.read().values().cloned().collect()
+    }
+
+    pub(super) fn readiness(&self) -> Readiness {
+        let settings = self.settings();
+        let is_in_force = |name: &str| self.entry(name).is_some_and(|entry| entry.current().is_some());
+        let missing: BTreeSet<&str> = settings.expected().filter(|name| !is_in_force(name)).collect();
+        let failed = self.entries().into_iter().filter_map(|entry| Some((entry.name.to_string(), entry.error()?)));
+        let directory = self.directory.lock();
+        let refused = directory.refused.iter().map(|(path, error)| (path.display().to_string(), error.clone()));
+        Readiness {
+            missing: missing.into_iter().map(str::to_owned).collect(),
+            failed: failed.chain(refused).collect(),
+            directory: directory.error.clone(),
+        }
+    }
+
+    /// All that was there at the start is loaded: from now on the log tells of addons that are missed.
+    pub(super) fn started(&self) {
+        self.force.started(&self.settings());
+    }
+
+    /// What the directory looks like: why it cannot be read, and files that cannot be addons.
+    pub(super) fn saw_directory(&self, error: Option<String>, refused: BTreeMap<PathBuf, String>) {
+        let mut directory = self.directory.lock();
+        if let Some(text) = error.as_ref().filter(|_| directory.error != error) {
+            let path = &self.settings().plugins;
+            tracing::warn!(directory = %path.display(), error = text, "cannot read the plugins directory; addons stay as they are");
+        }
+        if error.is_none() {
+            for (path, error) in refused.iter().filter(|(path, _)| !directory.refused.contains_key(*path)) {
+                tracing::warn!(file = %path.display(), error, "not an addon");
+            }
+            directory.refused = refused;
+        }
+        directory.error = error;
+    }
+
+    /// The entry of an addon whose file was seen.
+    pub(super) fn seen(&self, name: &str) -> Arc<Entry> {
+        let file = self.settings().file(name);
+        let name: Arc<str> = Arc::from(name);
+        let mut entries = self.entries.write();
+        Arc::clone(entries.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(Entry::new(name, file))))
+    }
+
+    /// Its file is gone.
+    pub(super) fn remove(&self, name: &str) {
+        let Some(entry) = self.entries.write().remove(name) else { return };
+        entry.remove();
+        self.force.change(&self.settings(), |_, current| drop(current.remove(name)));
+        tracing::info!(addon.name = name, "addon removed");
+    }
+
+    /// Loads an addon and puts it in force; on failure what was in force stays.
+    pub(super) async fn load(self: &Arc<Self>, entry: &Arc<Entry>, cause: Cause) -> Result<(), LoadError> {
+        let _turn = entry.turn.lock().await;
+        entry.is_queued.store(false, SeqCst);
+        let _file = self.loader.turn().await;
+        entry.begin();
+        // Options on trial say nothing about the file: what was wrong with it still is.
+        let kept = matches!(cause, Cause::Options(_)).then(|| entry.error());
+        match self.generation(entry, cause).await {
+            Ok(Some(generation)) => {
+                self.accept(entry, generation, kept.flatten());
+                Ok(())
+            }
+            Ok(None) => {
+                entry.end(kept.flatten());
+                Ok(())
+            }
+            Err(error) => {
+                entry.end(kept.unwrap_or_else(|| Some(error.to_string())));
+                tracing::warn!(addon.name = &*entry.name, %error, "addon not loaded; what was in force stays");
+                Err(error)
+            }
+        }
+    }
+
+    // None: what would be loaded is in force.
+    async fn generation(&self, entry: &Arc<Entry>, cause: Cause) -> Result<Option<Generation>, LoadError> {
+        let settings = self.settings();
+        let addon = settings.addon(&entry.name);
+        let current = entry.current();
+        let chosen = match &cause {
+            Cause::Options(value) => Some(value.clone()),
+            Cause::OptionsFile => None,
+            Cause::File | Cause::Asked => entry.options(),
+        };
+        let wants_file = !matches!(cause, Cause::Options(_)) || current.is_none();
+        let (path, configured) = (entry.file.clone(), addon.options.clone());
+        let read = spawn_blocking(move || {
+            let document = match &chosen {
+                Some(value) => options::text(value),
+                None => options::document(&configured, settings.max_options)?,
+            };
+            let bytes = wants_file.then(|| options::read(&path, "a component", settings.max_component)).transpose()?;
+            Ok::<_, LoadError>((document, bytes))
+        });
+        let (document, bytes) = read.await.map_err(|error| LoadError::Internal(error.to_string()))??;
+        let mut is_same = false;
+        let source = match (&current, bytes) {
+            (Some(current), bytes) if bytes.as_ref().is_none_or(|bytes| *bytes == *current.compiled().bytes) => {
+                is_same = *document == *current.setup().options
+                    && addon.limits == *current.limits()
+                    && addon.on_error == current.on_error();
+                Source::Compiled(current.compiled().clone())
+            }
+            (_, bytes) => Source::Bytes(bytes.unwrap_or_default().into()),
+        };
+        let generation = if is_same && !matches!(cause, Cause::Asked) {
+            None
+        } else {
+            Some(self.loader.load(&entry.name, &addon, source, document, &entry.stats).await?)
+        };
+        match cause {
+            Cause::Options(value) => entry.set_options(Some(value)),
+            Cause::OptionsFile => entry.set_options(None),
+            Cause::File | Cause::Asked => {}
+        }
+        Ok(generation)
+    }
+
+    fn accept(self: &Arc<Self>, entry: &Arc<Entry>, generation: Generation, error: Option<String>) {
+        let generation = Arc::new(generation);
+        let number = self.force.change(&self.settings(), |number, current| {
+            if entry.accept(&generation, number, error) {
+                current.insert(Arc::clone(&entry.name), Arc::clone(&generation));
+            }
+        });
+        let events: BTreeSet<_> = generation.subscriptions().iter().map(|wanted| wanted.event.as_str()).collect();
+        tracing::info!(addon.name = &*entry.name, generation = number, ?events, "addon in force");
+        if entry.claim_freezing() {
+            let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
+            tokio::spawn(async move { shared.freeze(&entry).await });
+        }
+    }
+
+    // Takes snapshots of what is in force, until there is nothing to take.
+    async fn freeze(&self, entry: &Entry) {
+        while let Some(generation) = entry.next_to_freeze() {
+            tokio::time::sleep(STEADY).await;
+            let is_current = entry.current().is_some_and(|current| Arc::ptr_eq(&current, &generation));
+            if !is_current {
+                continue;
+            }
+            match self.loader.freeze(&generation).await {
+                Ok(snapshot) => {
+                    generation.freeze(snapshot);
+                    tracing::info!(addon.name = &*entry.name, "instances start from a snapshot now");
+                }
+                Err(error) => {
+                    let warning = format!("no snapshot, every instance is configured anew: {error}");
+                    tracing::warn!(addon.name = &*entry.name, %error, "no snapshot, every instance is configured anew");
+                    entry.give_up_freezing(&generation, warning);
+                }
+            }
+        }
+    }
+
+    /// Takes over settings of addons and listeners, and loads what they change.
+    pub(super) async fn update(self: &Arc<Self>, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+        let mut loads = JoinSet::new();
+        for entry in self.entries() {
+            let shared = Arc::clone(self);
+            // What is the same stays in force; what is not says so in the log.
+            loads.spawn(async move { drop(shared.load(&entry, Cause::File).await) });
+        }
+        loads.join_all().await;
+        self.force.change(&self.settings(), |_, _| {});
+    }
+}

@@ -1,0 +1,144 @@
+//! The one wasmtime engine of the process, every knob set on purpose.
+
+use std::{path::Path, sync::Arc};
+
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, component::Linker,
+};
+
+use super::{
+    bindings, cache,
+    settings::{Limits, Settings},
+    state::HostState,
+    ticker::{Running, Ticker},
+    wasi,
+};
+
+/// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<HostState>,
+    ticker: Ticker,
+    secret: cache::Secret,
+    max_instances: u32,
+}
+
+// A component made by wit-component is one module, a shim with a table, and a fixup; more is allowed for composed ones.
+const CORE_INSTANCES: u32 = 8;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 4;
+
+// What the guest's own code may use, and what is left to the host functions that it calls. Recursion in the guest ends in
+// a trap at the first limit; the host's part is never in the guest's hands.
+const GUEST_STACK: usize = 512 << 10;
+const HOST_STACK: usize = 1 << 20;
+
+// Most of the cost of a fresh instance is page faults. What stays resident in a slot is put back by copying instead.
+const KEEP_RESIDENT: usize = 1 << 20;
+// Without the kernel's help (PAGEMAP_SCAN, Linux 6.7) all of it is put back, touched or not, so less is kept.
+const KEEP_RESIDENT_BLIND: usize = 128 << 10;
+// Slots that stay warm for one addon while others are in use: bounds what an idle proxy keeps resident.
+const WARM_SLOTS: u32 = 64;
+
+const FUNCTION_CACHE: usize = 64 << 20;
+
+impl Engine {
+    /// An engine with slots for `settings.max_instances` and its cache in `settings.cache`.
+    ///
+    /// # Errors
+    /// When the address space or the cache directory cannot be had.
+    pub fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let directory = cache::directory(&settings.cache)?;
+        let secret = cache::secret(&directory)?;
+        let wasmtime = wasmtime::Engine::new(&config(settings.max_instances, &directory)?)?;
+        let ticker = Ticker::start(&wasmtime)?;
+        let mut linker = Linker::new(&wasmtime);
+        bindings::add_to_linker(&mut linker)?;
+        wasi::add_to_linker(&mut linker)?;
+        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker, secret, max_instances: settings.max_instances }) })
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.shared.wasmtime
+    }
+
+    pub(super) fn linker(&self) -> &Linker<HostState> {
+        &self.shared.linker
+    }
+
+    pub(super) fn secret(&self) -> &cache::Secret {
+        &self.shared.secret
+    }
+
+    /// Instances that may live at one time.
+    #[must_use]
+    pub fn max_instances(&self) -> u32 {
+        self.shared.max_instances
+    }
+
+    pub(super) fn running(&self) -> Running {
+        self.shared.ticker.running()
+    }
+}
+
+fn config(max_instances: u32, cache: &Path) -> wasmtime::Result<Config> {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_instances)))
+        .epoch_interruption(true)
+        .consume_fuel(false)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(GUEST_STACK + HOST_STACK)
+        // Nothing of a stack is ever shown to a guest; zeroing would cost a system call a call.
+        .async_stack_zeroing(false)
+        .concurrency_support(false)
+        .shared_memory(false)
+        .wasm_threads(false)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .wasm_exceptions(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .wasm_tail_call(false)
+        // Names of functions are enough in a trap's backtrace; the map from code to bytes costs memory and load time.
+        .generate_address_map(false)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
+        .memory_init_cow(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .enable_incremental_compilation(Arc::new(cache::Functions::new(FUNCTION_CACHE)))?;
+    let mut files = CacheConfig::new();
+    files.with_directory(cache.join("code"));
+    config.cache(Some(Cache::new(files)?));
+    Ok(config)
+}
+
+fn pool(max_instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    let keep = if PoolingAllocationConfig::is_pagemap_scan_available() { KEEP_RESIDENT } else { KEEP_RESIDENT_BLIND };
+    pool.total_component_instances(max_instances)
+        .total_core_instances(max_instances.saturating_mul(4))
+        .total_memories(max_instances)
+        .total_tables(max_instances.saturating_mul(2))
+        .total_stacks(max_instances)
+        .total_gc_heaps(1)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(1)
+        .max_tables_per_module(2)
+        .max_core_instance_size(1 << 20)
+        .max_component_instance_size(1 << 20)
+        .table_elements(Limits::MAX_TABLE)
+        .max_memory_size(Limits::MAX_MEMORY)
+        .max_unused_warm_slots(WARM_SLOTS)
+        .linear_memory_keep_resident(keep)
+        .table_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}

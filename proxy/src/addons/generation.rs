@@ -1,0 +1,132 @@
+//! One accepted version of an addon: code, options and what they subscribe to.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{
+    bindings::hooks as wit,
+    component::Compiled,
+    configure::{Failure, Setup},
+    engine::Engine,
+    instance::FlowInstance,
+    settings::Limits,
+    state::{HostState, Purpose},
+    stats::Stats,
+};
+use crate::hooks::{self, Facts, HookError, Instance, OnError, Subscription};
+
+/// A generation of an addon; flows keep the one that they started with.
+pub(super) struct Generation {
+    name: Arc<str>,
+    on_error: OnError,
+    subscriptions: Vec<Subscription>,
+    setup: Setup,
+    compiled: Compiled,
+    answer: Vec<wit::Subscription>,
+    holds_handle: bool,
+    code: ArcSwap<Code>,
+}
+
+/// What instances are made of.
+pub(super) enum Code {
+    /// The component as it came: each instance is configured anew.
+    Replay(Compiled),
+    /// A configured one.
+    Snapshot(Compiled),
+}
+
+impl Generation {
+    /// A generation that replays `configure` until it is given a snapshot.
+    pub(super) fn new(
+        name: Arc<str>,
+        on_error: OnError,
+        subscriptions: Vec<Subscription>,
+        setup: Setup,
+        compiled: Compiled,
+        answer: Vec<wit::Subscription>,
+        holds_handle: bool,
+    ) -> Self {
+        let code = ArcSwap::from_pointee(Code::Replay(compiled.clone()));
+        Self { name, on_error, subscriptions, setup, compiled, answer, holds_handle, code }
+    }
+
+    /// From now on instances are made from this snapshot.
+    pub(super) fn freeze(&self, snapshot: Compiled) {
+        self.code.store(Arc::new(Code::Snapshot(snapshot)));
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        matches!(**self.code.load(), Code::Snapshot(_))
+    }
+
+    pub(super) fn code(&self) -> Arc<Code> {
+        self.code.load_full()
+    }
+
+    /// What the guest said to `configure`.
+    pub(super) fn answer(&self) -> &[wit::Subscription] {
+        &self.answer
+    }
+
+    /// Whether it held a handle of the host after it.
+    pub(super) fn holds_handle(&self) -> bool {
+        self.holds_handle
+    }
+
+    pub(super) fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+
+    pub(super) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.setup.limits
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.setup.engine
+    }
+
+    pub(super) fn stats(&self) -> &Arc<Stats> {
+        &self.setup.stats
+    }
+}
+
+impl hooks::Addon for Generation {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn subscriptions(&self) -> &[Subscription] {
+        &self.subscriptions
+    }
+
+    fn on_error(&self) -> OnError {
+        self.on_error
+    }
+
+    fn instance(self: Arc<Self>, facts: Arc<Facts>) -> Box<dyn Instance> {
+        Box::new(FlowInstance::new(self, facts))
+    }
+}
+
+impl Setup {
+    /// A store for an instance of this setup.
+    pub(super) fn store(&self, purpose: Purpose) -> wasmtime::Store<HostState> {
+        HostState::store(&self.engine, &self.limits, &self.stats, self.lines.clone(), purpose)
+    }
+}
+
+impl From<Failure> for HookError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Instance(text) => Self::Instance(text),
+            Failure::Trap(text) => Self::Trap(text),
+            Failure::Over(over) => Self::Deadline { kind: over.kind, limit: over.limit },
+            Failure::Refused(_) => Self::Instance("configure refused options that it had accepted".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! An addon at work on one flow.
+
+use std::{mem, sync::Arc, time::Instant};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{runtime::Handle, sync::Mutex};
+use tracing::Instrument;
+use wasmtime::{Store, component::Resource};
+
+use super::{
+    bindings::{Addon, OutcomeHandle, RequestHandle, ResponseHandle, hooks as wit},
+    budget::{self, Budget},
+    call::{Abandoned, Unstoppable},
+    configure::{not_made, trapped},
+    generation::{Code, Generation},
+    lines::{cut, one_line},
+    stage::{Access, Stage},
+    state::{HostState, Purpose},
+    stats::{Alive, Stats},
+    ticker::Running,
+    verdict,
+    wasi::Random,
+};
+use crate::hooks::{Addon as _, Call, Event, Exchange, Facts, Hook, HookError, Instance, Verdict};
+
+/// Instance of an addon for one flow; made at its first call.
+pub(super) struct FlowInstance {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    generation: Arc<Generation>,
+    facts: Arc<Facts>,
+    slot: Mutex<Slot>,
+}
+
+enum Slot {
+    Unborn,
+    Alive(Box<Live>),
+    Gone,
+}
+
+struct Live {
+    store: Store<HostState>,
+    addon: Addon,
+    _alive: Alive,
+}
+
+/// What a hook answered, by event.
+enum Answer {
+    Request(Result<wit::RequestVerdict, String>),
+    Response(Result<wit::ResponseVerdict, String>),
+    UpstreamError(Result<Option<wit::MadeResponse>, String>),
+    Finish(Result<(), String>),
+}
+
+/// Longest error text of a guest that is kept.
+const MAX_ERROR: usize = 1 << 10;
+
+const fn event(hook: &Hook) -> Event {
+    match hook {
+        Hook::Request => Event::Request,
+        Hook::Response => Event::Response,
+        Hook::UpstreamError(_) => Event::UpstreamError,
+        Hook::Finish(_) => Event::Finish,
+    }
+}
+
+impl FlowInstance {
+    /// An instance of this generation for this flow.
+    pub(super) fn new(generation: Arc<Generation>, facts: Arc<Facts>) -> Self {
+        Self { shared: Arc::new(Shared { generation, facts, slot: Mutex::new(Slot::Unborn) }) }
+    }
+}
+
+impl Instance for FlowInstance {
+    fn call(&self, call: Call, exchange: Arc<Exchange>) -> BoxFuture<'static, Result<Verdict, HookError>> {
+        let abandoned = Abandoned::default();
+        let work = Arc::clone(&self.shared).call(call, exchange, abandoned.clone()).boxed();
+        Unstoppable::new(work, abandoned, Handle::try_current().ok(), |panic| {
+            tracing::error!(panic, "a host function panicked");
+            Err(HookError::Trap("a host function panicked".to_owned()))
+        })
+        .boxed()
+    }
+}
+
+impl Shared {
+    async fn call(self: Arc<Self>, call: Call, exchange: Arc<Exchange>, abandoned: Abandoned) -> Result<Verdict, HookError> {
+        let start = Instant::now();
+        let generation = &self.generation;
+        let event = event(&call.hook);
+        let span = tracing::debug_span!("hook", addon.name = generation.name(), flow.id = self.facts.id, %event);
+        let result = self.run(call, exchange, abandoned).instrument(span).await;
+        generation.stats().called(start.elapsed(), result.as_ref().err());
+        match &result {
+            Ok(_) | Err(HookError::Gone) => {}
+            Err(error) => {
+                let name = generation.name();
+                tracing::warn!(addon.name = name, flow.id = self.facts.id, %event, %error, "hook failed");
+            }
+        }
+        result
+    }
+
+    async fn run(&self, call: Call, exchange: Arc<Exchange>, abandoned: Abandoned) -> Result<Verdict, HookError> {
+        let mut slot = self.slot.lock().await;
+        // Gone until proven well: by an error, a panic or a drop in the middle, the store goes.
+        let mut live = match mem::replace(&mut *slot, Slot::Gone) {
+            Slot::Unborn => self.make().await?,
+            Slot::Alive(live) => live,
+            Slot::Gone => return Err(HookError::Gone),
+        };
+        let _running = self.generation.engine().running();
+        let verdict = live.hook(call, exchange, &self.generation, &abandoned).await?;
+        if !abandoned.is_so() {
+            *slot = Slot::Alive(live);
+        }
+        Ok(verdict)
+    }
+
+    async fn make(&self) -> Result<Box<Live>, HookError> {
+        let generation = &self.generation;
+        let limits = generation.limits();
+        let alive = Stats::alive(generation.stats());
+        let (store, addon) = match &*generation.code() {
+            Code::Snapshot(code) => {
+                let random = Random::system(limits.random);
+                let purpose = Purpose { facts: Some(Arc::clone(&self.facts)), random, extra_memory: 0 };
+                let mut store = generation.setup().store(purpose);
+                let _running: Running = generation.engine().running();
+                budget::begin(&mut store, Budget::new(limits.cpu, limits.wall));
+                match code.pre.instantiate_async(&mut store).await {
+                    Ok(addon) => (store, addon),
+                    Err(error) => return Err(not_made(&error, &mut store).into()),
+                }
+            }
+            Code::Replay(code) => {
+                let configured = generation.setup().configure(&code.pre, Some(Arc::clone(&self.facts))).await?;
+                let mut store = configured.store;
+                store.data_mut().random = Random::system(limits.random);
+                (store, configured.addon)
+            }
+        };
+        Ok(Box::new(Live { store, addon, _alive: alive }))
+    }
+}
+
+impl Live {
+    async fn hook(
+        &mut self,
+        call: Call,
+        exchange: Arc<Exchange>,
+        generation: &Generation,
+        abandoned: &Abandoned,
+    ) -> Result<Verdict, HookError> {
+        let limits = generation.limits();
+        budget::begin(&mut self.store, Budget::new(limits.cpu, limits.wall));
+        let access = match &call.hook {
+            Hook::Request => Access::Request,
+            Hook::Response => Access::Response,
+            Hook::UpstreamError(_) => Access::Notes,
+            Hook::Finish(_) => Access::Nothing,
+        };
+        let state = self.store.data_mut();
+        state.stage = Some(Stage::new(exchange, access, call.is_body_visible, *limits));
+        state.random.refill(limits.random);
+        let result = self.guest(call).await;
+        let state = self.store.data_mut();
+        let stage = state.stage.take();
+        state.outcome = None;
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => return Err(trapped(&error, &mut self.store).into()),
+        };
+        let verdict = match answer {
+            Answer::Request(Ok(verdict)) => verdict::request(verdict, limits),
+            Answer::Response(Ok(verdict)) => verdict::response(verdict, limits),
+            Answer::UpstreamError(Ok(verdict)) => verdict::upstream_error(verdict, limits),
+            Answer::Finish(Ok(())) => Ok(Verdict::Next),
+            Answer::Request(Err(text)) | Answer::Response(Err(text)) | Answer::UpstreamError(Err(text)) | Answer::Finish(Err(text)) => {
+                return Err(HookError::Failed(one_line(cut(&text, MAX_ERROR)).into_owned()));
+            }
+        };
+        let verdict = verdict.map_err(HookError::Verdict)?;
+        if let Some(stage) = stage.filter(|_| !abandoned.is_so()) {
+            stage.commit();
+        }
+        Ok(verdict)
+    }
+
+    async fn guest(&mut self, call: Call) -> wasmtime::Result<Answer> {
+        let (hooks, store, matched) = (self.addon.tollgate_addon_hooks(), &mut self.store, &call.matched);
+        let request = Resource::<RequestHandle>::new_borrow(0);
+        Ok(match call.hook {
+            Hook::Request => Answer::Request(hooks.call_on_request(store, matched, request).await?),
+            Hook::Response => {
+                let response = Resource::<ResponseHandle>::new_borrow(0);
+                Answer::Response(hooks.call_on_response(store, matched, request, response).await?)
+            }
+            Hook::UpstreamError(failure) => {
+                let failure = verdict::failure(failure);
+                Answer::UpstreamError(hooks.call_on_upstream_error(store, matched, request, &failure).await?)
+            }
+            Hook::Finish(outcome) => {
+                store.data_mut().outcome = Some(outcome);
+                let outcome = Resource::<OutcomeHandle>::new_borrow(0);
+                Answer::Finish(hooks.call_on_finish(store, matched, request, outcome).await?)
+            }
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! From bytes and options to a generation, and from a generation to its snapshot.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, SemaphorePermit},
+    task::spawn_blocking,
+};
+
+use super::{
+    component::{Compiled, LoadError, compile},
+    configure::{self, Setup},
+    engine::Engine,
+    generation::Generation,
+    lines::Lines,
+    options,
+    settings::{AddonSettings, Settings},
+    snapshot::{self, Unfrozen},
+    stats::Stats,
+    status::{SubscriptionStatus, hex},
+};
+use crate::hooks::Addon as _;
+
+/// Compiles, configures and freezes, off the threads that serve and never too much of it at one time.
+pub(super) struct Loader {
+    engine: Engine,
+    compilers: Semaphore,
+    // Files in memory at one time: a thousand new ones do not take a thousand times their size.
+    loads: Semaphore,
+}
+
+/// Where the code of a generation comes from.
+pub(super) enum Source {
+    /// A file's content.
+    Bytes(Bytes),
+    /// The generation before: only options are new.
+    Compiled(Compiled),
+}
+
+/// What an addon is, without running flows through it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Inspection {
+    /// Of the file, in hexadecimal.
+    pub sha256: String,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    /// What it subscribes to with these options.
+    pub subscriptions: Vec<SubscriptionStatus>,
+    /// Why its instances cannot be copies of a configured one; none if they can.
+    pub no_snapshot: Option<String>,
+}
+
+const LOADS: usize = 4;
+
+impl Loader {
+    /// A loader that compiles so many components at one time.
+    pub(super) fn new(engine: Engine, compilers: usize) -> Self {
+        Self { engine, compilers: Semaphore::new(compilers.max(1)), loads: Semaphore::new(LOADS) }
+    }
+
+    /// To be held while a file is in memory that is not in force. None: never.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.loads.acquire().await.ok()
+    }
+
+    /// A generation of this code with these options.
+    pub(super) async fn load(
+        &self,
+        name: &Arc<str>,
+        settings: &AddonSettings,
+        source: Source,
+        options: Arc<str>,
+        stats: &Arc<Stats>,
+    ) -> Result<Generation, LoadError> {
+        let compiled = match source {
+            Source::Compiled(compiled) => compiled,
+            Source::Bytes(bytes) => self.compile(bytes).await?,
+        };
+        let setup = Setup {
+            engine: self.engine.clone(),
+            limits: settings.limits,
+            seed: Setup::seed(&self.engine, &compiled, &options),
+            options,
+            lines: Lines::new(Arc::clone(name), settings.limits.log_lines, Arc::clone(stats)),
+            stats: Arc::clone(stats),
+        };
+        let configured = setup.configure(&compiled.pre, None).await?;
+        let holds_handle = !configured.store.data().holds_no_handle();
+        let (answer, limits) = (configured.answer, settings.limits);
+        // Filters are anybody's, too, and take their time to compile.
+        let check = spawn_blocking(move || configure::check(&answer, &limits).map(|subscriptions| (subscriptions, answer)));
+        let (subscriptions, answer) = check.await.map_err(|error| LoadError::Internal(error.to_string()))??;
+        Ok(Generation::new(Arc::clone(name), settings.on_error, subscriptions, setup, compiled, answer, holds_handle))
+    }
+
+    async fn compile(&self, bytes: Bytes) -> Result<Compiled, LoadError> {
+        let _permit = self.compilers.acquire().await;
+        let engine = self.engine.clone();
+        // The compiler is large and its input is anybody's: a panic of it is an error of the component.
+        spawn_blocking(move || compile(&engine, bytes)).await.unwrap_or_else(|error| Err(LoadError::Invalid(error.to_string())))
+    }
+
+    /// A snapshot of this generation.
+    pub(super) async fn freeze(&self, generation: &Arc<Generation>) -> Result<Compiled, Unfrozen> {
+        if generation.holds_handle() {
+            return Err(Unfrozen::Handle);
+        }
+        let _permit = self.compilers.acquire().await;
+        let (generation, runtime) = (Arc::clone(generation), Handle::current());
+        let work = move || runtime.block_on(snapshot::freeze(generation.setup(), generation.compiled(), generation.answer()));
+        spawn_blocking(work).await.unwrap_or_else(|error| Err(Unfrozen::Failed(error.to_string())))
+    }
+}
+
+/// Loads a component as an addon of this name would be, snapshot included, and tells what it is.
+pub async fn inspect(settings: &Settings, name: &str, component: Vec<u8>) -> anyhow::Result<Inspection> {
+    let loader = Loader::new(Engine::new(settings)?, 1);
+    let addon = settings.addon(name);
+    let options = options::document(&addon.options, settings.max_options)?;
+    let generation = loader.load(&Arc::from(name), &addon, Source::Bytes(component.into()), options, &Arc::default()).await?;
+    let generation = Arc::new(generation);
+    let no_snapshot = loader.freeze(&generation).await.err().map(|error| error.to_string());
+    Ok(Inspection {
+        sha256: hex(&generation.compiled().sha256),
+        imports: generation.compiled().imports.to_vec(),
+        subscriptions: generation.subscriptions().iter().map(Into::into).collect(),
+        no_snapshot,
+    })
+}

@@ -1,0 +1,140 @@
+//! The addons of a proxy, for those who use them: flows, the admin interface, the process.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    changes::{Cause, Shared},
+    component::{LoadError, RefusedOption},
+    engine::Engine,
+    settings::Settings,
+    status::{AddonStatus, Readiness},
+    watch::Watcher,
+};
+use crate::hooks::{Addons, Chain};
+
+/// What is in the plugins directory, loaded, configured and kept up to date.
+///
+/// Dropping it ends the watching; chains that were given out go on working.
+pub struct Registry {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    watching: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Why there is no registry.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the addon host: {0:#}")]
+pub struct StartError(anyhow::Error);
+
+/// Why an addon or its options were not taken. What was in force stays so.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no addon of this name.
+    #[error("there is no addon {0:?}")]
+    Unknown(String),
+    /// The addon refused the options; all that it had to say.
+    #[error("the addon refuses these options")]
+    Refused(Vec<RefusedOption>),
+    /// It could not be loaded.
+    #[error(transparent)]
+    Load(LoadError),
+}
+
+impl Registry {
+    /// Loads what is in the directory, then watches it.
+    ///
+    /// An addon that fails to load is in [`Self::statuses`] and in [`Self::readiness`], and is in no chain.
+    ///
+    /// # Errors
+    /// When the engine cannot be made: no address space, or no cache directory.
+    pub async fn start(settings: Settings) -> Result<Arc<Self>, StartError> {
+        let engine = Engine::new(&settings).map_err(StartError)?;
+        let shared = Arc::new(Shared::new(engine, settings));
+        let (stop, stopped) = watch::channel(false);
+        let mut watcher = Watcher::new(Arc::clone(&shared), stopped);
+        watcher.first_look().await;
+        shared.started();
+        let watching = Mutex::new(Some(tokio::spawn(watcher.run())));
+        Ok(Arc::new(Self { shared, stop, watching }))
+    }
+
+    /// All addons that are in the directory or in the configuration, by name.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<AddonStatus> {
+        let settings = self.shared.settings();
+        let mut statuses = BTreeMap::new();
+        for name in settings.expected() {
+            let limits = settings.addon(name).limits;
+            statuses.insert(name.to_owned(), AddonStatus::missing(name, settings.file(name), &limits));
+        }
+        for entry in self.shared.entries() {
+            let limits = settings.addon(&entry.name).limits;
+            statuses.insert(entry.name.to_string(), entry.status(&limits));
+        }
+        statuses.into_values().collect()
+    }
+
+    /// Whether all that the configuration names is in force, and everything loaded that could be.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.shared.readiness()
+    }
+
+    /// The options in force, as `configure` got them; none if the addon is not in force.
+    #[must_use]
+    pub fn options(&self, name: &str) -> Option<Value> {
+        let current = self.shared.entry(name)?.current()?;
+        serde_json::from_str(&current.setup().options).ok()
+    }
+
+    /// Configures the addon with these options: in force when this returns. They last until the addon's options file
+    /// changes, its component goes, or the proxy ends.
+    pub async fn set_options(&self, name: &str, value: Value) -> Result<(), ChangeError> {
+        self.change(name, Cause::Options(value)).await
+    }
+
+    /// Reads the addon's file and options again and makes a new generation, even if nothing changed: in force when this
+    /// returns.
+    pub async fn reload(&self, name: &str) -> Result<(), ChangeError> {
+        self.change(name, Cause::Asked).await
+    }
+
+    async fn change(&self, name: &str, cause: Cause) -> Result<(), ChangeError> {
+        let entry = self.shared.entry(name).ok_or_else(|| ChangeError::Unknown(name.to_owned()))?;
+        let shared = Arc::clone(&self.shared);
+        // On a task of its own: a caller that goes away must not end a guest in the middle.
+        let load = tokio::spawn(async move { shared.load(&entry, cause).await });
+        match load.await.unwrap_or_else(|error| Err(LoadError::Internal(error.to_string()))) {
+            Ok(()) => Ok(()),
+            Err(LoadError::Options(refused)) => Err(ChangeError::Refused(refused)),
+            Err(error) => Err(ChangeError::Load(error)),
+        }
+    }
+
+    /// Takes over settings of addons and listeners: new chains are in force when this returns, and addons whose settings
+    /// changed were loaded anew; where that failed, the old generation stays. Directories and the number of instances are
+    /// those of the start.
+    pub async fn update(&self, settings: Settings) {
+        let shared = Arc::clone(&self.shared);
+        drop(tokio::spawn(async move { shared.update(settings).await }).await);
+    }
+
+    /// Stops watching; addons in force stay so. Waits for loads of changed files that are under way.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        let watching = self.watching.lock().take();
+        if let Some(watching) = watching {
+            drop(watching.await);
+        }
+    }
+}
+
+impl Addons for Registry {
+    fn chain(&self, listener: &str) -> Arc<Chain> {
+        self.shared.chain(listener)
+    }
+}

@@ -1,0 +1,341 @@
+//! The messages as one hook sees and edits them: copies of what it writes, the rest read where it is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use super::settings::Limits;
+use crate::{
+    hooks::{Exchange, RequestMessage, ResponseMessage, StagedBody},
+    http::{Field, Headers, Origin, headers::is_token},
+};
+
+/// What a hook works on, until it is committed or dropped.
+pub(super) struct Stage {
+    exchange: Arc<Exchange>,
+    access: Access,
+    is_body_visible: bool,
+    limits: Limits,
+    request: Option<RequestMessage>,
+    response: Option<ResponseMessage>,
+    notes: Option<Vec<(String, String)>>,
+    own_request_body: bool,
+    own_response_body: bool,
+}
+
+/// What a hook may edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The request and notes.
+    Request,
+    /// The response and notes.
+    Response,
+    /// Notes.
+    Notes,
+    /// Nothing.
+    Nothing,
+}
+
+/// Why an edit is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum EditError {
+    /// Not in this hook.
+    ReadOnly,
+    /// Not a legal value.
+    Invalid(String),
+    /// The core's.
+    Forbidden(String),
+    /// Over a limit.
+    TooLarge(String),
+}
+
+/// Whose fields are edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A request's.
+    Request,
+    /// A response's.
+    Response,
+}
+
+type Edit = Result<(), EditError>;
+
+/// Framing and hop-by-hop fields (RFC 9110, 7.6.1; RFC 9113, 8.2.2).
+const FORBIDDEN: [&str; 9] = [
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "http2-settings",
+];
+
+const MAX_METHOD: usize = 64;
+const MAX_TARGET: usize = 64 << 10;
+const MAX_NOTES: usize = 64;
+const MAX_NOTE_KEY: usize = 256;
+const MAX_NOTE_VALUE: usize = 16 << 10;
+
+impl Stage {
+    /// A stage on this exchange.
+    pub(super) const fn new(exchange: Arc<Exchange>, access: Access, is_body_visible: bool, limits: Limits) -> Self {
+        Self {
+            exchange,
+            access,
+            is_body_visible,
+            limits,
+            request: None,
+            response: None,
+            notes: None,
+            own_request_body: false,
+            own_response_body: false,
+        }
+    }
+
+    /// Makes the edits the exchange's.
+    pub(super) fn commit(self) {
+        if self.request.is_none() && self.response.is_none() && self.notes.is_none() {
+            return;
+        }
+        let mut messages = self.exchange.lock();
+        if let Some(request) = self.request {
+            messages.request = request;
+        }
+        if self.response.is_some() {
+            messages.response = self.response;
+        }
+        if let Some(notes) = self.notes {
+            messages.notes = notes;
+        }
+    }
+
+    /// Reads the request.
+    pub(super) fn request<T>(&self, read: impl FnOnce(&RequestMessage) -> T) -> T {
+        match &self.request {
+            Some(request) => read(request),
+            None => read(&self.exchange.lock().request),
+        }
+    }
+
+    /// Reads the response, if there is one.
+    pub(super) fn response<T>(&self, read: impl FnOnce(&ResponseMessage) -> T) -> Option<T> {
+        match &self.response {
+            Some(response) => Some(read(response)),
+            None => self.exchange.lock().response.as_ref().map(read),
+        }
+    }
+
+    fn notes<T>(&self, read: impl FnOnce(&[(String, String)]) -> T) -> T {
+        match &self.notes {
+            Some(notes) => read(notes),
+            None => read(&self.exchange.lock().notes),
+        }
+    }
+
+    /// The value of a note.
+    pub(super) fn note(&self, key: &str) -> Option<String> {
+        self.notes(|notes| notes.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone()))
+    }
+
+    /// Leaves a note.
+    pub(super) fn set_note(&mut self, key: String, value: String) -> Edit {
+        if self.access == Access::Nothing {
+            return Err(EditError::ReadOnly);
+        }
+        at_most("bytes in the key of a note", key.len(), MAX_NOTE_KEY)?;
+        at_most("bytes in a note", value.len(), MAX_NOTE_VALUE)?;
+        let count = self.notes(|notes| notes.len() + usize::from(notes.iter().all(|(known, _)| *known != key)));
+        at_most("notes", count, MAX_NOTES)?;
+        let notes = self.notes.get_or_insert_with(|| self.exchange.lock().notes.clone());
+        match notes.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = value,
+            None => notes.push((key, value)),
+        }
+        Ok(())
+    }
+
+    fn request_mut(&mut self) -> Result<&mut RequestMessage, EditError> {
+        if self.access != Access::Request {
+            return Err(EditError::ReadOnly);
+        }
+        Ok(self.request.get_or_insert_with(|| self.exchange.lock().request.clone()))
+    }
+
+    fn response_mut(&mut self) -> Result<&mut ResponseMessage, EditError> {
+        if self.access != Access::Response {
+            return Err(EditError::ReadOnly);
+        }
+        if self.response.is_none() {
+            self.response.clone_from(&self.exchange.lock().response);
+        }
+        self.response.as_mut().ok_or(EditError::ReadOnly)
+    }
+
+    /// Sets the method.
+    pub(super) fn set_method(&mut self, method: &str) -> Edit {
+        let request = self.request_mut()?;
+        at_most("bytes in a method", method.len(), MAX_METHOD)?;
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| invalid("method", method))?;
+        // It means something else to every hop: the answer has no body and what follows is a tunnel.
+        if method == Method::CONNECT {
+            return Err(invalid("method", "CONNECT"));
+        }
+        request.head.method = method;
+        Ok(())
+    }
+
+    /// Sets path and query.
+    pub(super) fn set_target(&mut self, target: String) -> Edit {
+        let request = self.request_mut()?;
+        at_most("bytes in path and query", target.len(), MAX_TARGET)?;
+        if !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(invalid("path-and-query", &target));
+        }
+        request.head.target = Bytes::from(target);
+        Ok(())
+    }
+
+    /// Sets where the request goes.
+    pub(super) fn set_upstream(&mut self, url: &str) -> Edit {
+        let request = self.request_mut()?;
+        let origin: Origin = url.parse().map_err(|error: crate::http::InvalidUrl| EditError::Invalid(error.to_string()))?;
+        request.upstream = Arc::new(origin);
+        Ok(())
+    }
+
+    /// Sets the status.
+    pub(super) fn set_status(&mut self, status: u16) -> Edit {
+        let is_head = self.request(|request| request.head.method == Method::HEAD);
+        let response = self.response_mut()?;
+        let status = final_status(status).ok_or_else(|| invalid("status", &status.to_string()))?;
+        response.head.status = status;
+        response.head.reason = None;
+        response.may_have_body = !is_head && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED;
+        Ok(())
+    }
+
+    fn headers_mut(&mut self, kind: Kind) -> Result<&mut Headers, EditError> {
+        match kind {
+            Kind::Request => self.request_mut().map(|request| &mut request.head.headers),
+            Kind::Response => self.response_mut().map(|response| &mut response.head.headers),
+        }
+    }
+
+    /// Replaces all fields of a name.
+    pub(super) fn set_header(&mut self, kind: Kind, name: String, values: Vec<Vec<u8>>) -> Edit {
+        let limits = self.limits;
+        let headers = self.headers_mut(kind)?;
+        check_name(kind, &name)?;
+        let (mut count, mut bytes) = (values.len(), values.iter().map(|value| wire_len(&name, value)).sum::<usize>());
+        for field in headers.iter().filter(|field| !field.is(&name)) {
+            count += 1;
+            bytes += field.name().len() + field.value().len() + 4;
+        }
+        // Who was over before, as a client may be, can at least take fields away.
+        if count > headers.len() || bytes > headers.wire_len() {
+            at_most("header fields", count, limits.header_count)?;
+            at_most("bytes of header fields", bytes, limits.header_bytes)?;
+        }
+        let shared = Bytes::copy_from_slice(name.as_bytes());
+        let fields = values.into_iter().map(|value| field(shared.clone(), value)).collect::<Result<Vec<_>, _>>()?;
+        headers.replace(&name, fields);
+        Ok(())
+    }
+
+    /// Adds a field.
+    pub(super) fn append_header(&mut self, kind: Kind, name: String, value: Vec<u8>) -> Edit {
+        let limits = self.limits;
+        let headers = self.headers_mut(kind)?;
+        check_name(kind, &name)?;
+        at_most("header fields", headers.len() + 1, limits.header_count)?;
+        at_most("bytes of header fields", headers.wire_len() + wire_len(&name, &value), limits.header_bytes)?;
+        headers.push(field(Bytes::from(name), value)?);
+        Ok(())
+    }
+
+    /// The body of a message as this hook may see it: nothing if it did not ask, but always what it set itself.
+    pub(super) fn body(&self, kind: Kind) -> Option<Bytes> {
+        let (own, body) = match kind {
+            Kind::Request => (self.own_request_body, self.request(|request| request.body.bytes().cloned())),
+            Kind::Response => (self.own_response_body, self.response(|response| response.body.bytes().cloned()).flatten()),
+        };
+        body.filter(|_| own || self.is_body_visible)
+    }
+
+    /// Whether it is cut.
+    pub(super) fn is_truncated(&self, kind: Kind) -> bool {
+        let is_truncated = |body: &StagedBody| matches!(body, StagedBody::Truncated(_));
+        self.is_body_visible
+            && match kind {
+                Kind::Request => self.request(|request| is_truncated(&request.body)),
+                Kind::Response => self.response(|response| is_truncated(&response.body)).unwrap_or(false),
+            }
+    }
+
+    /// Replaces the body.
+    pub(super) fn set_body(&mut self, kind: Kind, bytes: Vec<u8>) -> Edit {
+        let limit = self.limits.max_body;
+        let body = match kind {
+            Kind::Request => &mut self.request_mut()?.body,
+            Kind::Response => {
+                let response = self.response_mut()?;
+                if !response.may_have_body {
+                    return Err(EditError::Invalid("body: this response can have none".to_owned()));
+                }
+                &mut response.body
+            }
+        };
+        if matches!(body, StagedBody::Truncated(_)) {
+            return Err(EditError::ReadOnly);
+        }
+        at_most("bytes in a body", bytes.len(), limit)?;
+        *body = StagedBody::Replaced(Bytes::from(bytes));
+        match kind {
+            Kind::Request => self.own_request_body = true,
+            Kind::Response => self.own_response_body = true,
+        }
+        Ok(())
+    }
+}
+
+/// A status that ends an exchange: 200 to 599.
+pub(super) fn final_status(status: u16) -> Option<StatusCode> {
+    StatusCode::from_u16(status).ok().filter(|_| (200..=599).contains(&status))
+}
+
+/// Checks a name that a guest wants to set.
+pub(super) fn check_name(kind: Kind, name: &str) -> Edit {
+    if !is_token(name.as_bytes()) {
+        return Err(invalid("field name", name));
+    }
+    let is_host = kind == Kind::Request && name.eq_ignore_ascii_case("host");
+    if is_host || FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
+        return Err(EditError::Forbidden(name.to_ascii_lowercase()));
+    }
+    Ok(())
+}
+
+/// A field with a checked name.
+pub(super) fn field(name: Bytes, value: Vec<u8>) -> Result<Field, EditError> {
+    let shown = name.clone();
+    Field::new(name, value).map_err(|_| EditError::Invalid(format!("value of {}", String::from_utf8_lossy(&shown))))
+}
+
+/// Bytes of a field on the wire.
+pub(super) const fn wire_len(name: &str, value: &[u8]) -> usize {
+    name.len() + value.len() + 4
+}
+
+/// Fails where `count` is over `limit`.
+pub(super) fn at_most(what: &str, count: usize, limit: usize) -> Edit {
+    if count > limit { Err(EditError::TooLarge(format!("{count} {what}, limit {limit}"))) } else { Ok(()) }
+}
+
+fn invalid(what: &str, value: &str) -> EditError {
+    let shown: String = value.chars().take(64).collect();
+    EditError::Invalid(format!("{what} {shown:?}"))
+}

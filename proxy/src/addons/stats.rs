@@ -1,0 +1,117 @@
+//! Counters of one addon, over all its generations.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::hooks::HookError;
+
+/// Counters since the addon was first seen.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    calls: AtomicU64,
+    traps: AtomicU64,
+    errors: AtomicU64,
+    deadlines: AtomicU64,
+    verdicts: AtomicU64,
+    no_instance: AtomicU64,
+    nanoseconds: AtomicU64,
+    instances: AtomicU64,
+    live: AtomicU64,
+    peak_memory: AtomicUsize,
+    dropped_lines: AtomicU64,
+}
+
+/// What they say at one moment.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Counters {
+    /// Hook calls that ended, however.
+    pub calls: u64,
+    /// Calls that ended in a trap.
+    pub traps: u64,
+    /// Calls in which the guest returned an error.
+    pub errors: u64,
+    /// Calls that used up their CPU or wall budget.
+    pub deadlines: u64,
+    /// Calls with a verdict that cannot be carried out.
+    pub impossible_verdicts: u64,
+    /// Calls for which no instance could be had.
+    pub without_instance: u64,
+    /// Time from call to end of all calls, waits included, in seconds.
+    pub hook_seconds: f64,
+    /// Instances made for flows.
+    pub instances_created: u64,
+    /// Those of them that live now.
+    pub instances_live: u64,
+    /// Most bytes of linear memory that one instance had.
+    pub memory_peak_bytes: usize,
+    /// Log lines over the budget.
+    pub log_lines_dropped: u64,
+}
+
+/// Counts an instance as live while it lives.
+pub(super) struct Alive(Arc<Stats>);
+
+impl Stats {
+    /// A call ended.
+    pub(super) fn called(&self, took: Duration, error: Option<&HookError>) {
+        self.calls.fetch_add(1, Relaxed);
+        self.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        let counter = match error {
+            None | Some(HookError::Gone) => return,
+            Some(HookError::Trap(_)) => &self.traps,
+            Some(HookError::Failed(_)) => &self.errors,
+            Some(HookError::Deadline { .. }) => &self.deadlines,
+            Some(HookError::Verdict(_)) => &self.verdicts,
+            Some(HookError::Instance(_)) => &self.no_instance,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// An instance had so many bytes of memory.
+    pub(super) fn saw_memory(&self, bytes: usize) {
+        if self.peak_memory.load(Relaxed) < bytes {
+            self.peak_memory.fetch_max(bytes, Relaxed);
+        }
+    }
+
+    /// A log line was over the budget.
+    pub(super) fn dropped_line(&self) {
+        self.dropped_lines.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an instance.
+    pub(super) fn alive(stats: &Arc<Self>) -> Alive {
+        stats.instances.fetch_add(1, Relaxed);
+        stats.live.fetch_add(1, Relaxed);
+        Alive(Arc::clone(stats))
+    }
+
+    /// What the counters say.
+    #[allow(clippy::cast_precision_loss, reason = "nanoseconds of a century still fit to the microsecond")]
+    pub(super) fn counters(&self) -> Counters {
+        Counters {
+            calls: self.calls.load(Relaxed),
+            traps: self.traps.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+            deadlines: self.deadlines.load(Relaxed),
+            impossible_verdicts: self.verdicts.load(Relaxed),
+            without_instance: self.no_instance.load(Relaxed),
+            hook_seconds: self.nanoseconds.load(Relaxed) as f64 / 1e9,
+            instances_created: self.instances.load(Relaxed),
+            instances_live: self.live.load(Relaxed),
+            memory_peak_bytes: self.peak_memory.load(Relaxed),
+            log_lines_dropped: self.dropped_lines.load(Relaxed),
+        }
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,123 @@
+//! The admin listener: health, metrics, addons and their options, as JSON.
+//!
+//! It is not for the clients of the proxy. Without a token it answers only on loopback, only to requests whose Host is an
+//! address or `localhost` (a name could have been bound to this address by a stranger: DNS rebinding), and never to a page of
+//! another origin.
+
+mod addon_metrics;
+mod guard;
+mod redact;
+mod routes;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{addons::Registry, config::Admin, metrics::Metrics};
+
+pub use addon_metrics::AddonMetrics;
+
+/// Connections at once.
+const CONNECTIONS: usize = 64;
+/// How long one connection may last.
+const LIFETIME: Duration = Duration::from_secs(300);
+
+/// What the admin listener tells about.
+pub struct State {
+    /// The addons.
+    pub registry: Arc<Registry>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The process.
+    pub health: Arc<Health>,
+}
+
+/// How the process is.
+pub struct Health {
+    /// Set when it stops: it is no longer ready.
+    pub is_draining: AtomicBool,
+    /// Names of the listeners.
+    pub listeners: parking_lot::Mutex<Vec<Arc<str>>>,
+}
+
+/// The bound admin listener.
+pub struct Server {
+    socket: TcpListener,
+    guard: Arc<guard::Guard>,
+    state: Arc<State>,
+}
+
+impl Server {
+    /// Binds where the configuration says.
+    pub fn bind(settings: &Admin, state: State) -> io::Result<Self> {
+        let address = settings.listen;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let guard = Arc::new(guard::Guard::new(settings.token.clone()));
+        Ok(Self { socket: socket.listen(64)?, guard, state: Arc::new(state) })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until `ended`.
+    pub async fn run(self, ended: CancellationToken) {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = ended.cancelled() => return,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "an admin connection cannot be accepted");
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let (guard, state) = (Arc::clone(&self.guard), Arc::clone(&self.state));
+            tokio::spawn(async move {
+                let service = service_fn(move |request| answer(Arc::clone(&guard), Arc::clone(&state), request));
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(Duration::from_secs(30))
+                    .serve_connection(TokioIo::new(stream), service);
+                if let Ok(Err(error)) = timeout(LIFETIME, connection).await {
+                    tracing::debug!(%error, "an admin connection ended");
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn answer(
+    guard: Arc<guard::Guard>,
+    state: Arc<State>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<bytes::Bytes>>, Infallible> {
+    let is_health = routes::is_health(request.uri().path());
+    Ok(match guard.check(request.headers(), is_health) {
+        Ok(()) => routes::answer(&state, request).await,
+        Err(refusal) => routes::refuse(refusal.status(), &refusal.to_string()),
+    })
+}

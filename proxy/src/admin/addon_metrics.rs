@@ -1,0 +1,69 @@
+//! The counters of addons as metrics.
+
+use std::{fmt, sync::Weak};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+
+use crate::addons::{AddonStatus, Registry};
+
+/// Asks the addon host when the metrics are read.
+#[derive(Debug)]
+pub struct AddonMetrics {
+    registry: Weak<Registry>,
+}
+
+impl AddonMetrics {
+    /// For the addons of this registry, as long as it lives.
+    #[must_use]
+    pub const fn new(registry: Weak<Registry>) -> Self {
+        Self { registry }
+    }
+}
+
+type Read<T> = fn(&AddonStatus) -> T;
+
+const COUNTERS: [(&str, &str, Read<u64>); 7] = [
+    ("addon_calls", "Hook calls that ended, however", |status| status.counters.calls),
+    ("addon_traps", "Hook calls that trapped", |status| status.counters.traps),
+    ("addon_errors", "Hook calls in which the addon returned an error", |status| status.counters.errors),
+    ("addon_deadlines", "Hook calls over their CPU or wall budget", |status| status.counters.deadlines),
+    ("addon_impossible_verdicts", "Hook calls with a verdict that cannot be carried out", |status| status.counters.impossible_verdicts),
+    ("addon_without_instance", "Hook calls for which no instance could be had", |status| status.counters.without_instance),
+    ("addon_instances", "Instances made for flows", |status| status.counters.instances_created),
+];
+
+const GAUGES: [(&str, &str, Read<u64>); 3] = [
+    ("addon_instances_live", "Instances alive", |status| status.counters.instances_live),
+    ("addon_memory_peak_bytes", "Most linear memory that one instance had", |status| status.counters.memory_peak_bytes as u64),
+    ("addon_generation", "Number of the change that put the addon in force; 0: not in force", |status| status.generation),
+];
+
+impl Collector for AddonMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(registry) = self.registry.upgrade() else { return Ok(()) };
+        let statuses = registry.statuses();
+        for (name, help, read) in COUNTERS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for status in &statuses {
+                ConstCounter::new(read(status)).encode(family.encode_family(&[("addon", status.name.as_str())])?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor("addon_hook_seconds", "Time in hook calls, waits included", None, MetricType::Counter)?;
+        for status in &statuses {
+            let labels = [("addon", status.name.as_str())];
+            ConstCounter::new(status.counters.hook_seconds).encode(family.encode_family(&labels)?)?;
+        }
+        for (name, help, read) in GAUGES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for status in &statuses {
+                let value = i64::try_from(read(status)).unwrap_or(i64::MAX);
+                ConstGauge::new(value).encode(family.encode_family(&[("addon", status.name.as_str())])?)?;
+            }
+        }
+        Ok(())
+    }
+}

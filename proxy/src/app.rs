@@ -1,0 +1,223 @@
+//! The process: what is started in which order, what signals do, and how it ends.
+
+mod logging;
+mod reload;
+mod settings;
+mod sites;
+
+use std::{
+    io::Write as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    addons::{self, Registry, State},
+    admin,
+    config::{Config, Sources},
+    flow::Flows,
+    metrics::Metrics,
+};
+
+use sites::Sites;
+
+/// Serves until a signal ends it.
+///
+/// On standard output, once everything listens: a line for each listener and one for the admin listener, `NAME URL`, then
+/// `ready`. SIGTERM and SIGINT stop accepting, let flows end within the grace time and then close them; a second one ends at
+/// once. SIGHUP reads the configuration again, as does a change of its file or of a certificate.
+///
+/// # Errors
+/// Those of the configuration, all at once, before anything is bound; then those of binding.
+pub fn run(sources: Sources) -> anyhow::Result<()> {
+    let config = sources.load()?;
+    let log = logging::start(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let done = runtime.block_on(serve(sources, config, log));
+    runtime.shutdown_background();
+    done
+}
+
+/// Validates the configuration, and every addon in the directory with its options.
+///
+/// # Errors
+/// Those of the configuration, or one that names every addon that is missing or fails to load.
+pub fn check(sources: &Sources) -> anyhow::Result<()> {
+    let config = sources.load()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let (statuses, readiness) = runtime.block_on(async {
+        for listener in &config.listeners {
+            sites::check(listener).with_context(|| format!("listener {}", listener.name))?;
+        }
+        let scratch = settings::scratch_cache(&config)?;
+        let registry = Registry::start(settings::addons(&config, scratch.path())).await?;
+        registry.shutdown().await;
+        anyhow::Ok((registry.statuses(), registry.readiness()))
+    })?;
+    let mut out = std::io::stdout().lock();
+    for status in &statuses {
+        let state = if matches!(status.state, State::Replay | State::Snapshot) { "ok" } else { "FAILED" };
+        writeln!(out, "{state:6} {}", status.name)?;
+        if let Some(error) = &status.error {
+            writeln!(out, "       {error}")?;
+        }
+    }
+    let broken = readiness.failed.len() + readiness.missing.len();
+    if let Some(directory) = readiness.directory {
+        anyhow::bail!("the plugins directory cannot be read: {directory}");
+    }
+    anyhow::ensure!(broken == 0, "{broken} addon(s) cannot be used: {}", settings::names(&readiness));
+    writeln!(out, "the configuration is valid: {} listener(s), {} addon(s)", config.listeners.len(), statuses.len())?;
+    Ok(())
+}
+
+/// Prints what an addon asks for.
+///
+/// # Errors
+/// When the file cannot be read or is no addon of this contract.
+pub fn inspect(file: &Path) -> anyhow::Result<()> {
+    let component = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("addon").to_owned();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let cache = tempfile::tempdir().context("cannot make a directory for compiled code")?;
+    let settings = addons::Settings::new("plugins", cache.path());
+    let found = runtime.block_on(addons::inspect(&settings, &name, component))?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "name           {name}\nsha256         {}\nimports", found.sha256)?;
+    for import in &found.imports {
+        writeln!(out, "  {import}")?;
+    }
+    writeln!(out, "subscriptions with options {{}}")?;
+    for subscription in &found.subscriptions {
+        let filter = if subscription.filter.is_empty() { "every flow" } else { &subscription.filter };
+        write!(out, "  {:14} {filter}", subscription.event)?;
+        if let (Some(cap), Some(over)) = (subscription.body_cap, subscription.over_cap) {
+            write!(out, "  (whole body up to {cap} bytes, beyond: {over})")?;
+        }
+        writeln!(out)?;
+    }
+    match found.no_snapshot {
+        None => writeln!(out, "instances are copies of a configured one")?,
+        Some(why) => writeln!(out, "every instance is configured anew: {why}")?,
+    }
+    Ok(())
+}
+
+async fn serve(sources: Sources, config: Config, log: logging::Handle) -> anyhow::Result<()> {
+    let metrics = Metrics::new();
+    let cache = settings::cache(&config)?;
+    let registry = Registry::start(settings::addons(&config, &cache)).await?;
+    metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
+    let stop = Stop::new();
+    let flows = Arc::new(Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone()));
+    let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.tasks.clone());
+    sites.apply(&config.listeners)?;
+    let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::new(sites.names()) });
+    let admin_address = match &config.admin {
+        None => None,
+        Some(settings) => {
+            let state = admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health) };
+            let server = admin::Server::bind(settings, state).with_context(|| format!("admin: cannot bind {}", settings.listen))?;
+            let address = server.local_addr()?;
+            tokio::spawn(server.run(stop.ended.clone()));
+            Some(address)
+        }
+    };
+    announce(&sites, admin_address)?;
+    let grace = config.grace;
+    let mut reloader = reload::Reloader::new(sources, config, cache, log);
+    let mut signals = Signals::new()?;
+    while let Event::Reload = next_event(&mut signals, &mut reloader).await {
+        reloader.reload(&mut sites, &registry).await;
+        *health.listeners.lock() = sites.names();
+    }
+    health.is_draining.store(true, Relaxed);
+    tracing::info!(grace.seconds = grace.as_secs_f64(), "stopping: flows may end");
+    registry.shutdown().await;
+    tokio::select! {
+        () = stop.drain(grace) => tracing::info!("stopped"),
+        () = signals.stop() => tracing::warn!("stopped at once by a second signal"),
+    }
+    stop.ended.cancel();
+    Ok(())
+}
+
+enum Event {
+    Reload,
+    Stop,
+}
+
+async fn next_event(signals: &mut Signals, reloader: &mut reload::Reloader) -> Event {
+    tokio::select! {
+        _ = signals.terminate.recv() => Event::Stop,
+        _ = signals.interrupt.recv() => Event::Stop,
+        _ = signals.hangup.recv() => Event::Reload,
+        () = reloader.changed() => Event::Reload,
+    }
+}
+
+fn announce(sites: &Sites, admin: Option<std::net::SocketAddr>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (name, url) in sites.addresses() {
+        writeln!(out, "{name} {url}")?;
+    }
+    if let Some(address) = admin {
+        writeln!(out, "admin http://{address}")?;
+    }
+    writeln!(out, "ready")?;
+    Ok(out.flush()?)
+}
+
+/// What a stop goes by.
+struct Stop {
+    draining: CancellationToken,
+    ended: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Stop {
+    fn new() -> Self {
+        Self { draining: CancellationToken::new(), ended: CancellationToken::new(), tasks: TaskTracker::new() }
+    }
+
+    /// Waits until all flows have ended, at most for the grace time.
+    async fn drain(&self, grace: Duration) {
+        self.draining.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "the grace time is over: closing what is open");
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Log lines: to standard error, as text or JSON; the level can change while running.
+
+use anyhow::Context as _;
+use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
+
+use crate::config::{Log, LogFormat};
+
+/// Changes the level.
+pub struct Handle(reload::Handle<EnvFilter, Registry>);
+
+/// Starts logging.
+pub fn start(log: &Log) -> anyhow::Result<Handle> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&log.level).context("log.level")?);
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => registry.with(layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    }
+    .context("cannot start logging")?;
+    Ok(Handle(handle))
+}
+
+impl Handle {
+    /// Takes over the level; the format stays as it was at the start.
+    pub fn set(&self, log: &Log) {
+        if let Ok(filter) = EnvFilter::try_new(&log.level)
+            && let Err(error) = self.0.reload(filter)
+        {
+            tracing::warn!(%error, "the log level cannot be changed");
+        }
+    }
+}

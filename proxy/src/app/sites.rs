@@ -1,0 +1,190 @@
+//! Listeners of the configuration as running listeners.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::{self, UpstreamProtocol},
+    flow::{Flows, Site},
+    http1::HeadLimits,
+    metrics::Metrics,
+    server::{Listener, Shared, tls},
+    upstream::{self, Client, Protocol, Settings},
+};
+
+/// Unused connections kept for one upstream.
+const MAX_IDLE: usize = 256;
+/// What "no limit" is for a response's head.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Everything that listens.
+pub struct Sites {
+    flows: Arc<Flows>,
+    metrics: Arc<Metrics>,
+    draining: CancellationToken,
+    tasks: TaskTracker,
+    running: Vec<Running>,
+}
+
+struct Running {
+    config: config::Listener,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// A listener that is not yet in use.
+enum Prepared {
+    /// Binds anew.
+    Fresh(config::Listener, Arc<Site>, Option<Arc<rustls::ServerConfig>>),
+    /// Goes on with new settings.
+    Same(usize, config::Listener, Arc<Site>, Option<Arc<rustls::ServerConfig>>),
+}
+
+impl Sites {
+    /// Nothing listens yet.
+    pub const fn new(flows: Arc<Flows>, metrics: Arc<Metrics>, draining: CancellationToken, tasks: TaskTracker) -> Self {
+        Self { flows, metrics, draining, tasks, running: Vec::new() }
+    }
+
+    /// Makes what listens what the configuration says. Listeners that stay keep their connections, which use the new
+    /// settings from their next request on; those that go let their flows end.
+    ///
+    /// # Errors
+    /// When a certificate cannot be used or an address cannot be bound: then nothing has changed.
+    pub fn apply(&mut self, listeners: &[config::Listener]) -> anyhow::Result<()> {
+        let mut prepared = Vec::new();
+        for listener in listeners {
+            prepared.push(self.prepare(listener).with_context(|| format!("listener {}", listener.name))?);
+        }
+        let mut bound = Vec::new();
+        for prepared in prepared {
+            bound.push(match prepared {
+                Prepared::Same(index, listener, site, tls) => Bound::Same(index, listener, site, tls),
+                Prepared::Fresh(listener, site, tls) => {
+                    let shared = Arc::new(Shared {
+                        flows: Arc::clone(&self.flows),
+                        site: ArcSwap::new(site),
+                        tls: tls.map(ArcSwap::new),
+                        draining: self.draining.child_token(),
+                        tracker: self.tasks.clone(),
+                    });
+                    let socket = Listener::bind(listener.bind, Arc::clone(&shared))
+                        .with_context(|| format!("listener {}: cannot bind {}", listener.name, listener.bind))?;
+                    let address = socket.local_addr()?;
+                    Bound::Fresh(Running { config: listener, address, shared }, socket)
+                }
+            });
+        }
+        self.take_over(bound);
+        Ok(())
+    }
+
+    fn prepare(&self, listener: &config::Listener) -> anyhow::Result<Prepared> {
+        let site = Arc::new(self.site(listener)?);
+        let tls = listener.tls.as_ref().map(|tls| tls::server_config(&tls.cert, &tls.key)).transpose()?;
+        let same = self.running.iter().position(|running| {
+            running.config.name == listener.name
+                && running.config.bind == listener.bind
+                && running.shared.tls.is_some() == tls.is_some()
+        });
+        Ok(match same {
+            Some(index) => Prepared::Same(index, listener.clone(), site, tls),
+            None => Prepared::Fresh(listener.clone(), site, tls),
+        })
+    }
+
+    fn take_over(&mut self, bound: Vec<Bound>) {
+        let mut old: Vec<Option<Running>> = std::mem::take(&mut self.running).into_iter().map(Some).collect();
+        for bound in bound {
+            match bound {
+                Bound::Fresh(running, socket) => {
+                    tracing::info!(
+                        listener.name = %running.config.name,
+                        listener.address = %running.address,
+                        upstream.origin = %running.config.upstream,
+                        "listening"
+                    );
+                    self.tasks.spawn(socket.run());
+                    self.running.push(running);
+                }
+                Bound::Same(index, listener, site, tls) => {
+                    let Some(mut running) = old.get_mut(index).and_then(Option::take) else { continue };
+                    running.shared.site.store(site);
+                    if let (Some(current), Some(fresh)) = (&running.shared.tls, tls) {
+                        current.store(fresh);
+                    }
+                    running.config = listener;
+                    self.running.push(running);
+                }
+            }
+        }
+        for gone in old.into_iter().flatten() {
+            tracing::info!(listener.name = %gone.config.name, "no longer listening");
+            gone.shared.draining.cancel();
+        }
+    }
+
+    fn site(&self, listener: &config::Listener) -> anyhow::Result<Site> {
+        let limits = HeadLimits { count: listener.limits.header_count, bytes: listener.limits.header_bytes };
+        let protocol = protocol(listener);
+        let client = Client::new(Settings {
+            protocol,
+            tls: upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol)?,
+            connect_timeout: listener.timeouts.connect,
+            response_timeout: listener.timeouts.response.unwrap_or(FOREVER),
+            idle_timeout: listener.timeouts.idle,
+            max_idle: MAX_IDLE,
+            head_limits: limits,
+        });
+        Ok(Site {
+            name: Arc::clone(&listener.name),
+            upstream: Arc::new(listener.upstream.clone()),
+            client,
+            preserve_host: listener.preserve_host,
+            trust: listener.trust_forwarded.clone(),
+            via: listener.via.clone(),
+            limits: listener.limits.clone(),
+            timeouts: listener.timeouts.clone(),
+            half_close: listener.half_close,
+            metrics: self.metrics.listener(&listener.name),
+        })
+    }
+
+    /// Name and URL of each listener.
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, String)> {
+        self.running.iter().map(|running| {
+            let scheme = if running.config.tls.is_some() { "https" } else { "http" };
+            (&*running.config.name, format!("{scheme}://{}", running.address))
+        })
+    }
+
+    /// Names of the listeners.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.running.iter().map(|running| Arc::clone(&running.config.name)).collect()
+    }
+}
+
+enum Bound {
+    Fresh(Running, Listener),
+    Same(usize, config::Listener, Arc<Site>, Option<Arc<rustls::ServerConfig>>),
+}
+
+/// Whether a listener's certificates can be used.
+pub fn check(listener: &config::Listener) -> anyhow::Result<()> {
+    if let Some(tls) = &listener.tls {
+        tls::server_config(&tls.cert, &tls.key)?;
+    }
+    upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol(listener))?;
+    Ok(())
+}
+
+const fn protocol(listener: &config::Listener) -> Protocol {
+    match listener.upstream_protocol {
+        UpstreamProtocol::Auto => Protocol::Auto,
+        UpstreamProtocol::Http1 => Protocol::Http1,
+        UpstreamProtocol::Http2 => Protocol::Http2,
+    }
+}

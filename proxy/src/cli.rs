@@ -1,0 +1,225 @@
+//! The command line: which sources a configuration has, and what is done with it.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+
+use crate::{
+    app,
+    config::{Change, ConfigErrors, Override, Sources},
+};
+
+/// Exit code for a configuration that is wrong; the command line's own errors have the same.
+const WRONG_CONFIGURATION: u8 = 2;
+
+/// A programmable HTTP proxy whose addons are sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve.
+    Run(ConfigArguments),
+    /// Validate configuration and addons without serving; exit code 0 if all is well.
+    Check(ConfigArguments),
+    /// Print what an addon asks for.
+    Inspect {
+        /// A component.
+        #[arg(value_name = "FILE.wasm")]
+        file: PathBuf,
+    },
+}
+
+/// Where settings come from: the file, over it variables and flags, over these `--set`. A flag replaces its variable.
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// Configuration file in TOML; paths in it are relative to its directory.
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// One more reverse listener, as `http://127.0.0.1:8008@127.0.0.1:3000`; repeatable.
+    ///
+    /// A bare port listens on 127.0.0.1, `*:3000` on every IPv4 address. The listener's name is `reverse-3000`. The variable
+    /// takes several with spaces between.
+    #[arg(long, value_name = "UPSTREAM@[HOST:]PORT", env = "TOLLGATE_REVERSE", hide_env_values = true)]
+    reverse: Vec<String>,
+
+    /// Directory of addons, watched [default: plugins].
+    #[arg(long, value_name = "DIRECTORY", env = "TOLLGATE_PLUGINS")]
+    plugins: Option<String>,
+
+    /// Directory for compiled addons [default: tollgate in the user's cache directory].
+    #[arg(long, value_name = "DIRECTORY", env = "TOLLGATE_CACHE")]
+    cache: Option<String>,
+
+    /// Turn the admin listener on; without an address at 127.0.0.1:9900.
+    #[arg(long, value_name = "[HOST:]PORT", env = "TOLLGATE_ADMIN", num_args = 0..=1, default_missing_value = "9900")]
+    admin: Option<String>,
+
+    /// What to log: off, error, warn, info, debug, trace, also by module as `info,tollgate::http1=debug` [default: info].
+    #[arg(long, value_name = "LEVEL", env = "TOLLGATE_LOG")]
+    log: Option<String>,
+
+    /// Any setting, as `addon.version-clamp.options={max="v1.10"}` or `listener.NAME.preserve_host=true`; repeatable.
+    ///
+    /// The value is TOML; a single word needs no quotes. Listeners go by number or name. Later ones win. The variable takes
+    /// several, one a line.
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE", env = "TOLLGATE_SET", hide_env_values = true)]
+    set: Vec<String>,
+}
+
+/// Does what the command line says. Errors go to standard error, one a line: exit code 2 for those of the configuration,
+/// 1 for all others.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let settings = matches.subcommand().map(|(_, settings)| settings);
+    let done = match arguments.command {
+        Command::Run(arguments) => app::run(arguments.sources(settings)),
+        Command::Check(arguments) => app::check(&arguments.sources(settings)),
+        Command::Inspect { file } => app::inspect(&file),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+fn report(error: &anyhow::Error) -> ExitCode {
+    let mut out = std::io::stderr().lock();
+    // Who closed standard error does not want to read it.
+    if let Some(errors) = error.chain().find_map(|cause| cause.downcast_ref::<ConfigErrors>()) {
+        for error in errors {
+            let _ = writeln!(out, "error: {error}");
+        }
+        return ExitCode::from(WRONG_CONFIGURATION);
+    }
+    let _ = writeln!(out, "error: {error:#}");
+    ExitCode::FAILURE
+}
+
+impl ConfigArguments {
+    /// The sources, each change with the flag or the variable that it came by.
+    fn sources(self, matches: Option<&ArgMatches>) -> Sources {
+        let is_variable =
+            |name: &str| matches.is_some_and(|matches| matches.value_source(name) == Some(ValueSource::EnvVariable));
+        let mut overrides = Vec::new();
+        for (name, value, change) in [
+            ("plugins", self.plugins, Change::Plugins as fn(String) -> Change),
+            ("cache", self.cache, Change::Cache),
+            ("admin", self.admin, Change::Admin),
+            ("log", self.log, Change::Log),
+        ] {
+            overrides.extend(changes(name, value, is_variable(name), char::is_control, change));
+        }
+        overrides.extend(changes("reverse", self.reverse, is_variable("reverse"), char::is_whitespace, Change::Reverse));
+        overrides.extend(changes("set", self.set, is_variable("set"), |character| character == '\n', Change::Set));
+        Sources { file: self.config.filter(|file| !file.as_os_str().is_empty()), overrides }
+    }
+}
+
+/// Changes by one flag, or by its variable: that is split, and what is empty in it left out.
+fn changes(
+    name: &str,
+    values: impl IntoIterator<Item = String>,
+    is_variable: bool,
+    is_separator: fn(char) -> bool,
+    change: fn(String) -> Change,
+) -> Vec<Override> {
+    let source = if is_variable { format!("TOLLGATE_{}", name.to_uppercase()) } else { format!("--{name}") };
+    let parts = |value: String| -> Vec<String> {
+        if is_variable {
+            value.split(is_separator).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        } else {
+            vec![value]
+        }
+    };
+    values.into_iter().flat_map(parts).map(|value| Override { source: source.clone(), change: change(value) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &[&str]) -> Result<Sources, clap::Error> {
+        let matches = Arguments::command().try_get_matches_from(["tollgate"].iter().chain(line))?;
+        match Arguments::from_arg_matches(&matches)?.command {
+            Command::Run(arguments) | Command::Check(arguments) => {
+                Ok(arguments.sources(matches.subcommand().map(|(_, settings)| settings)))
+            }
+            Command::Inspect { file } => Ok(Sources { file: Some(file), overrides: Vec::new() }),
+        }
+    }
+
+    fn flag(name: &str, change: Change) -> Override {
+        Override { source: name.to_owned(), change }
+    }
+
+    #[test]
+    fn command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_changes_in_order() {
+        let sources = parsed(&[
+            "run",
+            "--set",
+            "a=1",
+            "--reverse",
+            "http://h@1",
+            "--config",
+            "c.toml",
+            "--admin",
+            "--set",
+            "b=2",
+            "--plugins",
+            "p",
+            "--reverse",
+            "http://h@2",
+            "--log",
+            "debug",
+            "--cache",
+            "c",
+        ]);
+        let expected = Sources {
+            file: Some("c.toml".into()),
+            overrides: vec![
+                flag("--plugins", Change::Plugins("p".to_owned())),
+                flag("--cache", Change::Cache("c".to_owned())),
+                flag("--admin", Change::Admin("9900".to_owned())),
+                flag("--log", Change::Log("debug".to_owned())),
+                flag("--reverse", Change::Reverse("http://h@1".to_owned())),
+                flag("--reverse", Change::Reverse("http://h@2".to_owned())),
+                flag("--set", Change::Set("a=1".to_owned())),
+                flag("--set", Change::Set("b=2".to_owned())),
+            ],
+        };
+        assert_eq!(sources.expect("sources"), expected);
+    }
+
+    #[test]
+    fn variables_hold_several_values() {
+        let text = || ["a = [1,\tb]\n\n b=2 \n".to_owned()];
+        let lines = changes("set", text(), true, |character| character == '\n', Change::Set);
+        assert_eq!(
+            lines,
+            [flag("TOLLGATE_SET", Change::Set("a = [1,\tb]".to_owned())), flag("TOLLGATE_SET", Change::Set("b=2".to_owned()))]
+        );
+        assert_eq!(changes("set", text(), false, |character| character == '\n', Change::Set).len(), 1);
+        assert_eq!(changes("reverse", ["x@1  y@2".to_owned()], true, char::is_whitespace, Change::Reverse).len(), 2);
+        assert_eq!(changes("plugins", [String::new()], true, char::is_control, Change::Plugins).len(), 0);
+    }
+
+    #[test]
+    fn stray_arguments_are_refused() {
+        for line in [&["run", "x"][..], &["serve"], &[], &["inspect"], &["run", "--colour"], &["run", "--config"]] {
+            assert!(parsed(line).is_err(), "{line:?}");
+        }
+    }
+}

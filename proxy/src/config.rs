@@ -1,0 +1,261 @@
+//! Configuration: what a file, flags and environment variables say, checked as a whole.
+//!
+//! [`Sources::load`] merges the sources, reads the result into raw structs that refuse unknown keys, and checks every value.
+//! All errors are collected, so that one run shows them all; a [`Config`] is only had when there is none.
+
+mod addon;
+mod address;
+mod admin;
+mod check;
+mod errors;
+mod expression;
+mod files;
+mod key;
+mod limits;
+mod listener;
+mod raw;
+mod reader;
+mod sources;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod trust;
+mod units;
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{hooks::OnError, http::Origin};
+
+pub use errors::{ConfigError, ConfigErrors};
+pub use sources::{Change, Override, Sources};
+pub use trust::TrustedPeers;
+
+/// A checked configuration.
+///
+/// Paths that a file names are relative to that file's directory, those of flags and variables to the working directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `plugins`: directory of `*.wasm`, watched. Default `plugins`; only the default may be missing.
+    pub plugins: PathBuf,
+    /// `cache`: directory for compiled code, made when it is first needed. Default `$XDG_CACHE_HOME/tollgate`, else
+    /// `~/.cache/tollgate`; none where neither variable is set, and then nothing is cached. Never a place that others can
+    /// write to: what lies there is run.
+    pub cache: Option<PathBuf>,
+    /// `[admin]`: off unless the table or the flag is there.
+    pub admin: Option<Admin>,
+    /// `limits.instances`: instances of addons alive at once in the process. Default 2000, 1 to 100000.
+    pub instances: usize,
+    /// `timeouts.grace`: how long flows may go on after SIGTERM. Default 30s, 0s to 1h.
+    pub grace: Duration,
+    /// `[log]`.
+    pub log: Log,
+    /// `[[listener]]` in their order, those of `--reverse` after those of the file. At least one; names and addresses are
+    /// unique.
+    pub listeners: Vec<Listener>,
+    /// `[addon.NAME]` by name. An addon without such a table has the defaults: [`Config::addon`].
+    pub addons: BTreeMap<String, AddonConfig>,
+}
+
+/// Where the admin listener is and who may use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// `listen`. Default `127.0.0.1:9900`.
+    pub listen: SocketAddr,
+    /// `token`, or what `token_file` holds without white space around: 8 to 1024 printable ASCII characters. Never none where
+    /// `listen` is not a loopback address.
+    pub token: Option<Token>,
+}
+
+/// A bearer token. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Arc<str>);
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `level`: `off`, `error`, `warn`, `info`, `debug` or `trace`, or a list like `info,tollgate::http1=debug`; a legal
+    /// filter of tracing-subscriber. Default `info`.
+    pub level: String,
+    /// `format`. Default `text`.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// A reverse listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// `name`: letters, digits, `.`, `_` and `-`. Those of `--reverse` are `reverse-PORT`.
+    pub name: Arc<str>,
+    /// `bind`. Port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// `upstream`: where requests go unless an addon chooses another.
+    pub upstream: Origin,
+    /// `upstream_protocol`. Default `auto`.
+    pub upstream_protocol: UpstreamProtocol,
+    /// `upstream_ca`: PEM file of the only authorities that an `https` upstream is verified against. Default: the system's.
+    pub upstream_ca: Option<PathBuf>,
+    /// `addons`: names in the order of request events; one that is not loaded is left out. None: every loaded addon, by name.
+    pub addons: Option<Vec<String>>,
+    /// `preserve_host`: keep the client's Host instead of the upstream's. Default false.
+    pub preserve_host: bool,
+    /// `trust_forwarded`: peers whose X-Forwarded-* are kept and appended to; those of others are replaced. Default: nobody.
+    pub trust_forwarded: TrustedPeers,
+    /// `via`: pseudonym for a Via field on requests and responses. Default none, and no such field is added.
+    pub via: Option<String>,
+    /// `half_close`: answer clients that have closed their sending side. Default false: that ends the flow, as a client that
+    /// went away looks the same.
+    pub half_close: bool,
+    /// `tls`: speak TLS to clients. Default: cleartext.
+    pub tls: Option<Tls>,
+    /// `[listener.limits]` over `[limits]`.
+    pub limits: Limits,
+    /// `[listener.timeouts]` over `[timeouts]`.
+    pub timeouts: Timeouts,
+}
+
+/// Files of a TLS identity; readable when the configuration was loaded, and read again on reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// `cert`: PEM file, the listener's certificate first.
+    pub cert: PathBuf,
+    /// `key`: PEM file.
+    pub key: PathBuf,
+}
+
+/// What is spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum UpstreamProtocol {
+    /// `https`: HTTP/2 or HTTP/1.1 as ALPN finds. `http`: HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only; to an `http` upstream with prior knowledge (h2c).
+    Http2,
+}
+
+/// Limits of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `header_count`: fields of a head; over it requests get 431. Default 100, 1 to 1024.
+    pub header_count: usize,
+    /// `header_bytes`: bytes of a head, start line included; over it requests get 431. Default 64KiB, 1KiB to 1MiB.
+    pub header_bytes: usize,
+    /// `request_body`: bytes of a request body as sent; over it 413. Default `"unlimited"`; 0 allows no body.
+    pub request_body: Option<u64>,
+    /// `connections`: client connections at once; more wait to be accepted. Default 10000, 1 to 1000000.
+    pub connections: usize,
+    /// `h2_streams`: requests at once on one HTTP/2 connection of a client. Default 100, 1 to 10000.
+    pub h2_streams: u32,
+}
+
+/// Timeouts of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `header_read`: from the first byte of a request's head to its end, and for the TLS handshake before. Default 30s, 1ms
+    /// to 1h.
+    pub header_read: Duration,
+    /// `idle`: how long a connection without a request is kept open. Default 60s, 1ms to 1d.
+    pub idle: Duration,
+    /// `body_idle`: longest wait for the client to send more of a request body or to take more of a response. Default 60s, 1ms
+    /// to 1d, or `"none"`.
+    pub body_idle: Option<Duration>,
+    /// `connect`: until a connection to the upstream stands, TLS included; over it 504. Default 10s, 1ms to 10m.
+    pub connect: Duration,
+    /// `response`: from the end of the request to the head of the upstream's response; over it 504. Default 120s, 1ms to 1d,
+    /// or `"none"`.
+    pub response: Option<Duration>,
+    /// `flow`: from the head of the request to the end of the response, tunnels excepted. Default `"none"`, else 1ms to 7d.
+    pub flow: Option<Duration>,
+}
+
+/// Settings of an addon.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddonConfig {
+    /// `options`, or what `options_file` holds: handed to `configure` as JSON. Default `{}`. May hold secrets: show keys, not
+    /// values.
+    pub options: serde_json::Value,
+    /// `options_file`: JSON; to be watched, its content is in `options` already. At most 8 MiB.
+    pub options_file: Option<PathBuf>,
+    /// `on_error`: `closed` or `open`. Default `closed`.
+    pub on_error: OnError,
+    /// `cpu`: time of the processor for one hook. Default 50ms, 1ms to 1m.
+    pub cpu: Duration,
+    /// `wall`: time for one hook, waits included. Default 60s, 1ms to 1h.
+    pub wall: Duration,
+    /// `memory`: bytes of linear memory of one instance. Default 64MiB, 1MiB to 256MiB.
+    pub memory: usize,
+    /// `max_body`: bytes of a whole body that a hook is shown or makes. Default 10MiB, 0 to 1GiB.
+    pub max_body: usize,
+}
+
+impl Config {
+    /// Settings of the addon of this name.
+    #[must_use]
+    pub fn addon(&self, name: &str) -> AddonConfig {
+        self.addons.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl Token {
+    /// The token itself, to compare with in constant time.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Token(…)")
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { header_count: 100, header_bytes: 64 << 10, request_body: None, connections: 10_000, h2_streams: 100 }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header_read: Duration::from_secs(30),
+            idle: Duration::from_mins(1),
+            body_idle: Some(Duration::from_mins(1)),
+            connect: Duration::from_secs(10),
+            response: Some(Duration::from_mins(2)),
+            flow: None,
+        }
+    }
+}
+
+impl Default for AddonConfig {
+    fn default() -> Self {
+        Self {
+            options: serde_json::json!({}),
+            options_file: None,
+            on_error: OnError::default(),
+            cpu: Duration::from_millis(50),
+            wall: Duration::from_mins(1),
+            memory: 64 << 20,
+            max_body: 10 << 20,
+        }
+    }
+}

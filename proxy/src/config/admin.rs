@@ -1,0 +1,99 @@
+//! `[admin]` and `[log]`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::{
+    Admin, Log, LogFormat, Token, address,
+    check::Check,
+    files,
+    key::Key,
+    raw::{RawAdmin, RawLog, RawLogFormat},
+};
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+pub(super) fn admin(check: &mut Check, key: &Key, raw: &RawAdmin) -> Option<Admin> {
+    check.refuse_unserved(&key.join("controller_host"));
+    let listen = match &raw.listen {
+        Some(listen) => check.text(&key.join("listen"), &listen.to_string(), address::bind)?,
+        None => LISTEN,
+    };
+    let token = match (&raw.token, &raw.token_file) {
+        (Some(_), Some(_)) => {
+            check.fail(&key.join("token_file"), "must not be set where admin.token is");
+            return None;
+        }
+        (Some(text), None) => Some(check.text(&key.join("token"), text, token)?),
+        (None, Some(path)) => {
+            let read = |path: &std::path::Path| token(files::text(path, files::TOKEN_BYTES)?.trim());
+            Some(check.file(&key.join("token_file"), path, read)?.1)
+        }
+        (None, None) => None,
+    };
+    if token.is_none() && !listen.ip().is_loopback() && !check.has_failed(&key.join("token")) {
+        check.fail(&key.join("listen"), "needs admin.token or admin.token_file, as it can be reached from other machines");
+    }
+    Some(Admin { listen, token })
+}
+
+fn token(text: &str) -> Result<Token, String> {
+    if (8..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(Token(text.into()))
+    } else {
+        Err("must be a token of 8 to 1024 printable ASCII characters without white space".to_owned())
+    }
+}
+
+pub(super) fn log(check: &mut Check, key: &Key, raw: &RawLog) -> Log {
+    let otherwise = Log::default();
+    let level = raw.level.clone().and_then(|text| check.text(&key.join("level"), &text, level));
+    let format = match raw.format {
+        Some(RawLogFormat::Json) => LogFormat::Json,
+        Some(RawLogFormat::Text) => LogFormat::Text,
+        None => otherwise.format,
+    };
+    Log { level: level.unwrap_or(otherwise.level), format }
+}
+
+/// Stricter than tracing's own parser, which takes a misspelled level for the name of a module.
+fn level(text: &str) -> Result<String, String> {
+    let is_level = |text: &str| matches!(text, "off" | "error" | "warn" | "info" | "debug" | "trace");
+    let is_module = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-'))
+    };
+    let is_directive = |directive: &str| match directive.split_once('=') {
+        Some((module, level)) => is_module(module) && is_level(level),
+        None => is_level(directive),
+    };
+    if text.split(',').all(is_directive) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be off, error, warn, info, debug or trace, or a list of such with modules like \"info,tollgate::http1=debug\""
+            .to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_have_a_sane_length() {
+        for (length, is_token) in [(7, false), (8, true), (1024, true), (1025, false)] {
+            assert_eq!(token(&"x".repeat(length)).is_ok(), is_token, "{length}");
+        }
+        for text in ["with space", "l\u{e4}nger-than", "line\nbreak"] {
+            assert!(token(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn misspelled_levels_are_refused() {
+        for text in ["info", "off", "info,tollgate::http1=debug", "warn,a=trace,b=off"] {
+            assert!(level(text).is_ok(), "{text}");
+        }
+        for text in ["", "dbug", "INFO", "info,", "tollgate", "a=", "=info", "a=dbug", "info debug"] {
+            assert!(level(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `[[listener]]`.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{
+    Limits, Listener, Timeouts, Tls, TrustedPeers, UpstreamProtocol, address,
+    check::{Check, name},
+    key::Key,
+    limits::{limits, timeouts},
+    raw::{RawListener, RawMode, RawProtocol, RawTls, RawTrust},
+};
+use crate::http::Scheme;
+
+/// What listeners stand on: settings that they inherit, and names and addresses that are taken.
+#[derive(Debug, Default)]
+pub(super) struct Ground {
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    names: Vec<(Arc<str>, Key)>,
+    addresses: Vec<(SocketAddr, Key)>,
+}
+
+impl Ground {
+    fn take_name(&mut self, check: &mut Check, key: Key, name: &Arc<str>) {
+        if let Some((_, other)) = self.names.iter().find(|(other, _)| other == name) {
+            check.fail(&key, format!("is taken by {other}"));
+        }
+        self.names.push((name.clone(), key));
+    }
+
+    /// Takes an address, of whatever listener.
+    pub(super) fn take_address(&mut self, check: &mut Check, key: Key, address: SocketAddr) {
+        if let Some((_, other)) = self.addresses.iter().find(|(other, _)| address::overlap(*other, address)) {
+            check.fail(&key, format!("is taken by {other}"));
+        }
+        self.addresses.push((address, key));
+    }
+}
+
+/// The listener at `key`, or none where something is wrong with it.
+pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &mut Ground) -> Option<Listener> {
+    if let Some(RawMode::Forward) = raw.mode {
+        check.fail(&key.join("mode"), "forward listeners are not served by this version");
+    }
+    let name = required(check, key, "name", raw.name.as_deref(), |text| name(text).map(|()| Arc::from(text)));
+    if let Some(name) = &name {
+        ground.take_name(check, key.join("name"), name);
+    }
+    let bind = required(check, key, "bind", raw.bind.map(|bind| bind.to_string()).as_deref(), address::bind);
+    if let Some(bind) = bind {
+        ground.take_address(check, key.join("bind"), bind);
+    }
+    let upstream = required(check, key, "upstream", raw.upstream.as_deref(), address::origin);
+    let upstream_ca = raw.upstream_ca.as_deref().and_then(|path| check.readable(&key.join("upstream_ca"), path));
+    if upstream_ca.is_some() && upstream.as_ref().is_some_and(|upstream| upstream.scheme == Scheme::Http) {
+        check.fail(&key.join("upstream_ca"), "must not be set where the upstream is http://");
+    }
+    let upstream_protocol = match raw.upstream_protocol {
+        None | Some(RawProtocol::Auto) => UpstreamProtocol::Auto,
+        Some(RawProtocol::Http1) => UpstreamProtocol::Http1,
+        Some(RawProtocol::H2) => UpstreamProtocol::Http2,
+    };
+    if let Some(addons) = &raw.addons {
+        chain(check, &key.join("addons"), addons);
+    }
+    let via = raw.via.and_then(|text| check.text(&key.join("via"), &text, |text| self::name(text).map(|()| text.to_owned())));
+    let trust_forwarded = trust(check, &key.join("trust_forwarded"), raw.trust_forwarded.as_ref());
+    let tls = raw.tls.as_ref().and_then(|raw| tls(check, &key.join("tls"), raw));
+    for (table, process_wide) in [("limits", "instances"), ("timeouts", "grace")] {
+        let inner = key.join(table).join(process_wide);
+        if check.is_set(&inner) {
+            check.fail(&inner, format!("is for the whole process: set {table}.{process_wide}"));
+        }
+    }
+    let limits = limits(check, &key.join("limits"), &raw.limits, &ground.limits);
+    let timeouts = timeouts(check, &key.join("timeouts"), &raw.timeouts, &ground.timeouts);
+    Some(Listener {
+        name: name?,
+        bind: bind?,
+        upstream: upstream?,
+        upstream_protocol,
+        upstream_ca,
+        addons: raw.addons,
+        preserve_host: raw.preserve_host,
+        trust_forwarded,
+        via,
+        half_close: raw.half_close,
+        tls,
+        limits,
+        timeouts,
+    })
+}
+
+fn required<T>(
+    check: &mut Check,
+    key: &Key,
+    name: &str,
+    text: Option<&str>,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    let key = key.join(name);
+    let Some(text) = text else {
+        check.fail_missing(&key, "is missing");
+        return None;
+    };
+    check.text(&key, text, parse)
+}
+
+fn chain(check: &mut Check, key: &Key, addons: &[String]) {
+    for (place, addon) in addons.iter().enumerate() {
+        let key = key.join(place);
+        check.text(&key, addon, name);
+        if addons.iter().take(place).any(|other| other == addon) {
+            check.fail(&key, "is in the list twice");
+        }
+    }
+}
+
+fn trust(check: &mut Check, key: &Key, raw: Option<&RawTrust>) -> TrustedPeers {
+    let mut peers = TrustedPeers::default();
+    match raw {
+        None | Some(RawTrust::Everybody(false)) => {}
+        Some(RawTrust::Everybody(true)) => peers = TrustedPeers::everybody(),
+        Some(RawTrust::One(text)) => drop(check.text(key, text, |text| peers.add(text))),
+        Some(RawTrust::Several(texts)) => {
+            for (place, text) in texts.iter().enumerate() {
+                check.text(&key.join(place), text, |text| peers.add(text));
+            }
+        }
+    }
+    peers
+}
+
+fn tls(check: &mut Check, key: &Key, raw: &RawTls) -> Option<Tls> {
+    let mut file = |name: &str, text: Option<&str>| {
+        let key = key.join(name);
+        if text.is_none() {
+            check.fail_missing(&key, "is missing: TLS needs cert and key");
+        }
+        check.readable(&key, text?)
+    };
+    let cert = file("cert", raw.cert.as_deref());
+    let key = file("key", raw.key.as_deref());
+    Some(Tls { cert: cert?, key: key? })
+}

@@ -1,0 +1,165 @@
+//! The configuration as it is written, key for key. Whether the values make sense is checked elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, de::IgnoredAny};
+
+/// The whole document.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct Raw {
+    pub(super) plugins: Option<String>,
+    pub(super) cache: Option<String>,
+    pub(super) state: Option<IgnoredAny>,
+    pub(super) admin: Option<RawAdmin>,
+    pub(super) limits: RawLimits,
+    pub(super) timeouts: RawTimeouts,
+    pub(super) log: RawLog,
+    pub(super) listener: Vec<RawListener>,
+    pub(super) addon: BTreeMap<String, RawAddon>,
+}
+
+/// `[admin]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawAdmin {
+    pub(super) listen: Option<Scalar>,
+    pub(super) token: Option<String>,
+    pub(super) token_file: Option<String>,
+    pub(super) controller_host: Option<IgnoredAny>,
+}
+
+/// `[limits]` and `[listener.limits]`; `instances` in the first only.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawLimits {
+    pub(super) header_count: Option<Scalar>,
+    pub(super) header_bytes: Option<Scalar>,
+    pub(super) request_body: Option<Scalar>,
+    pub(super) connections: Option<Scalar>,
+    pub(super) h2_streams: Option<Scalar>,
+    pub(super) instances: Option<Scalar>,
+}
+
+/// `[timeouts]` and `[listener.timeouts]`; `grace` in the first only.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawTimeouts {
+    pub(super) header_read: Option<Scalar>,
+    pub(super) idle: Option<Scalar>,
+    pub(super) body_idle: Option<Scalar>,
+    pub(super) connect: Option<Scalar>,
+    pub(super) response: Option<Scalar>,
+    pub(super) flow: Option<Scalar>,
+    pub(super) grace: Option<Scalar>,
+}
+
+/// `[log]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawLog {
+    pub(super) level: Option<String>,
+    pub(super) format: Option<RawLogFormat>,
+}
+
+/// `log.format`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawLogFormat {
+    Text,
+    Json,
+}
+
+/// `[[listener]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawListener {
+    pub(super) name: Option<String>,
+    pub(super) mode: Option<RawMode>,
+    pub(super) bind: Option<Scalar>,
+    pub(super) upstream: Option<String>,
+    pub(super) upstream_protocol: Option<RawProtocol>,
+    pub(super) upstream_ca: Option<String>,
+    pub(super) addons: Option<Vec<String>>,
+    pub(super) preserve_host: bool,
+    pub(super) trust_forwarded: Option<RawTrust>,
+    pub(super) via: Option<String>,
+    pub(super) half_close: bool,
+    pub(super) tls: Option<RawTls>,
+    pub(super) limits: RawLimits,
+    pub(super) timeouts: RawTimeouts,
+}
+
+/// `mode`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawMode {
+    Reverse,
+    Forward,
+}
+
+/// `upstream_protocol`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawProtocol {
+    Auto,
+    Http1,
+    H2,
+}
+
+/// `trust_forwarded`: all or nobody, one network or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "must be true, false, \"loopback\" or an array of networks like \"10.0.0.0/8\"")]
+pub(super) enum RawTrust {
+    Everybody(bool),
+    One(String),
+    Several(Vec<String>),
+}
+
+/// `tls`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table like { cert = \"cert.pem\", key = \"key.pem\" }")]
+pub(super) struct RawTls {
+    pub(super) cert: Option<String>,
+    pub(super) key: Option<String>,
+}
+
+/// `[addon.NAME]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawAddon {
+    pub(super) options: Option<serde_json::Value>,
+    pub(super) options_file: Option<String>,
+    pub(super) on_error: Option<RawOnError>,
+    pub(super) cpu: Option<Scalar>,
+    pub(super) wall: Option<Scalar>,
+    pub(super) memory: Option<Scalar>,
+    pub(super) max_body: Option<Scalar>,
+    pub(super) http: Option<IgnoredAny>,
+    pub(super) kv: Option<IgnoredAny>,
+}
+
+/// `on_error`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawOnError {
+    Closed,
+    Open,
+}
+
+/// A number, or a text that may be one with its unit.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged, expecting = "must be a number or a string")]
+pub(super) enum Scalar {
+    Number(i64),
+    Text(String),
+}
+
+impl std::fmt::Display for Scalar {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(out),
+            Self::Text(text) => text.fmt(out),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Where a configuration comes from, and how that becomes one.
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+use toml::{Table, Value};
+
+use super::{
+    Config, ConfigErrors, addon, address, admin,
+    check::Check,
+    expression, files,
+    key::Key,
+    limits::{self, GRACE, INSTANCES, usize_of},
+    listener::{Ground, listener},
+    raw::Raw,
+    tree::{Source, Tree},
+    units::{Count, Span},
+};
+
+/// Flags, variables and the name of a file: read again, they give the configuration as it is then.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sources {
+    /// A file of TOML.
+    pub file: Option<PathBuf>,
+    /// What goes over the file, the later over the earlier.
+    pub overrides: Vec<Override>,
+}
+
+/// A change by a flag or a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// How errors name it: `--set`, `TOLLGATE_SET`.
+    pub source: String,
+    /// What it changes.
+    pub change: Change,
+}
+
+/// What a flag or a variable changes.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Change {
+    /// `key.path=value`; see `tollgate run --help`.
+    Set(String),
+    /// `UPSTREAM@[HOST:]PORT`: one more listener, named `reverse-PORT`.
+    Reverse(String),
+    /// The value of `plugins`.
+    Plugins(String),
+    /// The value of `cache`.
+    Cache(String),
+    /// The value of `admin.listen`.
+    Admin(String),
+    /// The value of `log.level`.
+    Log(String),
+}
+
+impl Sources {
+    /// Reads, merges and checks everything.
+    ///
+    /// # Errors
+    /// All that is wrong, in one go; only a file that cannot be read or parsed hides what else it may hold.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        let (table, base) = self.base()?;
+        let mut tree = Tree::new(table, base);
+        let mut broken = Vec::new();
+        for change in &self.overrides {
+            if let Err(problem) = apply(&mut tree, change) {
+                broken.push((change.source.clone(), problem));
+            }
+        }
+        let mut check = Check::new(tree);
+        for (source, problem) in broken {
+            check.fail_source(source, problem);
+        }
+        let config = config(&mut check);
+        check.finish(config)
+    }
+
+    fn base(&self) -> Result<(Table, Source), ConfigErrors> {
+        let Some(path) = &self.file else { return Ok((Table::new(), Source::Flag("command line".to_owned()))) };
+        let source = Source::File(path.clone());
+        let text = files::text(path, files::CONFIG_BYTES).map_err(|problem| ConfigErrors::one(source.label(), problem))?;
+        match toml::from_str(&text) {
+            Ok(table) => Ok((table, source)),
+            Err(error) => {
+                let place = error.span().map_or_else(String::new, |span| place_of(&text, span.start));
+                // Only the first line: the others quote the file, and there may be secrets in it.
+                let problem = error.message().lines().next().unwrap_or("not TOML").to_owned();
+                Err(ConfigErrors::one(format!("{}{place}", source.label()), problem))
+            }
+        }
+    }
+}
+
+/// `:line:column`, both from 1.
+fn place_of(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!(":{line}:{column}")
+}
+
+fn apply(tree: &mut Tree, change: &Override) -> Result<(), String> {
+    let source = || Source::Flag(change.source.clone());
+    let mut put = |path: &[&str], text: &str| {
+        let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+        tree.set(&path, Value::String(text.to_owned()), source()).map(drop)
+    };
+    match &change.change {
+        Change::Plugins(text) => put(&["plugins"], text),
+        Change::Cache(text) => put(&["cache"], text),
+        Change::Admin(text) => put(&["admin", "listen"], text),
+        Change::Log(text) => put(&["log", "level"], text),
+        Change::Set(text) => {
+            let (path, value) = expression::parse(text)?;
+            tree.set(&path, value, source()).map(drop)
+        }
+        Change::Reverse(text) => {
+            let (upstream, bind) = address::reverse(text)?;
+            let listener = Table::from_iter([
+                ("name".to_owned(), Value::String(free_name(tree, bind))),
+                ("bind".to_owned(), Value::String(bind.to_owned())),
+                ("upstream".to_owned(), Value::String(upstream.to_owned())),
+            ]);
+            let place = tree.get(&Key::root().join("listener")).and_then(Value::as_array).map_or(0, Vec::len);
+            tree.set(&["listener".to_owned(), place.to_string()], Value::Table(listener), source()).map(drop)
+        }
+    }
+}
+
+/// `reverse-PORT`, with a number where that is taken.
+fn free_name(tree: &Tree, bind: &str) -> String {
+    let port: String = bind.rsplit(':').next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+    let listeners = tree.get(&Key::root().join("listener")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let is_taken = |name: &str| listeners.iter().any(|other| other.get("name").and_then(Value::as_str) == Some(name));
+    let first = format!("reverse-{port}");
+    if !is_taken(&first) {
+        return first;
+    }
+    (2..=listeners.len() + 1).map(|number| format!("{first}-{number}")).find(|name| !is_taken(name)).unwrap_or(first)
+}
+
+fn config(check: &mut Check) -> Option<Config> {
+    let raw: Raw = check.read();
+    let root = Key::root();
+    check.refuse_unserved(&root.join("state"));
+    let plugins = plugins(check, &root.join("plugins"), raw.plugins.as_deref());
+    let cache = match &raw.cache {
+        Some(text) => Some(check.path(&root.join("cache"), text)),
+        None => default_cache(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")),
+    };
+    let mut ground = Ground::default();
+    let admin = raw.admin.as_ref().and_then(|raw| admin::admin(check, &root.join("admin"), raw));
+    if let Some(admin) = &admin {
+        ground.take_address(check, root.join("admin").join("listen"), admin.listen);
+    }
+    let (key, outer) = (root.join("limits"), &raw.limits);
+    ground.limits = limits::limits(check, &key, outer, &ground.limits);
+    let instances = check.number(&key.join("instances"), outer.instances.as_ref(), &INSTANCES, Count(2000));
+    let (key, outer) = (root.join("timeouts"), &raw.timeouts);
+    ground.timeouts = limits::timeouts(check, &key, outer, &ground.timeouts);
+    let grace = check.number(&key.join("grace"), outer.grace.as_ref(), &GRACE, Span(std::time::Duration::from_secs(30)));
+    let log = admin::log(check, &root.join("log"), &raw.log);
+    let key = root.join("listener");
+    if raw.listener.is_empty() {
+        check.fail_missing(&key, "is missing: there must be at least one [[listener]], or --reverse");
+    }
+    let listeners: Vec<_> =
+        raw.listener.into_iter().enumerate().map(|(place, raw)| listener(check, &key.join(place), raw, &mut ground)).collect();
+    let key = root.join("addon");
+    let addons = raw.addon.into_iter().map(|(name, raw)| (name.clone(), addon::addon(check, &key.join(name), raw))).collect();
+    Some(Config {
+        plugins: plugins?,
+        cache,
+        admin,
+        instances: usize_of(instances.0),
+        grace: grace.0,
+        log,
+        listeners: listeners.into_iter().collect::<Option<_>>()?,
+        addons,
+    })
+}
+
+fn plugins(check: &mut Check, key: &Key, text: Option<&str>) -> Option<PathBuf> {
+    let path = check.path(key, text.unwrap_or("plugins"));
+    // A default that is not there is a proxy without addons, until somebody makes the directory.
+    if path.is_dir() || (text.is_none() && !path.exists()) {
+        return Some(path);
+    }
+    check.fail(key, format!("must be a directory; {} is none", path.display()));
+    None
+}
+
+/// The user's own directory: the system's for temporary files is no place for code that will be run.
+fn default_cache(cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    let absolute = |path: Option<OsString>| path.map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute(cache_home).or_else(|| absolute(home).map(|home| home.join(".cache"))).map(|cache| cache.join("tollgate"))
+}
+
+impl std::fmt::Debug for Change {
+    /// Names the kind only: a value may be a secret.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Set(_) => "Set(…)",
+            Self::Reverse(_) => "Reverse(…)",
+            Self::Plugins(_) => "Plugins(…)",
+            Self::Cache(_) => "Cache(…)",
+            Self::Admin(_) => "Admin(…)",
+            Self::Log(_) => "Log(…)",
+        })
+    }
+}

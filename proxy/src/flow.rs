@@ -1,0 +1,261 @@
+//! A flow: from the head of a request to the last byte of its response, through the chain of addons.
+//!
+//! Servers hand in an [`Arrival`] and send what [`Flows::run`] answers. No socket is known here, and no wasm.
+
+mod bodies;
+mod chain;
+mod collect;
+mod filters;
+mod forward;
+mod record;
+mod respond;
+mod site;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    hooks::{Addons, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
+    http::{Body, BodyError, Field, RequestHead, ResponseHead},
+    http1::{Framing, framing::may_have_body},
+    upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
+};
+
+use bodies::{FromClient, ToClient};
+use chain::{Pass, Passed};
+use collect::Held;
+pub use record::{Ending, Record};
+pub use respond::refuse;
+pub use site::Site;
+
+/// Runs flows.
+pub struct Flows {
+    addons: Arc<dyn Addons>,
+    next_id: AtomicU64,
+    tasks: TaskTracker,
+}
+
+/// A request as a server has read it.
+pub struct Arrival {
+    /// With hop-by-hop fields still in it.
+    pub head: RequestHead,
+    /// What follows.
+    pub body: Body,
+    /// How the body's end is told.
+    pub framing: Framing,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Whether the client's connection is TLS.
+    pub is_tls: bool,
+    /// Whether the client waits for 100 (Continue).
+    pub expects_continue: bool,
+    /// Protocols that the client offers to switch to.
+    pub upgrade: Option<Bytes>,
+    /// Takes interim responses for the client.
+    pub interim: Option<Interim>,
+}
+
+/// What a server sends.
+pub enum Departure {
+    /// This response. The flow ends when its body ends or is dropped.
+    Response(ResponseHead, Body),
+    /// This 101, and then bytes both ways. The flow ends with the ending.
+    Upgrade(ResponseHead, Tunnel, Ending),
+    /// Nothing: close the connection or reset the stream.
+    Drop,
+}
+
+impl Flows {
+    /// Flows through these addons; `tasks` counts what goes on after a flow's end.
+    #[must_use]
+    pub fn new(addons: Arc<dyn Addons>, tasks: TaskTracker) -> Self {
+        Self { addons, next_id: AtomicU64::new(1), tasks }
+    }
+
+    /// Takes a request through the chain and to its upstream, and the response back.
+    ///
+    /// Dropping the future is how a server tells that the client went away: nothing more is sent upstream, hooks that run
+    /// are left to end by themselves, and the flow's `finish` event follows.
+    pub async fn run(&self, site: &Arc<Site>, arrival: Arrival) -> Departure {
+        if let (Some(limit), Framing::Length(length)) = (site.limits.request_body, arrival.framing)
+            && length > limit
+        {
+            let (head, body) = refuse(StatusCode::PAYLOAD_TOO_LARGE, &BodyError::TooLarge(limit).to_string());
+            site.metrics.refused(head.status);
+            return Departure::Response(head, body);
+        }
+        let (ending, request) = self.begin(site, arrival);
+        let deadline = site.timeouts.flow.map(|limit| Instant::now() + limit);
+        let record = Arc::clone(ending.record());
+        let passed = match deadline {
+            None => pass(&record, request).await,
+            Some(deadline) => match tokio::time::timeout_at(deadline, pass(&record, request)).await {
+                Ok(passed) => passed,
+                Err(_) => {
+                    record.fail(BodyError::Lifetime.to_string());
+                    record.exchange.lock().response = Some(respond::staged(StatusCode::GATEWAY_TIMEOUT, "the flow took too long"));
+                    Passed::Response(Held::new(Body::empty()))
+                }
+            },
+        };
+        depart(ending, passed, deadline)
+    }
+
+    fn begin(&self, site: &Arc<Site>, arrival: Arrival) -> (Ending, Request) {
+        let Arrival { mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
+        let takes_trailers = forward::takes_trailers(&head.headers);
+        forward::strip_hop_by_hop(&mut head.headers);
+        head.headers.remove("expect");
+        forward::set_forwarded(&mut head, site, peer.ip());
+        let chain = self.addons.chain(&site.name);
+        let facts = Facts {
+            id: self.next_id.fetch_add(1, Relaxed),
+            listener: Arc::clone(&site.name),
+            peer,
+            is_tls,
+            started: SystemTime::now(),
+            generation: chain.generation,
+        };
+        let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream) };
+        let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message), self.tasks.clone());
+        let body = FromClient::watch(body, &record);
+        let ending = Ending::new(record);
+        (ending, Request { body: Held::new(body), expects_continue, upgrade, takes_trailers, interim })
+    }
+}
+
+/// What of a request is not in the exchange.
+struct Request {
+    body: Held,
+    expects_continue: bool,
+    upgrade: Option<Bytes>,
+    takes_trailers: bool,
+    interim: Option<Interim>,
+}
+
+/// Both passes along the chain, with the upstream between them.
+async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
+    let pass = Pass::new(record);
+    let from = match pass.request(&mut request.body).await {
+        chain::Requested::Upstream => record.chain.addons.len(),
+        chain::Requested::Answered { from } => return pass.response(from, Held::new(Body::empty())).await,
+        chain::Requested::Drop => return Passed::Drop,
+        chain::Requested::Failed(error) => return client_failed(record, error),
+    };
+    record.release_after_request();
+    match send(record, request).await {
+        Ok(Reply::Response(head, body)) => {
+            stage(record, head);
+            pass.response(from, Held::new(body)).await
+        }
+        Ok(Reply::Upgraded(mut head, tunnel)) => {
+            let protocols: Vec<_> = head.headers.iter().filter(|field| field.is("upgrade")).cloned().collect();
+            forward::strip_hop_by_hop(&mut head.headers);
+            head.headers.replace("upgrade", protocols);
+            stage(record, head);
+            Passed::Upgrade(tunnel)
+        }
+        Err(SendFailure::Client(error)) => client_failed(record, error),
+        Err(SendFailure::Upstream(failure)) => {
+            record.fail(failure.message.clone());
+            pass.failure(failure).await
+        }
+    }
+}
+
+/// Sends the staged request.
+async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailure> {
+    let site = &record.site;
+    let (mut head, staged, origin) = {
+        let messages = record.exchange.lock();
+        (messages.request.head.clone(), messages.request.body.clone(), Arc::clone(&messages.request.upstream))
+    };
+    if matches!(staged, StagedBody::Replaced(_)) {
+        forget_body_fields(&mut head.headers);
+    }
+    if head.method == Method::CONNECT {
+        let message = "CONNECT is not served by reverse listeners".to_owned();
+        return Err(SendFailure::Upstream(UpstreamFailure { kind: FailureKind::Protocol, message }));
+    }
+    let host = if site.preserve_host && !head.authority.is_empty() { head.authority.as_str() } else { origin.authority.as_str() };
+    let outgoing = Outgoing {
+        host: host.to_owned(),
+        head,
+        origin,
+        expects_continue: request.expects_continue,
+        upgrade: request.upgrade,
+        takes_trailers: request.takes_trailers,
+        interim: request.interim,
+    };
+    site.client.send(&outgoing, request.body.into_body(&staged)).await
+}
+
+/// Puts an upstream's response into the exchange.
+fn stage(record: &Record, mut head: ResponseHead) {
+    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        forward::strip_hop_by_hop(&mut head.headers);
+    }
+    forward::add_via(&mut head, &record.site);
+    let mut messages = record.exchange.lock();
+    let may_have_body = may_have_body(&messages.request.head.method, head.status);
+    messages.response = Some(ResponseMessage { head, body: StagedBody::Streaming, origin: Source::Upstream, may_have_body });
+}
+
+/// The body of the request did not arrive: nothing goes on, and no hook sees the answer, since it is the client's fault.
+fn client_failed(record: &Record, error: BodyError) -> Passed {
+    record.fail(error.to_string());
+    let status = match error {
+        BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::Idle(_) => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Malformed(..) => StatusCode::BAD_REQUEST,
+        BodyError::Aborted(_) | BodyError::Lifetime => return Passed::Drop,
+    };
+    record.exchange.lock().response = Some(respond::staged(status, &error.to_string()));
+    Passed::Response(Held::new(Body::empty()))
+}
+
+/// Makes a departure of the staged response.
+fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departure {
+    let record = Arc::clone(ending.record());
+    let staged = {
+        let messages = record.exchange.lock();
+        messages.response.clone()
+    };
+    match (passed, staged) {
+        (Passed::Response(held), Some(mut response)) => {
+            let headers = &mut response.head.headers;
+            if let StagedBody::Replaced(bytes) = &response.body {
+                forget_body_fields(headers);
+                forward::weaken_etag(headers);
+                if !response.may_have_body {
+                    headers.extend(Field::new("Content-Length", bytes.len().to_string()).ok());
+                }
+            }
+            if response.origin != Source::Upstream && !headers.contains("date") {
+                headers.extend(Field::new("Date", httpdate::fmt_http_date(SystemTime::now())).ok());
+            }
+            let body = if response.may_have_body { held.into_body(&response.body) } else { Body::empty() };
+            Departure::Response(response.head, ToClient::watch(body, ending, deadline))
+        }
+        (Passed::Upgrade(tunnel), Some(response)) => Departure::Upgrade(response.head, tunnel, ending),
+        _ => Departure::Drop,
+    }
+}
+
+/// Removes what described a body that was replaced.
+fn forget_body_fields(headers: &mut crate::http::Headers) {
+    for name in ["content-length", "content-encoding", "content-md5", "digest", "content-digest", "repr-digest"] {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,151 @@
+//! Bodies on their way through a flow: counted, limited, timed, and with the flow's end at their end.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::record::{Ending, Record};
+use crate::http::{Body, BodyError, body::Peer};
+
+/// A request's body: limited, and never idle for too long.
+pub struct FromClient {
+    inner: Body,
+    record: Arc<Record>,
+    left: u64,
+    idle: Option<Duration>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A response's body: the flow ends with it.
+pub struct ToClient {
+    inner: Body,
+    ending: Option<Ending>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl FromClient {
+    /// Watches over a body that arrives; one that is known needs no watch.
+    pub fn watch(body: Body, record: &Arc<Record>) -> Body {
+        if body.is_end_stream() {
+            return body;
+        }
+        let site = &record.site;
+        Body::stream(Self {
+            inner: body,
+            left: site.limits.request_body.unwrap_or(u64::MAX),
+            idle: site.timeouts.body_idle,
+            timer: None,
+            record: Arc::clone(record),
+        })
+    }
+}
+
+impl HttpBody for FromClient {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+            if let Some(idle) = this.idle {
+                ready!(this.timer.get_or_insert_with(|| Box::pin(sleep(idle))).as_mut().poll(context));
+                return Poll::Ready(Some(Err(BodyError::Idle(Peer::Client))));
+            }
+            return Poll::Pending;
+        };
+        this.timer = None;
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let len = data.len() as u64;
+            this.record.request_bytes.fetch_add(len, Relaxed);
+            match this.left.checked_sub(len) {
+                Some(left) => this.left = left,
+                None => {
+                    let limit = this.record.site.limits.request_body.unwrap_or(u64::MAX);
+                    return Poll::Ready(Some(Err(BodyError::TooLarge(limit))));
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl ToClient {
+    /// Ends the flow with this body.
+    pub fn watch(body: Body, ending: Ending, deadline: Option<Instant>) -> Body {
+        let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+        Body::stream(Self { inner: body, ending: Some(ending), deadline })
+    }
+
+    fn end(&mut self) {
+        if let Some(mut ending) = self.ending.take() {
+            ending.complete();
+        }
+    }
+}
+
+impl HttpBody for ToClient {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+            if let Some(deadline) = &mut this.deadline {
+                ready!(deadline.as_mut().poll(context));
+                if let Some(ending) = &this.ending {
+                    ending.record().fail(BodyError::Lifetime.to_string());
+                }
+                return Poll::Ready(Some(Err(BodyError::Lifetime)));
+            }
+            return Poll::Pending;
+        };
+        match &frame {
+            None => this.end(),
+            Some(Ok(frame)) => {
+                if let (Some(data), Some(ending)) = (frame.data_ref(), &this.ending) {
+                    ending.record().response_bytes.fetch_add(data.len() as u64, Relaxed);
+                }
+            }
+            Some(Err(error)) => {
+                if let Some(ending) = this.ending.take() {
+                    ending.record().fail(error.to_string());
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for ToClient {
+    fn drop(&mut self) {
+        // Whoever sees that nothing is left need not poll for it.
+        if self.inner.is_end_stream() {
+            self.end();
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The passes along the chain: which addon is called when, and what its verdicts do.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use http::StatusCode;
+
+use super::{
+    collect::{Held, Shown},
+    filters::{self, Wanted},
+    record::Record,
+    respond,
+};
+use crate::{
+    hooks::{
+        Addon, Call, Event, Hook, HookError, MadeResponse, OnError, OverCap, ResponseMessage, Source, StagedBody, UpstreamFailure,
+        Verdict,
+    },
+    http::{BodyError, ResponseHead},
+    http1::framing::may_have_body,
+    upstream::Tunnel,
+};
+
+/// One flow's way along its chain.
+pub struct Pass<'a> {
+    record: &'a Arc<Record>,
+}
+
+/// What the request pass came to.
+pub enum Requested {
+    /// The request goes upstream.
+    Upstream,
+    /// A response is staged; the response pass starts before the addon at `from`.
+    Answered {
+        /// Number of addons that see the response.
+        from: usize,
+    },
+    /// The client gets nothing.
+    Drop,
+    /// The request's body could not be collected.
+    Failed(BodyError),
+}
+
+/// What both passes came to.
+pub enum Passed {
+    /// The staged response with this body.
+    Response(Held),
+    /// The staged 101 and then bytes.
+    Upgrade(Tunnel),
+    /// Nothing.
+    Drop,
+}
+
+impl<'a> Pass<'a> {
+    pub const fn new(record: &'a Arc<Record>) -> Self {
+        Self { record }
+    }
+
+    /// `request` events, first addon to last.
+    pub async fn request(&self, body: &mut Held) -> Requested {
+        if !self.record.chain.events.contains(Event::Request) {
+            return Requested::Upstream;
+        }
+        for (index, addon) in self.record.chain.addons.iter().enumerate() {
+            let matched = match self.matched(addon.as_ref(), Event::Request, body).await {
+                Ok(ControlFlow::Continue(matched)) => matched,
+                Ok(ControlFlow::Break(cap)) => {
+                    self.answer(respond::staged(StatusCode::PAYLOAD_TOO_LARGE, &BodyError::TooLarge(cap as u64).to_string()));
+                    return Requested::Answered { from: 0 };
+                }
+                Err(error) => return Requested::Failed(error),
+            };
+            if matched.is_empty() {
+                continue;
+            }
+            match self.call(index, addon.as_ref(), Event::Request, matched, Hook::Request).await {
+                Ok(Verdict::Next) => {}
+                Ok(Verdict::EndChain) => break,
+                Ok(Verdict::Drop) => return self.dropped(addon.as_ref()),
+                Ok(Verdict::Respond(made)) => {
+                    self.made(addon.as_ref(), made);
+                    return Requested::Answered { from: index + 1 };
+                }
+                Ok(Verdict::Refuse(refusal)) => {
+                    self.made(addon.as_ref(), respond::refusal(&refusal));
+                    return Requested::Answered { from: index + 1 };
+                }
+                Err(error) => {
+                    if self.fails_closed(addon.as_ref(), Event::Request, &error) {
+                        return Requested::Answered { from: index };
+                    }
+                }
+            }
+        }
+        Requested::Upstream
+    }
+
+    /// `response` events of the addons before `from`, last to first, upon the staged response.
+    pub async fn response(&self, from: usize, mut body: Held) -> Passed {
+        if !self.record.chain.events.contains(Event::Response) {
+            return Passed::Response(body);
+        }
+        for (index, addon) in self.record.chain.addons.iter().enumerate().take(from).rev() {
+            let matched = match self.matched(addon.as_ref(), Event::Response, &mut body).await {
+                Ok(ControlFlow::Continue(matched)) => matched,
+                Ok(ControlFlow::Break(cap)) => {
+                    let text = format!("the response is over the limit of {cap} bytes");
+                    self.answer(respond::staged(StatusCode::BAD_GATEWAY, &text));
+                    continue;
+                }
+                Err(error) => {
+                    self.record.fail(error.to_string());
+                    self.answer(respond::staged(StatusCode::BAD_GATEWAY, &error.to_string()));
+                    continue;
+                }
+            };
+            if matched.is_empty() {
+                continue;
+            }
+            match self.call(index, addon.as_ref(), Event::Response, matched, Hook::Response).await {
+                Ok(Verdict::Respond(made)) => self.made(addon.as_ref(), made),
+                Ok(Verdict::Refuse(refusal)) => self.made(addon.as_ref(), respond::refusal(&refusal)),
+                Ok(Verdict::Drop) => {
+                    self.record.fail(format!("dropped by addon {}", addon.name()));
+                    return Passed::Drop;
+                }
+                Ok(Verdict::Next | Verdict::EndChain) => {}
+                Err(error) => {
+                    self.fails_closed(addon.as_ref(), Event::Response, &error);
+                }
+            }
+        }
+        Passed::Response(body)
+    }
+
+    /// `upstream-error` events, last addon to first, until one makes a response; then the response pass.
+    pub async fn failure(&self, failure: UpstreamFailure) -> Passed {
+        let chain = &self.record.chain;
+        self.record.site.metrics.upstream_failed(failure.kind);
+        let mut is_answered = false;
+        if chain.events.contains(Event::UpstreamError) {
+            for (index, addon) in chain.addons.iter().enumerate().rev() {
+                let matched = filters::matched(self.record, addon.as_ref(), Event::UpstreamError);
+                if matched.is_empty() {
+                    continue;
+                }
+                let hook = Hook::UpstreamError(failure.clone());
+                match self.call(index, addon.as_ref(), Event::UpstreamError, matched, hook).await {
+                    Ok(Verdict::Respond(made)) => {
+                        self.made(addon.as_ref(), made);
+                        is_answered = true;
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        if self.fails_closed(addon.as_ref(), Event::UpstreamError, &error) {
+                            is_answered = true;
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        if !is_answered {
+            self.answer(respond::staged(failure.kind.status(), &format!("upstream failed: {}", failure.message)));
+        }
+        self.response(chain.addons.len(), Held::new(crate::http::Body::empty())).await
+    }
+
+    /// Indices of the matching subscriptions, with the body collected as far as they want it. Breaks with the cap of a
+    /// subscription that refuses the body.
+    async fn matched(&self, addon: &dyn Addon, event: Event, body: &mut Held) -> Result<ControlFlow<usize, Vec<u32>>, BodyError> {
+        let mut wanted = filters::wanted(self.record, addon, event);
+        let Some(cap) = wanted.cap(addon.subscriptions()) else { return Ok(ControlFlow::Continue(wanted.matched)) };
+        let (headers, replaced) = self.staged(event);
+        let shown = match replaced {
+            Some(bytes) if bytes.len() <= cap => Shown::Whole(bytes),
+            Some(bytes) => Shown::OverCap(bytes.slice(..cap)),
+            None => body.show(&headers, cap).await?,
+        };
+        self.show(event, &shown);
+        if !wanted.open.is_empty() {
+            wanted = Wanted { matched: filters::matched(self.record, addon, event), open: Vec::new() };
+        }
+        Ok(self.within_caps(addon, wanted.matched, &shown))
+    }
+
+    /// Leaves out or refuses what is over the cap of its subscription.
+    fn within_caps(&self, addon: &dyn Addon, matched: Vec<u32>, shown: &Shown) -> ControlFlow<usize, Vec<u32>> {
+        let subscriptions = addon.subscriptions();
+        let mut kept = Vec::with_capacity(matched.len());
+        for index in matched {
+            match (filters::cap(subscriptions, index), shown) {
+                (Some((cap, over_cap)), Shown::Whole(bytes) | Shown::OverCap(bytes))
+                    if matches!(shown, Shown::OverCap(_)) || bytes.len() > cap =>
+                {
+                    match over_cap {
+                        OverCap::Refuse => return ControlFlow::Break(cap),
+                        OverCap::Truncate => kept.push(index),
+                        OverCap::PassUnseen => tracing::info!(
+                            flow.id = self.record.facts.id,
+                            addon.name = addon.name(),
+                            "a body over {cap} bytes passes unseen"
+                        ),
+                    }
+                }
+                _ => kept.push(index),
+            }
+        }
+        ControlFlow::Continue(kept)
+    }
+
+    /// Fields of the message that the event is about, and its body if a hook replaced it.
+    fn staged(&self, event: Event) -> (crate::http::Headers, Option<bytes::Bytes>) {
+        let messages = self.record.exchange.lock();
+        let (headers, body) = match (&messages.response, event) {
+            (Some(response), Event::Response) => (&response.head.headers, &response.body),
+            _ => (&messages.request.head.headers, &messages.request.body),
+        };
+        let replaced = if let StagedBody::Replaced(bytes) = body { Some(bytes.clone()) } else { None };
+        (headers.clone(), replaced)
+    }
+
+    fn show(&self, event: Event, shown: &Shown) {
+        let mut messages = self.record.exchange.lock();
+        let body = match (&mut messages.response, event) {
+            (Some(response), Event::Response) => &mut response.body,
+            _ => &mut messages.request.body,
+        };
+        if !matches!(body, StagedBody::Replaced(_)) {
+            *body = match shown {
+                Shown::Whole(bytes) => StagedBody::Whole(bytes.clone()),
+                Shown::OverCap(bytes) => StagedBody::Truncated(bytes.clone()),
+            };
+        }
+    }
+
+    async fn call(&self, index: usize, addon: &dyn Addon, event: Event, matched: Vec<u32>, hook: Hook) -> Result<Verdict, HookError> {
+        let Some(instance) = self.record.instance(index) else { return Ok(Verdict::Next) };
+        let subscriptions = addon.subscriptions();
+        let is_body_visible = matched.iter().any(|&index| filters::cap(subscriptions, index).is_some());
+        let call = Call { matched, hook, is_body_visible };
+        tracing::trace!(flow.id = self.record.facts.id, addon.name = addon.name(), hook.event = %event, "calling a hook");
+        instance.call(call, Arc::clone(&self.record.exchange)).await
+    }
+
+    /// Deals with a failed hook; tells whether its addon fails closed, and then stages the 503.
+    fn fails_closed(&self, addon: &dyn Addon, event: Event, error: &HookError) -> bool {
+        let is_closed = addon.on_error() == OnError::Closed;
+        tracing::warn!(
+            flow.id = self.record.facts.id,
+            addon.name = addon.name(),
+            hook.event = %event,
+            %error,
+            policy = if is_closed { "closed" } else { "open" },
+            "a hook failed"
+        );
+        if is_closed {
+            let text = format!("addon {} failed", addon.name());
+            self.record.fail(text.clone());
+            self.answer(respond::staged(StatusCode::SERVICE_UNAVAILABLE, &text));
+        }
+        is_closed
+    }
+
+    fn dropped(&self, addon: &dyn Addon) -> Requested {
+        self.record.fail(format!("dropped by addon {}", addon.name()));
+        Requested::Drop
+    }
+
+    /// Stages a response that an addon made.
+    fn made(&self, addon: &dyn Addon, made: MadeResponse) {
+        let mut head = ResponseHead::new(made.status);
+        head.headers = made.headers;
+        self.answer(ResponseMessage {
+            head,
+            body: StagedBody::Replaced(made.body),
+            origin: Source::Addon(addon.name().into()),
+            may_have_body: true,
+        });
+    }
+
+    /// Stages a response in place of whatever was staged.
+    fn answer(&self, mut response: ResponseMessage) {
+        let mut messages = self.record.exchange.lock();
+        response.may_have_body = may_have_body(&messages.request.head.method, response.head.status);
+        messages.response = Some(response);
+    }
+}

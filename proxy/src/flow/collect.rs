@@ -1,0 +1,182 @@
+//! Bodies that hooks want to see whole: collected up to a cap, shown without their codings, sent on byte for byte.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::{
+    hooks::StagedBody,
+    http::{Body, BodyError, Headers, coding},
+};
+
+/// The body of a message on its way through the chain.
+pub struct Held {
+    /// What was collected, as it came.
+    pieces: VecDeque<Bytes>,
+    len: usize,
+    trailers: Option<http::HeaderMap>,
+    /// What was not; none when all was collected.
+    rest: Option<Body>,
+}
+
+/// Whether a body is within a cap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// All of it, codings undone where they are known.
+    Whole(Bytes),
+    /// Its first bytes.
+    OverCap(Bytes),
+}
+
+impl Held {
+    /// Nothing is collected yet.
+    pub const fn new(body: Body) -> Self {
+        Self { pieces: VecDeque::new(), len: 0, trailers: None, rest: Some(body) }
+    }
+
+    /// Collects up to `cap` bytes and shows them as hooks see them. Unknown or broken codings are left on. Can be called
+    /// again with another cap.
+    ///
+    /// Cancel safe: what was collected is kept.
+    pub async fn show(&mut self, headers: &Headers, cap: usize) -> Result<Shown, BodyError> {
+        let codings = coding::codings(headers).unwrap_or_default();
+        while self.len <= cap {
+            let Some(rest) = &mut self.rest else { break };
+            match poll_fn(|context| Pin::new(&mut *rest).poll_frame(context)).await {
+                None => self.rest = None,
+                Some(frame) => match frame?.into_data() {
+                    Ok(data) => self.push(data),
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
+            }
+        }
+        let raw = self.joined();
+        let is_over = self.len > cap;
+        if codings.is_empty() {
+            return Ok(if is_over { Shown::OverCap(raw.slice(..cap)) } else { Shown::Whole(raw) });
+        }
+        // Taking codings off a large body would hold up the other flows of this thread.
+        let decoded = if raw.len() > 16 * 1024 {
+            let raw = raw.clone();
+            tokio::task::spawn_blocking(move || coding::decode(&codings, &raw, cap)).await.unwrap_or(coding::Uncoded::Broken)
+        } else {
+            coding::decode(&codings, &raw, cap)
+        };
+        Ok(match decoded {
+            coding::Uncoded::Whole(plain) if !is_over => Shown::Whole(plain.into()),
+            coding::Uncoded::Whole(plain) | coding::Uncoded::OverCap(plain) => Shown::OverCap(plain.into()),
+            coding::Uncoded::Broken if is_over => Shown::OverCap(raw.slice(..cap)),
+            coding::Uncoded::Broken => Shown::Whole(raw),
+        })
+    }
+
+    fn push(&mut self, data: Bytes) {
+        if !data.is_empty() {
+            self.len += data.len();
+            self.pieces.push_back(data);
+        }
+    }
+
+    fn joined(&mut self) -> Bytes {
+        if self.pieces.len() > 1 {
+            let mut joined = BytesMut::with_capacity(self.len);
+            for piece in self.pieces.drain(..) {
+                joined.extend_from_slice(&piece);
+            }
+            self.pieces.push_back(joined.freeze());
+        }
+        self.pieces.front().cloned().unwrap_or_default()
+    }
+
+    /// What goes on: the replacement of a hook, else the bytes as they came.
+    pub fn into_body(mut self, staged: &StagedBody) -> Body {
+        if let StagedBody::Replaced(bytes) = staged {
+            return Body::full(bytes.clone());
+        }
+        match (self.pieces.len(), &self.trailers) {
+            (0, None) => self.rest.unwrap_or_default(),
+            (1, None) if self.rest.is_none() => Body::full(self.pieces.pop_front().unwrap_or_default()),
+            _ => Body::stream(self),
+        }
+    }
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            self.len -= piece.len();
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if let Some(rest) = &mut self.rest {
+            if let Some(frame) = ready!(Pin::new(rest).poll_frame(context)) {
+                return Poll::Ready(Some(frame));
+            }
+            self.rest = None;
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty() && self.trailers.is_none() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // With trailers to send, no length is told: only chunks can carry them.
+        if self.trailers.is_some() {
+            return SizeHint::default();
+        }
+        match &self.rest {
+            None => SizeHint::with_exact(self.len as u64),
+            Some(rest) => rest.size_hint().exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + self.len as u64)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    fn body(pieces: &[&'static str]) -> Body {
+        let frames: Vec<Result<Frame<Bytes>, BodyError>> =
+            pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
+        Body::stream(StreamBody::new(futures_util::stream::iter(frames)))
+    }
+
+    #[tokio::test]
+    async fn caps_hold_below_at_above() {
+        for (cap, expected) in
+            [(7, Shown::Whole("abcdef".into())), (6, Shown::Whole("abcdef".into())), (5, Shown::OverCap("abcde".into())), (0, Shown::OverCap(Bytes::new()))]
+        {
+            let mut held = Held::new(body(&["abc", "def"]));
+            assert_eq!(held.show(&Headers::new(), cap).await.expect("collected"), expected, "{cap}");
+            let all = held.into_body(&StagedBody::Streaming).collect().await.expect("a body").to_bytes();
+            assert_eq!(all, "abcdef", "{cap}");
+        }
+    }
+
+    #[tokio::test]
+    async fn collecting_goes_on_with_a_larger_cap() {
+        let mut held = Held::new(body(&["abc", "def", "ghi"]));
+        assert_eq!(held.show(&Headers::new(), 2).await.expect("collected"), Shown::OverCap("ab".into()));
+        assert_eq!(held.show(&Headers::new(), 20).await.expect("collected"), Shown::Whole("abcdefghi".into()));
+    }
+
+    #[tokio::test]
+    async fn replaced_bodies_go_out_instead() {
+        let mut held = Held::new(body(&["abc"]));
+        held.show(&Headers::new(), 10).await.expect("collected");
+        let all = held.into_body(&StagedBody::Replaced("x".into())).collect().await.expect("a body").to_bytes();
+        assert_eq!(all, "x");
+    }
+}

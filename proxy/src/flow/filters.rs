@@ -1,0 +1,81 @@
+//! Which subscriptions an event concerns.
+
+use super::record::Record;
+use crate::{
+    filter::{Answer, Seen, View},
+    hooks::{Addon, BodyMode, Event, Messages, OverCap, StagedBody, Subscription},
+};
+
+/// Subscriptions that match, or may match once a body is known.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Indices of those that match.
+    pub matched: Vec<u32>,
+    /// Indices of those that depend on a body.
+    pub open: Vec<u32>,
+}
+
+/// The subscriptions of `addon` to `event` that concern the flow as it stands.
+pub fn wanted(record: &Record, addon: &dyn Addon, event: Event) -> Wanted {
+    let subscriptions = addon.subscriptions();
+    let mut wanted = Wanted::default();
+    if !subscriptions.iter().any(|subscription| subscription.event == event) {
+        return wanted;
+    }
+    let messages = record.exchange.lock();
+    let view = view(record, &messages, event);
+    for (index, subscription) in (0_u32..).zip(subscriptions) {
+        if subscription.event == event {
+            match subscription.filter.evaluate(&view) {
+                Answer::Yes => wanted.matched.push(index),
+                Answer::Unknown => wanted.open.push(index),
+                Answer::No => {}
+            }
+        }
+    }
+    wanted
+}
+
+/// Those that match for sure.
+pub fn matched(record: &Record, addon: &dyn Addon, event: Event) -> Vec<u32> {
+    wanted(record, addon, event).matched
+}
+
+fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event) -> View<'a> {
+    let is_request = event <= Event::RequestChunk;
+    let response = messages.response.as_ref().filter(|_| !is_request);
+    View {
+        listener: &record.facts.listener,
+        peer: record.facts.peer,
+        upstream: &messages.request.upstream,
+        request: &messages.request.head,
+        request_body: seen(&messages.request.body, is_request),
+        response: response.map(|response| &response.head),
+        response_body: response.map_or(Seen::Absent, |response| seen(&response.body, event == Event::Response)),
+        has_error: event == Event::UpstreamError,
+        is_websocket: response.is_some_and(|response| response.head.status == http::StatusCode::SWITCHING_PROTOCOLS),
+    }
+}
+
+fn seen(body: &StagedBody, can_come: bool) -> Seen<'_> {
+    match body.bytes() {
+        Some(bytes) => Seen::Bytes(bytes),
+        None if can_come => Seen::Unknown,
+        None => Seen::Absent,
+    }
+}
+
+impl Wanted {
+    /// The largest cap that a subscription wants the body up to; none if all are content with the head.
+    pub fn cap(&self, subscriptions: &[Subscription]) -> Option<usize> {
+        self.matched.iter().chain(&self.open).filter_map(|&index| cap(subscriptions, index).map(|(cap, _)| cap)).max()
+    }
+}
+
+/// Cap of a subscription that wants the body, and what happens over it.
+pub fn cap(subscriptions: &[Subscription], index: u32) -> Option<(usize, OverCap)> {
+    match subscriptions.get(index as usize)?.body {
+        BodyMode::None => None,
+        BodyMode::Full { cap, over_cap } => Some((cap, over_cap)),
+    }
+}

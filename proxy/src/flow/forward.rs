@@ -1,0 +1,122 @@
+//! What happens to header fields on the way through (RFC 9110, 7.6): removed before the first hook, never looked at again.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+
+use super::Site;
+use crate::http::{Field, Headers, RequestHead, ResponseHead};
+
+/// Fields that concern one connection only (RFC 9110, 7.6.1; RFC 9113, 8.2.2), whatever Connection says.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// Removes hop-by-hop fields and those that Connection nominates.
+pub fn strip_hop_by_hop(headers: &mut Headers) {
+    let nominated: Vec<Vec<u8>> = headers.list("connection").map(<[u8]>::to_ascii_lowercase).collect();
+    headers.retain(|field| {
+        let is_hop = HOP_BY_HOP.iter().any(|name| field.is(name));
+        // Framing is the core's: nominating Content-Length must not take it from the length check.
+        let is_nominated = nominated.iter().any(|name| field.name().eq_ignore_ascii_case(name));
+        !is_hop && !is_nominated
+    });
+}
+
+/// Whether the client takes trailers.
+pub fn takes_trailers(headers: &Headers) -> bool {
+    headers.list("te").any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Sets X-Forwarded-For, -Proto and -Host, and Via if the listener has a name for it.
+///
+/// What came with the request is extended if the peer is trusted, else replaced; `Forwarded` (RFC 7239) of others is removed
+/// with it, so that an upstream never believes what a client made up.
+pub fn set_forwarded(head: &mut RequestHead, site: &Site, peer: IpAddr) {
+    let is_trusted = site.trust.contains(peer);
+    let headers = &mut head.headers;
+    if !is_trusted {
+        headers.remove("forwarded");
+        for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"] {
+            headers.remove(name);
+        }
+    }
+    let peer = peer.to_canonical();
+    let chain = join(headers, "x-forwarded-for", &peer.to_string());
+    set(headers, "X-Forwarded-For", chain);
+    if !headers.contains("x-forwarded-proto") {
+        set(headers, "X-Forwarded-Proto", head.scheme.as_str().to_owned());
+    }
+    if !headers.contains("x-forwarded-host") && !head.authority.is_empty() {
+        set(headers, "X-Forwarded-Host", head.authority.as_str().to_owned());
+    }
+    if let Some(name) = &site.via {
+        let via = join(headers, "via", &format!("{} {name}", head.version.as_str()));
+        set(headers, "Via", via);
+    }
+}
+
+/// Adds Via to a response, if the listener has a name for it.
+pub fn add_via(head: &mut ResponseHead, site: &Site) {
+    if let Some(name) = &site.via {
+        let via = join(&head.headers, "via", &format!("{} {name}", head.version.as_str()));
+        set(&mut head.headers, "Via", via);
+    }
+}
+
+/// A body that was edited is no longer byte for byte what a strong validator names (RFC 9110, 8.8.1).
+pub fn weaken_etag(headers: &mut Headers) {
+    if let Some(tag) = headers.get("etag")
+        && tag.starts_with(b"\"")
+    {
+        let weak = [b"W/", tag].concat();
+        if let Ok(field) = Field::new(Bytes::from_static(b"ETag"), weak) {
+            headers.set(field);
+        }
+    }
+}
+
+fn join(headers: &Headers, name: &str, last: &str) -> String {
+    let mut all: Vec<String> = headers.get_all(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect();
+    all.push(last.to_owned());
+    all.join(", ")
+}
+
+fn set(headers: &mut Headers, name: &'static str, value: String) {
+    // A joined value that is no longer legal can only come of an illegal one: then ours alone goes on.
+    if let Ok(field) = Field::new(Bytes::from_static(name.as_bytes()), Bytes::from(value)) {
+        headers.set(field);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nominated_fields_go_with_their_connection() {
+        let mut headers: Headers = [
+            ("Connection", "close, X-Secret"),
+            ("x-secret", "1"),
+            ("Keep-Alive", "5"),
+            ("TE", "trailers"),
+            ("Upgrade", "x"),
+            ("Transfer-Encoding", "chunked"),
+            ("X-Kept", "1"),
+        ]
+        .iter()
+        .map(|(name, value)| Field::from_static(name, value))
+        .collect();
+        assert!(takes_trailers(&headers));
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.iter().map(Field::name_str).collect::<Vec<_>>(), ["X-Kept"]);
+    }
+}

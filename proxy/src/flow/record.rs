@@ -1,0 +1,184 @@
+//! What is known of a flow beyond its messages: its instances, its counters, and its end, exactly once.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use tokio_util::task::TaskTracker;
+
+use super::{Site, filters};
+use crate::{
+    hooks::{Call, Chain, Event, Exchange, Facts, Hook, Instance, Outcome},
+
+};
+
+/// A flow from its first hook to its last.
+pub struct Record {
+    /// What never changes.
+    pub facts: Arc<Facts>,
+    /// The chain that the flow started with and keeps.
+    pub chain: Arc<Chain>,
+    /// The settings that it keeps.
+    pub site: Arc<Site>,
+    /// The messages.
+    pub exchange: Arc<Exchange>,
+    /// Body bytes from the client.
+    pub request_bytes: AtomicU64,
+    /// Body bytes to the client.
+    pub response_bytes: AtomicU64,
+    begun: Instant,
+    /// Counts `finish` events under way, so that a stop can wait for them.
+    tasks: TaskTracker,
+    instances: Mutex<Vec<Option<Arc<dyn Instance>>>>,
+    ending: Mutex<Outcome>,
+}
+
+/// Ends its flow when it is dropped: as complete if it was told so, else as broken off.
+pub struct Ending {
+    record: Arc<Record>,
+    is_complete: bool,
+}
+
+impl Record {
+    /// A flow that starts now.
+    pub fn new(facts: Facts, chain: Arc<Chain>, site: Arc<Site>, exchange: Exchange, tasks: TaskTracker) -> Arc<Self> {
+        let instances = Mutex::new(vec![None; chain.addons.len()]);
+        Arc::new(Self {
+            facts: Arc::new(facts),
+            chain,
+            site,
+            exchange: Arc::new(exchange),
+            request_bytes: AtomicU64::new(0),
+            response_bytes: AtomicU64::new(0),
+            begun: Instant::now(),
+            tasks,
+            instances,
+            ending: Mutex::default(),
+        })
+    }
+
+    /// The instance of the addon at `index` for this flow.
+    pub fn instance(&self, index: usize) -> Option<Arc<dyn Instance>> {
+        let addon = self.chain.addons.get(index)?;
+        let mut instances = self.instances.lock();
+        let slot = instances.get_mut(index)?;
+        let instance = slot.get_or_insert_with(|| Arc::from(Arc::clone(addon).instance(Arc::clone(&self.facts))));
+        Some(Arc::clone(instance))
+    }
+
+    /// Gives up instances that no later event can need: addons that subscribe to `request` alone.
+    pub fn release_after_request(&self) {
+        let mut instances = self.instances.lock();
+        for (slot, addon) in instances.iter_mut().zip(&self.chain.addons) {
+            if slot.is_some() && addon.subscriptions().iter().all(|subscription| subscription.event <= Event::RequestChunk) {
+                *slot = None;
+            }
+        }
+    }
+
+    /// Notes why the flow cannot be complete; the first reason counts.
+    pub fn fail(&self, why: impl Into<String>) {
+        self.ending.lock().error.get_or_insert_with(|| why.into());
+    }
+
+    /// How long the flow has lasted.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.begun.elapsed()
+    }
+
+    fn outcome(&self, is_complete: bool) -> Outcome {
+        let mut outcome = self.ending.lock().clone();
+        if is_complete {
+            outcome.error = None;
+        } else {
+            outcome.error.get_or_insert_with(|| "the client went away".to_owned());
+        }
+        let messages = self.exchange.lock();
+        if let Some(response) = &messages.response {
+            outcome.status.get_or_insert(response.head.status);
+            outcome.source.get_or_insert_with(|| response.origin.clone());
+        }
+        drop(messages);
+        outcome.request_bytes = self.request_bytes.load(Relaxed);
+        outcome.response_bytes = self.response_bytes.load(Relaxed);
+        outcome.duration = self.begun.elapsed();
+        outcome
+    }
+}
+
+impl Ending {
+    /// For the flow of this record.
+    pub fn new(record: Arc<Record>) -> Self {
+        record.site.metrics.flows_active.inc();
+        Self { record, is_complete: false }
+    }
+
+    /// The flow that will end.
+    pub const fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    /// Everything was handed to the client.
+    pub const fn complete(&mut self) {
+        self.is_complete = true;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let record = &self.record;
+        let outcome = record.outcome(self.is_complete);
+        record.site.metrics.flows_active.dec();
+        record.site.metrics.ended(outcome.status.filter(|_| self.is_complete || outcome.response_bytes > 0), outcome.duration);
+        log(record, &outcome);
+        if record.chain.events.contains(Event::Finish)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            record.tasks.spawn_on(finish(Arc::clone(record), outcome), &runtime);
+        }
+    }
+}
+
+/// One line a flow. The query is left out: it may carry credentials.
+fn log(record: &Record, outcome: &Outcome) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let messages = record.exchange.lock();
+    let head = &messages.request.head;
+    let path = String::from_utf8_lossy(head.path()).into_owned();
+    tracing::debug!(
+        flow.id = record.facts.id,
+        flow.listener = %record.facts.listener,
+        flow.generation = record.facts.generation,
+        client.address = %record.facts.peer,
+        request.method = %head.method,
+        request.path = %path,
+        request.version = head.version.as_str(),
+        request.bytes = outcome.request_bytes,
+        response.status = outcome.status.map_or(0, |status| status.as_u16()),
+        response.bytes = outcome.response_bytes,
+        flow.milliseconds = u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
+        flow.error = outcome.error.as_deref().unwrap_or_default(),
+        "flow ended"
+    );
+}
+
+/// The `finish` events, off the path of the client. A hook that is still running for this flow is waited for.
+async fn finish(record: Arc<Record>, outcome: Outcome) {
+    for index in 0..record.chain.addons.len() {
+        let Some(addon) = record.chain.addons.get(index) else { continue };
+        let matched = filters::matched(&record, addon.as_ref(), Event::Finish);
+        let Some(instance) = (if matched.is_empty() { None } else { record.instance(index) }) else { continue };
+        let call = Call { matched, hook: Hook::Finish(outcome.clone()), is_body_visible: false };
+        if let Err(error) = instance.call(call, Arc::clone(&record.exchange)).await {
+            tracing::warn!(flow.id = record.facts.id, addon.name = addon.name(), %error, "the finish hook failed");
+        }
+    }
+}
+

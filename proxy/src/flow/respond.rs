@@ -1,0 +1,42 @@
+//! The one place where causes become responses.
+
+use http::StatusCode;
+
+use crate::{
+    hooks::{MadeResponse, Refusal, ResponseMessage, Source, StagedBody},
+    http::{Body, Field, ResponseHead},
+};
+
+/// An answer of the core, in the shape that Matrix and Mastodon clients read: `{"errcode":…,"error":…}`.
+#[must_use]
+pub fn refuse(status: StatusCode, error: &str) -> (ResponseHead, Body) {
+    let (head, body) = refusal_parts(status, errcode(status), error);
+    (head, Body::full(body))
+}
+
+/// The same, staged for the hooks of the response pass.
+pub(super) fn staged(status: StatusCode, error: &str) -> ResponseMessage {
+    let (head, body) = refusal_parts(status, errcode(status), error);
+    ResponseMessage { head, body: StagedBody::Replaced(body.into()), origin: Source::Core, may_have_body: true }
+}
+
+/// A refusal of an addon as a response that it made.
+pub(super) fn refusal(refusal: &Refusal) -> MadeResponse {
+    let (head, body) = refusal_parts(refusal.status, &refusal.errcode, &refusal.error);
+    MadeResponse { status: head.status, headers: head.headers, body: body.into() }
+}
+
+fn refusal_parts(status: StatusCode, errcode: &str, error: &str) -> (ResponseHead, String) {
+    let mut head = ResponseHead::new(status);
+    head.headers.push(Field::from_static("Content-Type", "application/json"));
+    (head, serde_json::json!({ "errcode": errcode, "error": error }).to_string())
+}
+
+/// What Matrix calls it (Client-Server API v1.11, "Common error codes").
+const fn errcode(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "M_TOO_LARGE",
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::EXPECTATION_FAILED => "M_UNRECOGNIZED",
+        _ => "M_UNKNOWN",
+    }
+}

@@ -1,0 +1,455 @@
+//! What a flow asks of addons, and nothing of how they run.
+//!
+//! The flow decides which event happens when, evaluates filters and applies failure policies; an implementation of
+//! [`Addons`] runs the hooks. Staged messages sit in an [`Exchange`]: an instance works on a copy and commits it when its
+//! hook has returned without an error, so that a failed hook leaves nothing behind.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::{Duration, SystemTime}};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::StatusCode;
+use parking_lot::Mutex;
+
+use crate::{
+    filter::Filter,
+    http::{Headers, Origin, RequestHead, ResponseHead},
+};
+
+/// Gives out the chain of addons that is in force.
+pub trait Addons: Send + Sync + 'static {
+    /// The chain for a flow that starts now on this listener. Cheap: called once a flow.
+    fn chain(&self, listener: &str) -> Arc<Chain>;
+}
+
+/// The addons of one listener in one generation; never changes.
+pub struct Chain {
+    /// Grows with every accepted change of code or options.
+    pub generation: u64,
+    /// In the order of request events.
+    pub addons: Vec<Arc<dyn Addon>>,
+    /// Events that at least one addon subscribes to.
+    pub events: Events,
+}
+
+/// One addon of a chain.
+pub trait Addon: Send + Sync + 'static {
+    /// File stem of its component.
+    fn name(&self) -> &str;
+    /// What `configure` answered, filters compiled, in its order.
+    fn subscriptions(&self) -> &[Subscription];
+    /// What happens to a flow whose hook failed.
+    fn on_error(&self) -> OnError;
+    /// An instance for this flow. Cheap: nothing is created before its first call.
+    fn instance(self: Arc<Self>, facts: Arc<Facts>) -> Box<dyn Instance>;
+}
+
+/// An addon at work on one flow.
+pub trait Instance: Send + Sync {
+    /// Runs a hook; calls of one instance run one after the other.
+    ///
+    /// Dropping the future does not cancel the hook: it runs on, to its end or its deadline, and what it did is discarded.
+    /// After an error every later call fails with [`HookError::Gone`].
+    fn call(&self, call: Call, exchange: Arc<Exchange>) -> BoxFuture<'static, Result<Verdict, HookError>>;
+}
+
+/// An event that a hook can be called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Event {
+    /// CONNECT reached a forward listener.
+    Connect,
+    /// A request arrived.
+    Request,
+    /// A piece of a request body arrived.
+    RequestChunk,
+    /// A response is ready to go to the client.
+    Response,
+    /// A piece of a response body arrived.
+    ResponseChunk,
+    /// An event of an event stream arrived.
+    SseEvent,
+    /// A WebSocket message arrived.
+    WebsocketMessage,
+    /// No response could be had.
+    UpstreamError,
+    /// The flow ended.
+    Finish,
+}
+
+/// A set of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Events(u16);
+
+/// An addon's wish to be called.
+#[derive(Debug)]
+pub struct Subscription {
+    /// When.
+    pub event: Event,
+    /// For which flows.
+    pub filter: Filter,
+    /// The filter as written.
+    pub filter_text: String,
+    /// With how much of the body.
+    pub body: BodyMode,
+}
+
+/// How much of a body a hook sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyMode {
+    /// None; it streams past.
+    None,
+    /// All of it, up to `cap` bytes.
+    Full {
+        /// Bytes, content codings undone.
+        cap: usize,
+        /// What happens beyond.
+        over_cap: OverCap,
+    },
+}
+
+/// What happens to a flow whose body is over a subscription's cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverCap {
+    /// 413 for requests, 502 for responses.
+    Refuse,
+    /// The hook is not called.
+    PassUnseen,
+    /// The hook sees the first bytes, read-only.
+    Truncate,
+}
+
+/// Failure policy of an addon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The client is answered 503.
+    #[default]
+    Closed,
+    /// The flow goes on as if the addon were not there.
+    Open,
+}
+
+/// What never changes while a flow lives.
+#[derive(Debug)]
+pub struct Facts {
+    /// Unique in this process, increasing.
+    pub id: u64,
+    /// Name of the listener.
+    pub listener: Arc<str>,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Whether the client speaks TLS.
+    pub is_tls: bool,
+    /// When the request's head was complete.
+    pub started: SystemTime,
+    /// Of the chain that the flow keeps.
+    pub generation: u64,
+}
+
+/// The messages of a flow as they stand after the last hook.
+pub struct Exchange {
+    messages: Mutex<Messages>,
+}
+
+/// What a hook works on.
+#[derive(Debug, Clone)]
+pub struct Messages {
+    /// The request; read-only once it was sent.
+    pub request: RequestMessage,
+    /// From the `response` event on.
+    pub response: Option<ResponseMessage>,
+    /// Notes of the chain, key and value, in the order in which keys first appeared.
+    pub notes: Vec<(String, String)>,
+}
+
+/// A staged request.
+#[derive(Debug, Clone)]
+pub struct RequestMessage {
+    /// Its head.
+    pub head: RequestHead,
+    /// Its body, as far as it was collected.
+    pub body: StagedBody,
+    /// Where it will go.
+    pub upstream: Arc<Origin>,
+}
+
+/// A staged response.
+#[derive(Debug, Clone)]
+pub struct ResponseMessage {
+    /// Its head.
+    pub head: ResponseHead,
+    /// Its body, as far as it was collected.
+    pub body: StagedBody,
+    /// Who made it.
+    pub origin: Source,
+    /// Whether it may have a body: not to HEAD, not with 204 or 304.
+    pub may_have_body: bool,
+}
+
+/// How much of a body is known.
+#[derive(Debug, Clone, Default)]
+pub enum StagedBody {
+    /// It streams.
+    #[default]
+    Streaming,
+    /// All of it, content codings undone.
+    Whole(Bytes),
+    /// Its first bytes.
+    Truncated(Bytes),
+    /// A hook replaced it: goes out as it is, without content coding.
+    Replaced(Bytes),
+}
+
+/// Who made a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// It came over the wire.
+    Upstream,
+    /// The addon of this name.
+    Addon(Arc<str>),
+    /// Tollgate itself.
+    Core,
+}
+
+/// One call of a hook.
+#[derive(Debug)]
+pub struct Call {
+    /// Indices of the subscriptions that matched.
+    pub matched: Vec<u32>,
+    /// Which hook.
+    pub hook: Hook,
+    /// Whether one of them asked for the body: else a hook sees none, even if it is known.
+    pub is_body_visible: bool,
+}
+
+/// A hook with what it is given besides the exchange.
+#[derive(Debug)]
+pub enum Hook {
+    /// May edit the request.
+    Request,
+    /// May edit the response.
+    Response,
+    /// May make a response.
+    UpstreamError(UpstreamFailure),
+    /// May only look.
+    Finish(Outcome),
+}
+
+/// What a hook decided.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Go on.
+    Next,
+    /// Go on without the `request` events of later addons.
+    EndChain,
+    /// Use this response.
+    Respond(MadeResponse),
+    /// Answer with this error.
+    Refuse(Refusal),
+    /// Close the client's connection or reset its stream.
+    Drop,
+}
+
+/// A response made by an addon; checked: the status is 200 to 599, the fields are legal and none is the core's.
+#[derive(Debug, Clone)]
+pub struct MadeResponse {
+    /// 200 to 599.
+    pub status: StatusCode,
+    /// Without framing fields.
+    pub headers: Headers,
+    /// All of it.
+    pub body: Bytes,
+}
+
+/// An error answer in Matrix' shape.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// 400 to 599.
+    pub status: StatusCode,
+    /// Like `M_FORBIDDEN`.
+    pub errcode: String,
+    /// For people.
+    pub error: String,
+}
+
+/// Why there is no response from the upstream.
+#[derive(Debug, Clone)]
+pub struct UpstreamFailure {
+    /// For programs.
+    pub kind: FailureKind,
+    /// For people; without credentials.
+    pub message: String,
+}
+
+/// Kinds of failures of an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The name has no address.
+    Dns,
+    /// No connection.
+    Connect,
+    /// No trust, or nothing in common.
+    Tls,
+    /// No response in time: the only kind that becomes 504, the others 502.
+    Timeout,
+    /// The connection ended before a response.
+    Closed,
+    /// Not HTTP, or over a limit.
+    Protocol,
+}
+
+/// How a flow ended.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Sent to the client.
+    pub status: Option<StatusCode>,
+    /// Who made the response.
+    pub source: Option<Source>,
+    /// Why it is not complete.
+    pub error: Option<String>,
+    /// Body bytes from the client.
+    pub request_bytes: u64,
+    /// Body bytes to the client.
+    pub response_bytes: u64,
+    /// From the complete head to the end.
+    pub duration: Duration,
+}
+
+/// Why a hook has no verdict. What it did to the messages is discarded.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HookError {
+    /// The guest trapped: text with message and place if it told them.
+    #[error("trapped: {0}")]
+    Trap(String),
+    /// The guest returned an error.
+    #[error("failed: {0}")]
+    Failed(String),
+    /// The hook used its CPU or its time.
+    #[error("over its {kind} budget of {limit:?}")]
+    Deadline {
+        /// `cpu` or `wall`.
+        kind: &'static str,
+        /// As configured.
+        limit: Duration,
+    },
+    /// The verdict cannot be carried out, like a status of 99.
+    #[error("gave an impossible verdict: {0}")]
+    Verdict(String),
+    /// No instance could be had.
+    #[error("no instance: {0}")]
+    Instance(String),
+    /// An earlier hook of this instance failed.
+    #[error("gone after an earlier failure")]
+    Gone,
+}
+
+impl Chain {
+    /// A chain of these addons.
+    #[must_use]
+    pub fn new(generation: u64, addons: Vec<Arc<dyn Addon>>) -> Self {
+        let mut events = Events::default();
+        for addon in &addons {
+            for subscription in addon.subscriptions() {
+                events.insert(subscription.event);
+            }
+        }
+        Self { generation, addons, events }
+    }
+}
+
+impl Events {
+    /// Adds one.
+    pub const fn insert(&mut self, event: Event) {
+        self.0 |= 1 << event as u16;
+    }
+
+    /// Whether it is in the set.
+    #[must_use]
+    pub const fn contains(self, event: Event) -> bool {
+        self.0 & (1 << event as u16) != 0
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Event {
+    /// All of them, in the order in which they happen.
+    pub const ALL: [Self; 9] = [
+        Self::Connect,
+        Self::Request,
+        Self::RequestChunk,
+        Self::Response,
+        Self::ResponseChunk,
+        Self::SseEvent,
+        Self::WebsocketMessage,
+        Self::UpstreamError,
+        Self::Finish,
+    ];
+
+    /// As in WIT: `upstream-error`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Request => "request",
+            Self::RequestChunk => "request-chunk",
+            Self::Response => "response",
+            Self::ResponseChunk => "response-chunk",
+            Self::SseEvent => "sse-event",
+            Self::WebsocketMessage => "websocket-message",
+            Self::UpstreamError => "upstream-error",
+            Self::Finish => "finish",
+        }
+    }
+}
+
+impl Exchange {
+    /// The exchange of a flow that starts with this request.
+    #[must_use]
+    pub fn new(request: RequestMessage) -> Self {
+        Self { messages: Mutex::new(Messages { request, response: None, notes: Vec::new() }) }
+    }
+
+    /// The messages, for a short look or an edit: never held across a wait.
+    pub fn lock(&self) -> parking_lot::MutexGuard<'_, Messages> {
+        self.messages.lock()
+    }
+}
+
+impl StagedBody {
+    /// The known bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Streaming => None,
+            Self::Whole(bytes) | Self::Truncated(bytes) | Self::Replaced(bytes) => Some(bytes),
+        }
+    }
+}
+
+impl FailureKind {
+    /// Status for the client.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Exchange")
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,12 @@
+//! Messages as the core sees them: heads with their fields in wire order, and bodies as streams of bytes.
+
+pub mod body;
+pub mod coding;
+pub mod head;
+pub mod headers;
+pub mod url;
+
+pub use body::{Body, BodyError};
+pub use head::{RequestHead, ResponseHead, Scheme, Version};
+pub use headers::{Field, Headers, InvalidField};
+pub use url::{Authority, InvalidUrl, Origin};

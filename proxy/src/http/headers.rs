@@ -1,0 +1,263 @@
+//! Header fields in the order and the case of the wire.
+
+use bytes::Bytes;
+
+/// One header field. The name is a legal token (RFC 9110, 5.6.2), the value legal bytes without surrounding white space
+/// (RFC 9110, 5.5); both hold whatever made the field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    name: Bytes,
+    value: Bytes,
+}
+
+/// Why a name or a value is no header field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidField {
+    /// The name is empty or holds a byte that is no token character.
+    #[error("not a field name")]
+    Name,
+    /// The value holds CR, LF, NUL or another control character, or is surrounded by white space.
+    #[error("not a field value")]
+    Value,
+}
+
+impl Field {
+    /// Checks name and value.
+    pub fn new(name: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<Self, InvalidField> {
+        let (name, value) = (name.into(), value.into());
+        if !is_token(&name) {
+            return Err(InvalidField::Name);
+        }
+        if !is_field_value(&value) {
+            return Err(InvalidField::Value);
+        }
+        Ok(Self { name, value })
+    }
+
+    /// A field known to be legal where it is written.
+    #[must_use]
+    pub const fn from_static(name: &'static str, value: &'static str) -> Self {
+        Self { name: Bytes::from_static(name.as_bytes()), value: Bytes::from_static(value.as_bytes()) }
+    }
+
+    /// In the case of the wire.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The name as text: a token is ASCII.
+    #[must_use]
+    pub fn name_str(&self) -> &str {
+        std::str::from_utf8(&self.name).unwrap_or_default()
+    }
+
+    /// The value's bytes; often but not always UTF-8.
+    #[must_use]
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// The value, shared.
+    #[must_use]
+    pub fn value_bytes(&self) -> Bytes {
+        self.value.clone()
+    }
+
+    /// Compares names without case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// Header fields, several of one name allowed.
+///
+/// Looking up is linear: messages have few fields, and order matters more than the lookup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    fields: Vec<Field>,
+}
+
+impl Headers {
+    /// No fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { fields: Vec::new() }
+    }
+
+    /// No fields, room for `count`.
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
+        Self { fields: Vec::with_capacity(count) }
+    }
+
+    /// How many fields.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is no field.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Bytes of names and values, with four for `: ` and CRLF each.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        self.fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum()
+    }
+
+    /// The fields in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Field> {
+        self.fields.iter()
+    }
+
+    /// Value of the first field of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.fields.iter().find(|field| field.is(name)).map(Field::value)
+    }
+
+    /// Value of the first field of this name, where it is UTF-8.
+    #[must_use]
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Values of all fields of this name, in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields.iter().filter(move |field| field.is(name)).map(Field::value)
+    }
+
+    /// Whether a field of this name is present.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.is(name))
+    }
+
+    /// Adds a field at the end.
+    pub fn push(&mut self, field: Field) {
+        self.fields.push(field);
+    }
+
+    /// Removes all fields of this name; tells whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.fields.len();
+        self.fields.retain(|field| !field.is(name));
+        self.fields.len() != before
+    }
+
+    /// Keeps the fields for which `keep` is true.
+    pub fn retain(&mut self, keep: impl FnMut(&Field) -> bool) {
+        self.fields.retain(keep);
+    }
+
+    /// Replaces all fields of the first one's name by these, at the place of the first old one, else at the end. The fields
+    /// must all have the same name.
+    pub fn replace(&mut self, name: &str, fields: impl IntoIterator<Item = Field>) {
+        let place = self.fields.iter().position(|field| field.is(name));
+        self.remove(name);
+        let place = place.unwrap_or(self.fields.len()).min(self.fields.len());
+        self.fields.splice(place..place, fields);
+    }
+
+    /// Replaces all fields of this one's name by this one.
+    pub fn set(&mut self, field: Field) {
+        let name = field.clone();
+        self.replace(name.name_str(), [field]);
+    }
+
+    /// The comma-separated elements of all fields of this name, white space trimmed, empty ones left out (RFC 9110, 5.6.1).
+    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name)
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|element| !element.is_empty())
+    }
+}
+
+impl FromIterator<Field> for Headers {
+    fn from_iter<I: IntoIterator<Item = Field>>(fields: I) -> Self {
+        Self { fields: fields.into_iter().collect() }
+    }
+}
+
+impl Extend<Field> for Headers {
+    fn extend<I: IntoIterator<Item = Field>>(&mut self, fields: I) {
+        self.fields.extend(fields);
+    }
+}
+
+impl<'a> IntoIterator for &'a Headers {
+    type Item = &'a Field;
+    type IntoIter = std::slice::Iter<'a, Field>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.fields.iter()
+    }
+}
+
+/// Whether these bytes are a token (RFC 9110, 5.6.2).
+#[must_use]
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+}
+
+/// Whether these bytes are a field value: no control characters but tab inside, no white space around (RFC 9110, 5.5).
+#[must_use]
+pub fn is_field_value(bytes: &[u8]) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !is_blank(bytes.first())
+        && !is_blank(bytes.last())
+        && bytes.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> Headers {
+        fields.iter().map(|(name, value)| Field::from_static(name, value)).collect()
+    }
+
+    #[test]
+    fn names_compare_without_case_and_keep_it() {
+        let headers = headers(&[("X-fOo", "1")]);
+        assert_eq!(headers.get("x-foo"), Some(&b"1"[..]));
+        assert_eq!(headers.iter().next().map(Field::name_str), Some("X-fOo"));
+    }
+
+    #[test]
+    fn replacing_keeps_the_place_of_the_first() {
+        let mut headers = headers(&[("a", "1"), ("b", "2"), ("c", "3"), ("B", "4")]);
+        headers.replace("b", [Field::from_static("b", "x"), Field::from_static("b", "y")]);
+        let order: Vec<_> = headers.iter().map(|field| (field.name_str(), field.value())).collect();
+        assert_eq!(order, [("a", &b"1"[..]), ("b", b"x"), ("b", b"y"), ("c", b"3")]);
+    }
+
+    #[test]
+    fn list_spans_fields_and_drops_empty_elements() {
+        let headers = headers(&[("te", "a, ,b"), ("TE", "c")]);
+        assert_eq!(headers.list("te").collect::<Vec<_>>(), [&b"a"[..], b"b", b"c"]);
+    }
+
+    #[test]
+    fn line_breaks_and_blanks_are_no_value() {
+        for value in ["a\r\nb", "a\nb", "a\0b", " a", "a\t", "a\x7fb"] {
+            assert_eq!(Field::new("a", value), Err(InvalidField::Value), "{value:?}");
+        }
+        assert!(Field::new("a", &b"\xc3\xa4"[..]).is_ok());
+        assert!(Field::new("a", "").is_ok());
+        for name in ["", "a b", "a:", "\u{e4}", "a\r"] {
+            assert_eq!(Field::new(name, "v"), Err(InvalidField::Name), "{name:?}");
+        }
+    }
+}

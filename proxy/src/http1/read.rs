@@ -1,0 +1,110 @@
+//! The reading side of a connection: a buffer over a stream.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::{HeadLimits, ParseError, parse};
+
+/// A stream to read from.
+pub type ReadSide = Box<dyn AsyncRead + Send + Unpin>;
+
+/// How much is read at once while heads are awaited.
+const HEAD_READ: usize = 8 * 1024;
+/// How much is read at once within bodies.
+const BODY_READ: usize = 64 * 1024;
+
+/// Reads from a stream into a buffer that heads and bodies are taken from.
+pub struct Reader {
+    io: ReadSide,
+    /// What was read and not yet taken.
+    pub buffer: BytesMut,
+    scanned: usize,
+    is_closed: bool,
+}
+
+/// Why no head could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The peer closed before the first byte: the usual end of a connection.
+    #[error("closed")]
+    Closed,
+    /// The peer closed within the head.
+    #[error("closed within the head")]
+    Truncated,
+    /// The bytes are no head.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// The stream failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Reader {
+    /// Reads from `io`, after what is in `buffer`.
+    #[must_use]
+    pub const fn new(io: ReadSide, buffer: BytesMut) -> Self {
+        Self { io, buffer, scanned: 0, is_closed: false }
+    }
+
+    /// Whether the peer has closed its side.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Reads once, `at_most` bytes. 0 means that the peer has closed its side.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>, at_most: usize) -> Poll<io::Result<usize>> {
+        if self.is_closed {
+            return Poll::Ready(Ok(0));
+        }
+        let start = self.buffer.len();
+        // Zeroing is what it costs to read into a growing buffer without unsafe code; the buffer is reused, so that only
+        // what is new is zeroed.
+        self.buffer.resize(start + at_most, 0);
+        let mut target = ReadBuf::new(self.buffer.get_mut(start..).unwrap_or_default());
+        let polled = Pin::new(&mut self.io).poll_read(context, &mut target);
+        let filled = target.filled().len();
+        self.buffer.truncate(start + filled);
+        ready!(polled)?;
+        self.is_closed = filled == 0;
+        Poll::Ready(Ok(filled))
+    }
+
+    /// Reads once for a body.
+    pub fn poll_fill_body(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_fill(context, BODY_READ)
+    }
+
+    /// Takes the bytes of the next head, its empty line included. Empty lines before it are skipped (RFC 9112, 2.2).
+    pub fn poll_head(&mut self, context: &mut Context<'_>, limits: HeadLimits) -> Poll<Result<Bytes, ReadError>> {
+        loop {
+            while self.scanned == 0 && self.buffer.starts_with(b"\r\n") {
+                let _ = self.buffer.split_to(2);
+            }
+            if let Some(end) = parse::find_end(&self.buffer, &mut self.scanned, limits)? {
+                self.scanned = 0;
+                // Copied so that the buffer can be used again as it is.
+                let head = Bytes::copy_from_slice(self.buffer.get(..end).unwrap_or_default());
+                let _ = self.buffer.split_to(end);
+                return Poll::Ready(Ok(head));
+            }
+            let read = ready!(self.poll_fill(context, HEAD_READ))?;
+            if read == 0 {
+                let is_clean = self.buffer.is_empty();
+                return Poll::Ready(Err(if is_clean { ReadError::Closed } else { ReadError::Truncated }));
+            }
+        }
+    }
+
+    /// The stream and what was read beyond.
+    #[must_use]
+    pub fn into_parts(self) -> (ReadSide, BytesMut) {
+        (self.io, self.buffer)
+    }
+}

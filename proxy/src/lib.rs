@@ -1,0 +1,18 @@
+//! Tollgate: a programmable HTTP proxy whose addons are sandboxed WebAssembly components.
+//!
+//! ARCHITECTURE.md at the root of the repository tells where what is done, and what must stay true.
+
+pub mod addons;
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod filter;
+pub mod flow;
+pub mod hooks;
+pub mod http;
+pub mod http1;
+pub mod http2;
+pub mod metrics;
+pub mod server;
+pub mod upstream;

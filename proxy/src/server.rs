@@ -1,0 +1,40 @@
+//! Listeners: accepting connections, and speaking HTTP with clients.
+
+mod accept;
+mod http1;
+mod http2;
+mod interim;
+mod request_body;
+mod sniff;
+pub mod tls;
+mod tunnel;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::flow::{Flows, Site};
+
+pub use accept::Listener;
+
+/// What every connection of a listener shares.
+pub struct Shared {
+    /// Runs the flows.
+    pub flows: Arc<Flows>,
+    /// The settings in force; a connection takes them anew for each request.
+    pub site: ArcSwap<Site>,
+    /// TLS, if the listener speaks it; new handshakes use what is in force.
+    pub tls: Option<ArcSwap<rustls::ServerConfig>>,
+    /// Cancelled when the process is to stop: idle connections close, busy ones after their flow.
+    pub draining: CancellationToken,
+    /// Counts connections, so that a stop can wait for them.
+    pub tracker: TaskTracker,
+}
+
+/// One client connection.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    address: SocketAddr,
+    is_tls: bool,
+}

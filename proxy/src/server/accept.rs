@@ -1,0 +1,120 @@
+//! Accepting connections.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Peer, Shared, http1, http2, sniff};
+use crate::http1::{ReadSide, WriteSide};
+
+/// How long accepting rests after an error such as a lack of descriptors.
+const REST: Duration = Duration::from_millis(50);
+/// Connections that the system holds for us until we accept them.
+const BACKLOG: u32 = 1024;
+
+/// A bound listener.
+pub struct Listener {
+    socket: TcpListener,
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+}
+
+impl Listener {
+    /// Binds to `address`; port 0 lets the system choose. At most as many connections as the site's limits say are open at
+    /// once: the next ones wait, unaccepted.
+    pub fn bind(address: SocketAddr, shared: Arc<Shared>) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let permits = Arc::new(Semaphore::new(shared.site.load().limits.connections));
+        Ok(Self { socket: socket.listen(BACKLOG)?, shared, permits })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until the drain begins.
+    pub async fn run(self) {
+        let draining = self.shared.draining.clone();
+        tokio::select! {
+            () = draining.cancelled() => {}
+            () = self.accept_all() => {}
+        }
+    }
+
+    async fn accept_all(&self) {
+        loop {
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+            match self.socket.accept().await {
+                Ok((stream, address)) => self.start(stream, address, permit),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    sleep(REST).await;
+                }
+            }
+        }
+    }
+
+    fn start(&self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
+        let shared = Arc::clone(&self.shared);
+        self.shared.tracker.spawn(async move {
+            let metrics = Arc::clone(&shared.site.load().metrics);
+            metrics.accepted.inc();
+            metrics.connections.inc();
+            if let Err(error) = serve(shared, stream, address).await {
+                tracing::debug!(client.address = %address, %error, "a connection ended");
+            }
+            metrics.connections.dec();
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let patience = shared.site.load().timeouts.header_read;
+    let Some(tls) = &shared.tls else {
+        let (reader, writer) = stream.into_split();
+        return speak(shared, Peer { address, is_tls: false }, Box::new(reader), Box::new(writer)).await;
+    };
+    let acceptor = TlsAcceptor::from(tls.load_full());
+    let stream = timeout(patience, acceptor.accept(stream)).await??;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let peer = Peer { address, is_tls: true };
+    if is_http2 {
+        http2::serve(shared, peer, stream).await;
+        return Ok(());
+    }
+    let (reader, writer) = tokio::io::split(stream);
+    speak(shared, peer, Box::new(reader), Box::new(writer)).await
+}
+
+/// Finds out by the first bytes which version the client speaks (RFC 9113, 3.3).
+async fn speak(shared: Arc<Shared>, peer: Peer, mut reader: ReadSide, writer: WriteSide) -> io::Result<()> {
+    let mut buffer = BytesMut::new();
+    let patience = shared.site.load().timeouts.idle;
+    let sniffed = tokio::select! {
+        sniffed = timeout(patience, sniff::is_http2(&mut reader, &mut buffer)) => sniffed,
+        () = shared.draining.cancelled() => return Ok(()),
+    };
+    match sniffed {
+        Ok(Ok(true)) => http2::serve(shared, peer, sniff::Replay::new(buffer, reader, writer)).await,
+        Ok(Ok(false)) => http1::serve(shared, peer, reader, writer, buffer).await,
+        Ok(Err(error)) => return Err(error),
+        Err(_) => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! HTTP/1 with a client: one request after the other on a connection.
+
+use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use http::{Method, StatusCode};
+use http_body::Body as _;
+use tokio::time::timeout;
+
+use super::{Peer, Shared, interim::Interims, request_body::Input, tunnel};
+use crate::{
+    flow::{Arrival, Departure, Ending, Site, refuse},
+    http::{Body, RequestHead, ResponseHead, Scheme, Version},
+    http1::{Framing, ParseError, ReadSide, Reader, WriteSide, Writer, framing::may_have_body, parse, read::ReadError},
+    upstream::Tunnel,
+};
+
+/// Bytes of an unwanted request body that are read so that the connection can be used again.
+const DRAIN_BYTES: usize = 256 * 1024;
+/// Time that takes at most, and that a closing connection lingers so that the client can read its last response.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that a closing connection reads and throws away.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Serves a connection to its end. `buffer` is what was read already.
+pub async fn serve(shared: Arc<Shared>, peer: Peer, reader: ReadSide, writer: WriteSide, buffer: BytesMut) {
+    let input = Input::new(Reader::new(reader, buffer));
+    let connection = Connection { shared, peer, input, writer: Writer::new(writer) };
+    connection.run().await;
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    peer: Peer,
+    input: Input,
+    writer: Writer,
+}
+
+/// What comes after a request.
+enum Next {
+    /// Another one.
+    Request,
+    /// The end, after the client had time to read.
+    Linger,
+    /// The end at once.
+    Close,
+    /// Another protocol.
+    Tunnel(Tunnel, Ending),
+}
+
+impl Connection {
+    async fn run(mut self) {
+        loop {
+            let site = self.shared.site.load_full();
+            let next = match self.read_head(&site).await {
+                Ok(head) => self.exchange(&site, head).await,
+                Err(Some(error)) => {
+                    site.metrics.refused(error.0);
+                    self.refuse(error.0, &error.1).await
+                }
+                Err(None) => Next::Close,
+            };
+            match next {
+                Next::Request if !self.shared.draining.is_cancelled() => {}
+                Next::Request | Next::Linger => return self.linger().await,
+                Next::Close => return,
+                Next::Tunnel(upstream, ending) => {
+                    // Nothing else shares the input: the upgrade request had no body, or it was read.
+                    let Some(reader) = self.input.into_reader() else { return };
+                    let (reader, buffer) = reader.into_parts();
+                    let client = Tunnel { reader, buffer, writer: self.writer.into_io() };
+                    return tunnel::run(client, upstream, ending).await;
+                }
+            }
+        }
+    }
+
+    /// The next head, once its first byte has come. `None`: the connection is over and nobody is left to be told.
+    async fn read_head(&mut self, site: &Site) -> Result<RequestHead, Option<(StatusCode, String)>> {
+        let first = poll_fn(|context| self.input.poll_first(context));
+        let is_there = tokio::select! {
+            biased;
+            first = timeout(site.timeouts.idle, first) => matches!(first, Ok(Ok(true))),
+            () = self.shared.draining.cancelled() => false,
+        };
+        if !is_there {
+            return Err(None);
+        }
+        let limits = site.head_limits();
+        let head = poll_fn(|context| self.input.poll_head(context, limits));
+        let bytes = match timeout(site.timeouts.header_read, head).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(ReadError::Parse(error))) => return Err(Some(explain(error))),
+            Ok(Err(ReadError::Closed | ReadError::Truncated | ReadError::Io(_))) => return Err(None),
+            Err(_) => return Err(Some((StatusCode::REQUEST_TIMEOUT, "the head did not come in time".to_owned()))),
+        };
+        let scheme = if self.peer.is_tls { Scheme::Https } else { Scheme::Http };
+        let head = parse::request(bytes, scheme, limits).map_err(|error| Some(explain(error)))?;
+        if head.method == Method::CONNECT {
+            return Err(Some(explain(ParseError::Method)));
+        }
+        Ok(head)
+    }
+
+    async fn refuse(&mut self, status: StatusCode, why: &str) -> Next {
+        let (head, mut body) = refuse(status, why);
+        let framing = Framing::Length(body.size_hint().exact().unwrap_or_default());
+        self.writer.push_response(&head, framing, None, Some("close"));
+        match self.writer.send(&mut body, framing).await {
+            Ok(()) => Next::Linger,
+            Err(_) => Next::Close,
+        }
+    }
+
+    async fn exchange(&mut self, site: &Arc<Site>, head: RequestHead) -> Next {
+        let framing = Framing::of_request(&head.headers, head.version);
+        let expects = parse::expects_continue(&head.headers, head.version);
+        let (framing, expects_continue) = match (framing, expects) {
+            (Ok(framing), Ok(expects)) => (framing, expects),
+            (Err(error), _) | (_, Err(error)) => {
+                let (status, why) = explain(error);
+                site.metrics.refused(status);
+                return self.refuse(status, &why).await;
+            }
+        };
+        self.writer.set_patience(site.timeouts.body_idle);
+        let interims = Interims::default();
+        let body = self.input.begin(framing, site.head_limits(), expects_continue.then(|| interims.clone()));
+        let request = Asked {
+            method: head.method.clone(),
+            version: head.version,
+            keeps_alive: keeps_alive(&head),
+            upgrades: parse::upgrade(&head.headers, head.version),
+        };
+        let arrival = Arrival {
+            head,
+            body,
+            framing,
+            peer: self.peer.address,
+            is_tls: self.peer.is_tls,
+            expects_continue,
+            upgrade: request.upgrades.clone(),
+            interim: (request.version == Version::Http11).then(|| interims.sink()),
+        };
+        let shared = Arc::clone(&self.shared);
+        let departure = self.attend(site, &interims, shared.flows.run(site, arrival)).await;
+        match departure {
+            Some(Departure::Response(head, body)) => self.respond(site, &request, head, body).await,
+            Some(Departure::Upgrade(head, tunnel, ending)) => {
+                self.writer.push_response(&head, Framing::None, None, Some("Upgrade"));
+                match self.writer.flush().await {
+                    Ok(()) => Next::Tunnel(tunnel, ending),
+                    Err(_) => Next::Close,
+                }
+            }
+            Some(Departure::Drop) | None => Next::Close,
+        }
+    }
+
+    /// Awaits the flow's departure; meanwhile writes interim responses and looks out for the client. `None`: it is gone.
+    async fn attend(&mut self, site: &Site, interims: &Interims, run: impl Future<Output = Departure>) -> Option<Departure> {
+        let mut run = pin!(run);
+        poll_fn(|context| {
+            let departure = run.as_mut().poll(context);
+            while let Some(head) = interims.pop(context.waker()) {
+                self.writer.push_response(&head, Framing::None, None, None);
+            }
+            if let Poll::Ready(departure) = departure {
+                return Poll::Ready(Some(departure));
+            }
+            if !self.writer.is_flushed()
+                && let Poll::Ready(Err(_)) = self.writer.poll_flush(context)
+            {
+                return Poll::Ready(None);
+            }
+            if !site.half_close && self.input.poll_gone(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn respond(&mut self, site: &Site, request: &Asked, mut head: ResponseHead, mut body: Body) -> Next {
+        let has_body = may_have_body(&request.method, head.status);
+        let framing = match body.size_hint().exact() {
+            _ if !has_body => Framing::None,
+            Some(length) => Framing::Length(length),
+            None if request.version == Version::Http11 => Framing::Chunked,
+            None => Framing::UntilClose,
+        };
+        // What a body would be long, for answers that have none (RFC 9110, 8.6); 204 never tells.
+        let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
+        let length = length.filter(|_| head.status != StatusCode::NO_CONTENT);
+        if framing != Framing::Chunked {
+            head.headers.remove("trailer");
+        }
+        let is_leftover = request.upgrades.is_some() && self.input.has_more();
+        let is_draining = self.shared.draining.is_cancelled();
+        let keeps = request.keeps_alive && framing != Framing::UntilClose && !is_draining && !self.input.is_waiting() && !is_leftover;
+        let connection = match (keeps, request.version) {
+            (true, Version::Http10) => Some("keep-alive"),
+            (false, Version::Http11) => Some("close"),
+            _ => None,
+        };
+        self.writer.push_response(&head, framing, length, connection);
+        let is_sent = {
+            let mut send = pin!(self.writer.send(&mut body, framing));
+            poll_fn(|context| {
+                if let Poll::Ready(sent) = send.as_mut().poll(context) {
+                    return Poll::Ready(sent.is_ok());
+                }
+                if !site.half_close && self.input.poll_gone(context).is_ready() {
+                    return Poll::Ready(false);
+                }
+                Poll::Pending
+            })
+            .await
+        };
+        drop(body);
+        if !is_sent {
+            return Next::Close;
+        }
+        if !keeps {
+            return Next::Linger;
+        }
+        let mut budget = DRAIN_BYTES;
+        let drain = poll_fn(|context| self.input.poll_drain(context, &mut budget));
+        match timeout(LINGER, drain).await {
+            Ok(Ok(())) if self.input.is_complete() => Next::Request,
+            _ => Next::Linger,
+        }
+    }
+
+    /// Closes so that the client can still read what was written: closing with unread bytes would reset the connection.
+    async fn linger(mut self) {
+        if self.writer.shutdown().await.is_ok() {
+            let mut budget = LINGER_BYTES;
+            let _ = timeout(LINGER, poll_fn(|context| self.input.poll_discard(context, &mut budget))).await;
+        }
+    }
+}
+
+/// What of a request matters for its response.
+struct Asked {
+    method: Method,
+    version: Version,
+    keeps_alive: bool,
+    upgrades: Option<bytes::Bytes>,
+}
+
+/// Whether the client wants to use the connection again (RFC 9112, 9.3).
+fn keeps_alive(head: &RequestHead) -> bool {
+    let has = |option: &[u8]| head.headers.list("connection").any(|given| given.eq_ignore_ascii_case(option));
+    match head.version {
+        Version::Http10 => has(b"keep-alive") && !has(b"close"),
+        _ => !has(b"close"),
+    }
+}
+
+fn explain(error: ParseError) -> (StatusCode, String) {
+    (error.status(), error.to_string())
+}
+

@@ -1,0 +1,138 @@
+//! HTTP/2 with a client (RFC 9113), upon hyper.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Peer, Shared};
+use crate::{
+    flow::{Arrival, Departure, Site, refuse},
+    http::{Body, Field, RequestHead, ResponseHead, Scheme, Version, body},
+    http1::Framing,
+    http2,
+};
+
+/// Why a stream is reset.
+#[derive(Debug, thiserror::Error)]
+#[error("the flow was dropped")]
+struct Dropped;
+
+/// Serves a connection to its end.
+pub async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    let site = shared.site.load_full();
+    let service = {
+        let shared = Arc::clone(&shared);
+        service_fn(move |request| exchange(Arc::clone(&shared), peer, request))
+    };
+    let header_bytes = u32::try_from(site.limits.header_bytes).unwrap_or(u32::MAX);
+    let mut connection = std::pin::pin!(
+        Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(site.limits.h2_streams)
+            .max_header_list_size(header_bytes)
+            .initial_stream_window_size(256 * 1024)
+            .initial_connection_window_size(1024 * 1024)
+            .max_send_buf_size(256 * 1024)
+            .keep_alive_interval(site.timeouts.idle)
+            .keep_alive_timeout(Duration::from_secs(20))
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shared.draining.cancelled() => {
+            // GOAWAY; streams that are open go on to their end.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(client.address = %peer.address, error = http2::describe(&error), "an HTTP/2 connection ended");
+    }
+}
+
+async fn exchange(shared: Arc<Shared>, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
+    let site = shared.site.load_full();
+    let (parts, incoming) = request.into_parts();
+    let length = http_body::Body::size_hint(&incoming).exact();
+    let head = match read_head(&parts, &site, peer) {
+        Ok(head) => head,
+        Err((status, why)) => {
+            site.metrics.refused(status);
+            let (head, body) = refuse(status, &why);
+            return into_response(head, body);
+        }
+    };
+    let arrival = Arrival {
+        head,
+        body: http2::body(incoming, body::Peer::Client),
+        framing: length.map_or(Framing::Chunked, Framing::Length),
+        peer: peer.address,
+        is_tls: peer.is_tls,
+        expects_continue: false,
+        upgrade: None,
+        interim: None,
+    };
+    match shared.flows.run(&site, arrival).await {
+        Departure::Response(head, body) => into_response(head, body),
+        Departure::Upgrade(..) | Departure::Drop => Err(Dropped),
+    }
+}
+
+fn read_head(parts: &http::request::Parts, site: &Site, peer: Peer) -> Result<RequestHead, (StatusCode, String)> {
+    let bad = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned());
+    if parts.method == Method::CONNECT {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "the method is not served here".to_owned()));
+    }
+    let mut headers = http2::from_map(&parts.headers);
+    if headers.len() > site.limits.header_count || headers.wire_len() > site.limits.header_bytes {
+        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is over the limit".to_owned()));
+    }
+    let host = headers.get_str("host").map(str::to_owned);
+    let authority = match (parts.uri.authority(), host) {
+        (Some(authority), Some(host)) if !authority.as_str().eq_ignore_ascii_case(&host) => {
+            return Err(bad(":authority and Host differ"));
+        }
+        (Some(authority), _) => authority.as_str().parse(),
+        (None, Some(host)) => host.parse(),
+        (None, None) => return Err(bad("no :authority")),
+    };
+    let authority: crate::http::Authority = authority.map_err(|_| bad("not a host"))?;
+    // HTTP/1 upstreams and hooks see the Host that HTTP/2 says in another place.
+    if !headers.contains("host")
+        && let Ok(field) = Field::new("host", authority.as_str().to_owned())
+    {
+        headers = std::iter::once(field).chain(headers.iter().cloned()).collect();
+    }
+    join_cookies(&mut headers);
+    let target = match parts.uri.path_and_query().map(http::uri::PathAndQuery::as_str) {
+        Some("*") if parts.method != Method::OPTIONS => return Err(bad("not a request target")),
+        Some(target) if !target.is_empty() && target.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) => {
+            Bytes::copy_from_slice(target.as_bytes())
+        }
+        _ => return Err(bad("not a request target")),
+    };
+    let scheme = if peer.is_tls { Scheme::Https } else { Scheme::Http };
+    Ok(RequestHead { method: parts.method.clone(), scheme, authority, target, version: Version::Http2, headers })
+}
+
+/// HTTP/2 clients may split Cookie; elsewhere there is one (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut crate::http::Headers) {
+    if headers.get_all("cookie").nth(1).is_some() {
+        let joined = headers.get_all("cookie").collect::<Vec<_>>().join(&b"; "[..]);
+        if let Ok(field) = Field::new("cookie", joined) {
+            headers.set(field);
+        }
+    }
+}
+
+fn into_response(head: ResponseHead, body: Body) -> Result<Response<Body>, Dropped> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.version_mut() = http::Version::HTTP_2;
+    *response.headers_mut() = http2::into_map(&head.headers).ok_or(Dropped)?;
+    Ok(response)
+}

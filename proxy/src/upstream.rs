@@ -1,0 +1,171 @@
+//! The way to upstreams: connections, their reuse, and one exchange upon them.
+//!
+//! A [`Client`] belongs to one listener: its settings hold for every origin that the listener's flows go to.
+
+mod connect;
+mod deadline;
+mod exchange;
+mod http1;
+mod http2;
+mod pool;
+pub mod tls;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+
+use crate::{
+    hooks::{FailureKind, UpstreamFailure},
+    http::{Body, BodyError, Origin, RequestHead, ResponseHead},
+    http1::{HeadLimits, ReadSide, WriteSide},
+};
+
+pub use connect::ConnectError;
+pub use tls::TlsError;
+
+/// Which version of HTTP upstreams are spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// What TLS negotiates; HTTP/1.1 in cleartext.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only; in cleartext by prior knowledge.
+    Http2,
+}
+
+/// How a listener's flows reach upstreams.
+#[derive(Clone)]
+pub struct Settings {
+    /// Version of HTTP.
+    pub protocol: Protocol,
+    /// Trust for `https`.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// Name lookup, connection and TLS handshake together; default 10 s.
+    pub connect_timeout: Duration,
+    /// From the end of sending to the head of the response; default 120 s.
+    pub response_timeout: Duration,
+    /// How long an unused connection is kept; default 60 s.
+    pub idle_timeout: Duration,
+    /// Unused connections kept for one origin; default 256.
+    pub max_idle: usize,
+    /// Of response heads and trailers.
+    pub head_limits: HeadLimits,
+}
+
+/// Sends requests to upstreams.
+pub struct Client {
+    settings: Settings,
+    pool: Arc<pool::Pool>,
+}
+
+/// The head of a request on its way out: end-to-end fields only.
+pub struct Outgoing {
+    /// Method, target and fields; Host is not among them.
+    pub head: RequestHead,
+    /// Value of Host or `:authority`.
+    pub host: String,
+    /// Where to.
+    pub origin: Arc<Origin>,
+    /// Whether the body waits for the upstream's 100 (Continue), HTTP/1 only; at most a second.
+    pub expects_continue: bool,
+    /// Protocols that the client offers to switch to.
+    pub upgrade: Option<Bytes>,
+    /// Whether the client takes trailers (`TE: trailers`).
+    pub takes_trailers: bool,
+    /// Gets interim responses, 100 and 101 excepted.
+    pub interim: Option<Interim>,
+}
+
+/// Where interim responses (103 and other 1xx) go.
+pub type Interim = Arc<dyn Fn(ResponseHead) + Send + Sync>;
+
+/// What came back.
+pub enum Reply {
+    /// A response and its body.
+    Response(ResponseHead, Body),
+    /// The upstream switched protocols.
+    Upgraded(ResponseHead, Tunnel),
+}
+
+/// A stream in both directions that is no longer HTTP.
+pub struct Tunnel {
+    /// From the peer.
+    pub reader: ReadSide,
+    /// What the peer sent already.
+    pub buffer: BytesMut,
+    /// To the peer.
+    pub writer: WriteSide,
+}
+
+/// Why nothing came back.
+#[derive(Debug, thiserror::Error)]
+pub enum SendFailure {
+    /// The request's body did not come to its end: the client's fault.
+    #[error(transparent)]
+    Client(BodyError),
+    /// The upstream's fault.
+    #[error("{}", .0.message)]
+    Upstream(UpstreamFailure),
+}
+
+impl Client {
+    /// A client without connections. Must be called within a runtime: a task looks after idle connections.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let pool = pool::Pool::new(settings.max_idle, settings.idle_timeout);
+        Self { settings, pool }
+    }
+
+    /// Sends a request and awaits the head of its response.
+    ///
+    /// A kept connection that turns out to be closed is replaced by a fresh one, once, if the request can be sent again:
+    /// nothing of it was sent, or its method is idempotent (RFC 9110, 9.2.2) and its body is known.
+    ///
+    /// Cancel safe: dropping it closes the connection that was in use.
+    pub async fn send(&self, request: &Outgoing, body: Body) -> Result<Reply, SendFailure> {
+        let again = body.try_clone();
+        let mut connection = self.connection(&request.origin, true).await?;
+        let is_reused = connection.is_reused;
+        let error = match self.exchange(connection.transport, request, body).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
+        };
+        let may_repeat = is_reused && error.is_closed && (error.is_unsent || is_idempotent(&request.head.method));
+        match again {
+            Some(body) if may_repeat => {
+                tracing::debug!(upstream.origin = %request.origin, "a kept connection was closed: sending again on a fresh one");
+                connection = self.connection(&request.origin, false).await?;
+                self.exchange(connection.transport, request, body).await.map_err(|error| error.failure)
+            }
+            _ => Err(error.failure),
+        }
+    }
+
+    async fn connection(&self, origin: &Arc<Origin>, may_reuse: bool) -> Result<pool::Taken, SendFailure> {
+        if may_reuse && let Some(transport) = self.pool.take(origin) {
+            return Ok(pool::Taken { transport, is_reused: true });
+        }
+        let transport = connect::connect(origin, &self.settings, &self.pool).await.map_err(|error| {
+            SendFailure::Upstream(UpstreamFailure { kind: error.kind(), message: format!("{origin}: {error}") })
+        })?;
+        Ok(pool::Taken { transport, is_reused: false })
+    }
+
+    async fn exchange(&self, transport: pool::Transport, request: &Outgoing, body: Body) -> Result<Reply, exchange::Failed> {
+        match transport {
+            pool::Transport::Http1(connection) => connection.exchange(request, body, &self.settings, &self.pool).await,
+            pool::Transport::Http2(sender) => http2::exchange(sender, request, body, &self.settings).await,
+        }
+    }
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    method.is_safe() || *method == Method::PUT || *method == Method::DELETE
+}
+
+fn failure(origin: &Origin, kind: FailureKind, why: impl std::fmt::Display) -> SendFailure {
+    SendFailure::Upstream(UpstreamFailure { kind, message: format!("{origin}: {why}") })
+}

@@ -1,0 +1,129 @@
+//! Fresh connections: name, address, TCP, TLS, and which HTTP is spoken on top.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use bytes::BytesMut;
+use rustls::pki_types::ServerName;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    Protocol, Settings,
+    http1::Connection,
+    http2,
+    pool::{Pool, Transport},
+};
+use crate::{
+    hooks::FailureKind,
+    http::{Origin, Scheme},
+    http1::{Reader, Writer},
+};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name has no address.
+    #[error("the name cannot be resolved: {0}")]
+    Dns(io::Error),
+    /// No address answered; the last one's error.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// No trust, or nothing in common.
+    #[error("TLS failed: {0}")]
+    Tls(io::Error),
+    /// The peer did not speak HTTP/2 as agreed.
+    #[error("HTTP/2 failed: {0}")]
+    Http2(hyper::Error),
+    /// Took longer than allowed.
+    #[error("no connection in time")]
+    Timeout,
+}
+
+impl ConnectError {
+    /// For addons and statuses.
+    #[must_use]
+    pub const fn kind(&self) -> FailureKind {
+        match self {
+            Self::Dns(_) => FailureKind::Dns,
+            Self::Connect(_) => FailureKind::Connect,
+            Self::Tls(_) => FailureKind::Tls,
+            Self::Http2(_) => FailureKind::Protocol,
+            Self::Timeout => FailureKind::Timeout,
+        }
+    }
+}
+
+/// Connects within the connect timeout. A fresh HTTP/2 connection is shared through the pool at once.
+pub async fn connect(origin: &Arc<Origin>, settings: &Settings, pool: &Arc<Pool>) -> Result<Transport, ConnectError> {
+    let deadline = Instant::now() + settings.connect_timeout;
+    let dial = dial(origin, settings);
+    let stream = timeout_at(deadline, dial).await.map_err(|_| ConnectError::Timeout)??;
+    match stream {
+        Stream::Tcp(stream) if settings.protocol == Protocol::Http2 => {
+            let started = http2::start(stream);
+            let sender = timeout_at(deadline, started).await.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Http2)?;
+            pool.share(origin, sender.clone());
+            Ok(Transport::Http2(sender))
+        }
+        Stream::Tcp(stream) => {
+            let (reader, writer) = stream.into_split();
+            Ok(Transport::Http1(Box::new(Connection::new(
+                Arc::clone(origin),
+                Reader::new(Box::new(reader), BytesMut::new()),
+                Writer::new(Box::new(writer)),
+            ))))
+        }
+        Stream::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            let started = http2::start(*stream);
+            let sender = timeout_at(deadline, started).await.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Http2)?;
+            pool.share(origin, sender.clone());
+            Ok(Transport::Http2(sender))
+        }
+        Stream::Tls(_) if settings.protocol == Protocol::Http2 => {
+            Err(ConnectError::Tls(io::Error::other("the upstream does not speak HTTP/2")))
+        }
+        Stream::Tls(stream) => {
+            let (reader, writer) = tokio::io::split(*stream);
+            Ok(Transport::Http1(Box::new(Connection::new(
+                Arc::clone(origin),
+                Reader::new(Box::new(reader), BytesMut::new()),
+                Writer::new(Box::new(writer)),
+            ))))
+        }
+    }
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+async fn dial(origin: &Origin, settings: &Settings) -> Result<Stream, ConnectError> {
+    let host = origin.authority.bare_host();
+    let addresses: Vec<SocketAddr> =
+        tokio::net::lookup_host((host, origin.port())).await.map_err(ConnectError::Dns)?.collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+    let mut connected = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                connected = Some(stream);
+                break;
+            }
+            Err(error) => last = error,
+        }
+    }
+    let stream = connected.ok_or(ConnectError::Connect(last))?;
+    stream.set_nodelay(true).map_err(ConnectError::Connect)?;
+    match origin.scheme {
+        Scheme::Http => Ok(Stream::Tcp(stream)),
+        Scheme::Https => {
+            let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+            let connector = TlsConnector::from(Arc::clone(&settings.tls));
+            Ok(Stream::Tls(Box::new(connector.connect(name, stream).await.map_err(ConnectError::Tls)?)))
+        }
+    }
+}

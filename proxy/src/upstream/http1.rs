@@ -1,0 +1,367 @@
+//! HTTP/1.1 towards upstreams: one exchange at a time on a connection.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::{sync::Notify, task::AbortHandle};
+
+use super::{Outgoing, Reply, Settings, Tunnel, deadline::Deadline, exchange::Failed, pool::Pool};
+use crate::{
+    http::{Body, BodyError, Field, Origin, ResponseHead, Version, body::Peer},
+    http1::{
+        Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse,
+        read::ReadError,
+        write::SendError,
+    },
+};
+
+/// How long a body waits for 100 (Continue) before it is sent without (RFC 9110, 10.1.1).
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+/// Interim responses that one exchange may have.
+const MAX_INTERIM: usize = 32;
+
+/// A connection to one origin.
+pub struct Connection {
+    origin: Arc<Origin>,
+    reader: Reader,
+    writer: Writer,
+}
+
+impl Connection {
+    /// A fresh connection.
+    pub const fn new(origin: Arc<Origin>, reader: Reader, writer: Writer) -> Self {
+        Self { origin, reader, writer }
+    }
+
+    /// Where it leads.
+    pub const fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
+    /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for.
+    pub fn is_usable(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        self.reader.buffer.is_empty() && self.reader.poll_fill(&mut context, 1).is_pending()
+    }
+
+    /// Sends a request and reads the head of its response; the connection goes with the response's body and back into the
+    /// pool when that is complete.
+    pub async fn exchange(
+        mut self: Box<Self>,
+        request: &Outgoing,
+        body: Body,
+        settings: &Settings,
+        pool: &Arc<Pool>,
+    ) -> Result<Reply, Failed> {
+        let origin = Arc::clone(&self.origin);
+        let framing = match body.size_hint().exact() {
+            Some(0) => Framing::None,
+            Some(length) => Framing::Length(length),
+            None => Framing::Chunked,
+        };
+        let (deadline, body) = Deadline::over(body, settings.response_timeout);
+        self.writer.restart();
+        self.push_head(request, framing);
+        let mut upload = Upload::start(self.writer, body, framing, request.expects_continue && framing != Framing::None);
+        let mut interim = Interims { request, gate: Arc::clone(&upload.gate), seen: 0 };
+        let received = {
+            let head = pin!(read_head(&mut self.reader, settings.head_limits, &mut interim));
+            let race = race(&mut upload, head);
+            tokio::select! {
+                biased;
+                received = race => received,
+                () = deadline.passed() => return Err(Failed::timeout(&origin)),
+            }
+        };
+        let head = match received {
+            Ok(head) => head,
+            Err(Race::Body(error)) => return Err(Failed::client(error)),
+            Err(Race::Closed) => return Err(Failed::closed(&origin, upload.is_unsent)),
+            Err(Race::Malformed(why)) => return Err(Failed::protocol(&origin, why)),
+        };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Self::switch(self.reader, upload, head, request);
+        }
+        let framing = Framing::of_response(&request.head.method, head.status, &head.headers, head.version)
+            .map_err(|why| Failed::protocol(&origin, why))?;
+        let mut arriving = Arriving {
+            decoder: Decoder::new(framing, settings.head_limits),
+            may_keep: keeps_alive(&head) && framing != Framing::UntilClose,
+            reader: Some(self.reader),
+            upload: upload.detach(),
+            origin,
+            pool: Arc::clone(pool),
+        };
+        let body = if arriving.decoder.is_ended() {
+            arriving.finish();
+            Body::empty()
+        } else {
+            Body::stream(arriving)
+        };
+        Ok(Reply::Response(head, body))
+    }
+
+    fn push_head(&mut self, request: &Outgoing, framing: Framing) {
+        let mut extra = Vec::new();
+        if request.expects_continue && framing != Framing::None {
+            extra.push(Field::from_static("Expect", "100-continue"));
+        }
+        if let Some(protocols) = &request.upgrade {
+            extra.push(Field::from_static("Connection", "Upgrade"));
+            extra.extend(Field::new("Upgrade", protocols.clone()));
+        } else if request.takes_trailers {
+            extra.push(Field::from_static("TE", "trailers"));
+            extra.push(Field::from_static("Connection", "TE"));
+        }
+        self.writer.push_request(&request.head, &request.host, framing, &extra);
+    }
+
+    fn switch(reader: Reader, upload: Upload, head: ResponseHead, request: &Outgoing) -> Result<Reply, Failed> {
+        let Some(writer) = upload.into_writer().filter(|_| request.upgrade.is_some()) else {
+            return Err(Failed::protocol(&request.origin, "switched protocols without being asked"));
+        };
+        let (reader, buffer) = reader.into_parts();
+        Ok(Reply::Upgraded(head, Tunnel { reader, buffer, writer: writer.into_io() }))
+    }
+}
+
+/// Whether the connection can be used after this response (RFC 9112, 9.3).
+fn keeps_alive(head: &ResponseHead) -> bool {
+    let has = |option: &[u8]| head.headers.list("connection").any(|given| given.eq_ignore_ascii_case(option));
+    match head.version {
+        Version::Http10 => has(b"keep-alive") && !has(b"close"),
+        _ => !has(b"close"),
+    }
+}
+
+/// The request on its way out, while the response may already come in.
+struct Upload {
+    state: Sending,
+    gate: Arc<Notify>,
+    /// Whether nothing of the request was taken by the stream.
+    is_unsent: bool,
+}
+
+enum Sending {
+    Going(Pin<Box<dyn Future<Output = Result<Writer, Unsent>> + Send>>),
+    Done(Option<Writer>),
+}
+
+/// Why a request did not go out whole, and whether anything of it did.
+struct Unsent {
+    error: SendError,
+    is_all: bool,
+}
+
+impl Upload {
+    fn start(mut writer: Writer, mut body: Body, framing: Framing, waits: bool) -> Self {
+        let gate = Arc::new(Notify::new());
+        let opened = Arc::clone(&gate);
+        let sending = async move {
+            let sent = async {
+                if waits {
+                    writer.flush().await?;
+                    // Without an answer the body goes out anyway: some upstreams know nothing of expectations.
+                    let _ = tokio::time::timeout(CONTINUE_PATIENCE, opened.notified()).await;
+                }
+                writer.send(&mut body, framing).await
+            };
+            match sent.await {
+                Ok(()) => Ok(writer),
+                Err(error) => Err(Unsent { error, is_all: !writer.has_written() }),
+            }
+        };
+        Self { state: Sending::Going(Box::pin(sending)), gate, is_unsent: false }
+    }
+
+    /// Ready with an error when the body failed; when the stream failed, the response may tell why, so that is no error yet.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let Sending::Going(sending) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let sent = ready!(sending.as_mut().poll(context));
+        self.state = Sending::Done(None);
+        Poll::Ready(match sent {
+            Ok(writer) => {
+                self.state = Sending::Done(Some(writer));
+                Ok(())
+            }
+            Err(Unsent { error: SendError::Body(error), .. }) => Err(error),
+            Err(Unsent { error: SendError::Length, .. }) => Err(BodyError::Malformed(Peer::Client, "not as long as announced")),
+            Err(Unsent { error: SendError::Io(_), is_all }) => {
+                self.is_unsent = is_all;
+                Ok(())
+            }
+        })
+    }
+
+    /// Goes on without the exchange where it is not done yet.
+    fn detach(self) -> Detached {
+        match self.state {
+            Sending::Done(writer) => Detached { writer, task: None },
+            // The upstream answers early. What is left of the request must move even while the client does not read
+            // the response, else both could wait for each other.
+            Sending::Going(sending) => {
+                let task = tokio::spawn(async move {
+                    if let Err(Unsent { error, .. }) = sending.await {
+                        tracing::debug!(%error, "a request did not go out whole after an early response");
+                    }
+                });
+                Detached { writer: None, task: Some(task.abort_handle()) }
+            }
+        }
+    }
+
+    fn into_writer(self) -> Option<Writer> {
+        match self.state {
+            Sending::Done(writer) => writer,
+            Sending::Going(_) => None,
+        }
+    }
+}
+
+/// What became of an upload when the response's head was there.
+struct Detached {
+    writer: Option<Writer>,
+    task: Option<AbortHandle>,
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+enum Race {
+    Body(BodyError),
+    Closed,
+    Malformed(String),
+}
+
+/// Drives the upload until the head of the response is there.
+async fn race(
+    upload: &mut Upload,
+    mut head: Pin<&mut impl Future<Output = Result<ResponseHead, ReadError>>>,
+) -> Result<ResponseHead, Race> {
+    poll_fn(|context| {
+        if let Poll::Ready(Err(error)) = upload.poll(context) {
+            return Poll::Ready(Err(Race::Body(error)));
+        }
+        let head = ready!(head.as_mut().poll(context));
+        Poll::Ready(head.map_err(|error| match error {
+            ReadError::Closed | ReadError::Io(_) => Race::Closed,
+            ReadError::Truncated => Race::Malformed("closed within the head of the response".to_owned()),
+            ReadError::Parse(why) => Race::Malformed(why.to_string()),
+        }))
+    })
+    .await
+}
+
+/// Deals with interim responses.
+struct Interims<'a> {
+    request: &'a Outgoing,
+    gate: Arc<Notify>,
+    seen: usize,
+}
+
+async fn read_head(reader: &mut Reader, limits: HeadLimits, interims: &mut Interims<'_>) -> Result<ResponseHead, ReadError> {
+    loop {
+        let bytes = poll_fn(|context| reader.poll_head(context, limits)).await?;
+        let head = parse::response(bytes, limits)?;
+        if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(head);
+        }
+        interims.seen += 1;
+        if interims.seen > MAX_INTERIM {
+            return Err(parse::ParseError::Malformed("too many interim responses").into());
+        }
+        if head.status == StatusCode::CONTINUE {
+            interims.gate.notify_one();
+        } else if let Some(interim) = &interims.request.interim {
+            interim(head);
+        }
+    }
+}
+
+/// A response's body on its way in, and the connection that it comes over.
+struct Arriving {
+    decoder: Decoder,
+    reader: Option<Reader>,
+    upload: Detached,
+    may_keep: bool,
+    origin: Arc<Origin>,
+    pool: Arc<Pool>,
+}
+
+impl Arriving {
+    /// Gives the connection back, if it is in a state to be used again.
+    fn finish(&mut self) {
+        let (reader, writer) = (self.reader.take(), self.upload.writer.take());
+        if let (true, Some(reader), Some(writer)) = (self.may_keep, reader, writer)
+            && reader.buffer.is_empty()
+            && writer.is_flushed()
+        {
+            self.pool.put(Box::new(Connection::new(Arc::clone(&self.origin), reader, writer)));
+        }
+    }
+}
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            let Some(reader) = &mut this.reader else { return Poll::Ready(None) };
+            let is_closed = reader.is_closed();
+            match this.decoder.decode(&mut reader.buffer, is_closed) {
+                Ok(Decoded::Data(data)) => {
+                    if this.decoder.is_ended() {
+                        this.finish();
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Ok(Decoded::Trailers(trailers)) => {
+                    this.finish();
+                    let trailers = crate::http2::into_map(&trailers).unwrap_or_default();
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+                Ok(Decoded::End) => {
+                    this.finish();
+                    return Poll::Ready(None);
+                }
+                Ok(Decoded::More) => {
+                    if ready!(reader.poll_fill_body(context)).is_err() {
+                        this.reader = None;
+                        return Poll::Ready(Some(Err(BodyError::Aborted(Peer::Upstream))));
+                    }
+                }
+                Err(error) => {
+                    this.reader = None;
+                    return Poll::Ready(Some(Err(match error {
+                        crate::http1::decode::DecodeError::Malformed(why) => BodyError::Malformed(Peer::Upstream, why),
+                        crate::http1::decode::DecodeError::Truncated => BodyError::Aborted(Peer::Upstream),
+                    })));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.reader.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.decoder.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+

@@ -1,0 +1,95 @@
+//! HTTP/2 towards upstreams (RFC 9113), upon hyper.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Outgoing, Reply, Settings, deadline::Deadline, exchange::Failed};
+use crate::{
+    http::{Body, Field, ResponseHead, Version, body::Peer},
+    http2,
+};
+
+/// Starts HTTP/2 on a stream; a task drives the connection until its last share is dropped.
+pub async fn start(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<Body>, hyper::Error> {
+    let (sender, connection) = Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(8 * 1024 * 1024)
+        .max_send_buf_size(256 * 1024)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// One exchange on a shared connection.
+pub async fn exchange(
+    mut sender: SendRequest<Body>,
+    request: &Outgoing,
+    body: Body,
+    settings: &Settings,
+) -> Result<Reply, Failed> {
+    let origin = &request.origin;
+    if sender.ready().await.is_err() {
+        return Err(Failed::closed(origin, true));
+    }
+    let (deadline, body) = Deadline::over(body, settings.response_timeout);
+    let outgoing = into_request(request, body).map_err(|why| Failed::protocol(origin, why))?;
+    let response = tokio::select! {
+        biased;
+        response = sender.send_request(outgoing) => response.map_err(|error| explain(&error, request))?,
+        () = deadline.passed() => return Err(Failed::timeout(origin)),
+    };
+    let (parts, incoming) = response.into_parts();
+    if parts.headers.len() > settings.head_limits.count {
+        return Err(Failed::protocol(origin, "the response has too many fields"));
+    }
+    let headers = http2::from_map(&parts.headers);
+    if headers.wire_len() > settings.head_limits.bytes {
+        return Err(Failed::protocol(origin, "the head of the response is too large"));
+    }
+    let head = ResponseHead { status: parts.status, reason: None, version: Version::Http2, headers };
+    Ok(Reply::Response(head, http2::body(incoming, Peer::Upstream)))
+}
+
+fn explain(error: &hyper::Error, request: &Outgoing) -> Failed {
+    if let Some(error) = http2::body_error(error) {
+        return Failed::client(error);
+    }
+    if error.is_canceled() || error.is_closed() {
+        return Failed::closed(&request.origin, error.is_canceled());
+    }
+    Failed::protocol(&request.origin, http2::describe(error))
+}
+
+fn into_request(request: &Outgoing, body: Body) -> Result<Request<Body>, &'static str> {
+    let target = if request.head.target == Bytes::from_static(b"*") { "/" } else { request.head.target_str() };
+    let uri = Uri::builder()
+        .scheme(request.origin.scheme.as_str())
+        .authority(request.host.as_str())
+        .path_and_query(target)
+        .build()
+        .map_err(|_| "the target cannot be sent over HTTP/2")?;
+    let mut outgoing = Request::new(body);
+    *outgoing.method_mut() = request.head.method.clone();
+    *outgoing.uri_mut() = uri;
+    *outgoing.version_mut() = http::Version::HTTP_2;
+    let mut headers = request.head.headers.clone();
+    headers.remove("host");
+    if request.takes_trailers {
+        headers.push(Field::from_static("te", "trailers"));
+    }
+    *outgoing.headers_mut() = http2::into_map(&headers).ok_or("too many fields")?;
+    Ok(outgoing)
+}
