@@ -22,7 +22,7 @@ pub enum EditError {
     /// Not a legal value of its kind; the text names it (RFC 9110, 5.1 and 5.5; RFC 3986).
     Invalid(String),
     /// The field belongs to the core: Content-Length, Transfer-Encoding, Connection, Keep-Alive, Proxy-Connection, TE, Trailer,
-    /// Upgrade, HTTP2-Settings. The text names it.
+    /// Upgrade, HTTP2-Settings, and Host of a request. The text names it.
     Forbidden(String),
     /// Over a limit of the addon's budget; the text names limit and value.
     TooLarge(String),

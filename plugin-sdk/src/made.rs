@@ -21,7 +21,7 @@ pub struct MadeResponse {
     pub status: u16,
     /// In order; several of one name allowed.
     pub headers: Vec<Header>,
-    /// All of it; must be empty with status 204 and 304.
+    /// All of it. Left out by the core where an answer has none: to HEAD, and with status 204 or 304.
     pub body: Vec<u8>,
 }
 

@@ -36,8 +36,8 @@
 //! - Commit or nothing: an error, a panic or an impossible verdict takes back what the hook staged; then the failure policy
 //!   decides ([`Harness::fail_open`]), and no later hook of the flow is called.
 //! - Which messages are read-only, which fields belong to the core, which values are legal.
-//! - A body is visible only to a hook one of whose matched subscriptions asks for it, up to its cap. Of several, the one with
-//!   the largest cap decides.
+//! - A body is visible only to a hook one of whose matched subscriptions asks for it, up to the largest cap; each subscription
+//!   whose cap it is over refuses it, is left out or shows a part.
 //! - Options are read from JSON with the same errors.
 //!
 //! # What is not
@@ -46,7 +46,8 @@
 //!   test says which do ([`Harness::with_matched`]). `tollgate check` reads the filters.
 //! - Bodies are given with content codings undone. They don't stream: [`Harness::exchange`] calls no chunk, event or message
 //!   hook; call those one by one through [`Harness::flow`].
-//! - Budgets of time and memory are not enforced; that of bodies is the default, 10 MiB.
+//! - Budgets of time and memory are not enforced; those of bodies and of header fields are the defaults, 10 MiB, and 256 fields
+//!   of together 64 KiB.
 
 #![allow(clippy::panic, reason = "a test fails by a panic")]
 

@@ -34,7 +34,7 @@ pub use addon_metrics::AddonMetrics;
 /// Connections at once.
 const CONNECTIONS: usize = 64;
 /// How long one connection may last.
-const LIFETIME: Duration = Duration::from_secs(300);
+const LIFETIME: Duration = Duration::from_mins(5);
 
 /// What the admin listener tells about.
 pub struct State {

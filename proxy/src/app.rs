@@ -120,12 +120,14 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle) -> anyhow
     let flows = Arc::new(Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone()));
     let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.tasks.clone());
     sites.apply(&config.listeners)?;
-    let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::new(sites.names()) });
+    let health =
+        Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::new(sites.names()) });
     let admin_address = match &config.admin {
         None => None,
         Some(settings) => {
             let state = admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health) };
-            let server = admin::Server::bind(settings, state).with_context(|| format!("admin: cannot bind {}", settings.listen))?;
+            let server =
+                admin::Server::bind(settings, state).with_context(|| format!("admin: cannot bind {}", settings.listen))?;
             let address = server.local_addr()?;
             tokio::spawn(server.run(stop.ended.clone()));
             Some(address)

@@ -10,15 +10,17 @@
 //! | `~websocket` | WebSocket flows |
 //! | `~a` | responses that are assets: style sheets, scripts, images, fonts |
 //! | `~c N` | responses with this status |
-//! | `~m REGEX` `~d REGEX` | the method; the host asked for or the upstream's, without port. Case is ignored in these two only |
-//! | `~u REGEX`, or just `REGEX` | the URL: `scheme://host:port/path?query`, the port left out where it is the default |
-//! | `~p REGEX` | the path without query, percent-decoded but for `%2F`, so that `[^/]+` never spans an encoded slash; `.` matches a line break here |
+//! | `~m REGEX` | the method; case is ignored |
+//! | `~d REGEX` | the host asked for or the upstream's, without port; case is ignored, in these two only |
+//! | `~u REGEX`, `REGEX` | the URL `scheme://host:port/path?query`, the scheme's own port left out |
+//! | `~p REGEX` | the path without query, percent-decoded but for `%2F`; `.` matches a line break |
 //! | `~l NAME` | flows of the listener that has exactly this name |
 //! | `~src REGEX` `~dst REGEX` | `host:port` of the client, of the upstream |
 //! | `~t REGEX` `~tq` `~ts` | content type of either message, of the request, of the response |
 //! | `~h REGEX` `~hq` `~hs` | header lines `Name: value` in wire case; `^` and `$` match at lines |
 //! | `~b REGEX` `~bq` `~bs` | bodies, content codings undone; `.` matches a line break |
-//! | `~tcp` `~udp` `~dns` `~marked` `~replay` `~replayq` `~replays` `~meta REGEX` `~marker REGEX` `~comment REGEX` | nothing: no such flow exists here |
+//! | `~tcp` `~udp` `~dns` `~marked` `~replay` `~replayq` `~replays` | nothing: no such flow exists here |
+//! | `~meta REGEX` `~marker REGEX` `~comment REGEX` | nothing either |
 //!
 //! `!`, `&` and `|` bind in this order; filters side by side must all hold, and that binds least: `a | b c` is `(a | b) & c`.
 //! Inside parentheses filters can't stand side by side. A word ends at white space and at `( ) ~ ' "`, so that `|`, `&` and
@@ -26,7 +28,8 @@
 //! languages and a backslash before anything else is dropped: the regular expression `\d` is written `"\\d"`.
 //!
 //! Regular expressions are searched for, not anchored, and work on bytes: `.`, `\w` and classes know ASCII and single bytes,
-//! `(?u:…)` knows characters. Their syntax is that of the `regex` crate, with what Python reads otherwise read as Python does.
+//! `(?u:…)` knows characters. The syntax is that of the `regex` crate, but like Python's where a brace repeats nothing
+//! (`{"a"`), in classes (`[[&]`), for `{,3}`, `\Z`, `\<` and `\>`. `$` is the very end, not also before a last line break.
 
 mod node;
 mod pattern;

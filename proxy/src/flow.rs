@@ -100,14 +100,16 @@ impl Flows {
         let record = Arc::clone(ending.record());
         let passed = match deadline {
             None => pass(&record, request).await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, pass(&record, request)).await {
-                Ok(passed) => passed,
-                Err(_) => {
+            Some(deadline) => {
+                if let Ok(passed) = tokio::time::timeout_at(deadline, pass(&record, request)).await {
+                    passed
+                } else {
                     record.fail(BodyError::Lifetime.to_string());
-                    record.exchange.lock().response = Some(respond::staged(StatusCode::GATEWAY_TIMEOUT, "the flow took too long"));
+                    record.exchange.lock().response =
+                        Some(respond::staged(StatusCode::GATEWAY_TIMEOUT, "the flow took too long"));
                     Passed::Response(Held::new(Body::empty()))
                 }
-            },
+            }
         };
         depart(ending, passed, deadline)
     }
@@ -118,6 +120,7 @@ impl Flows {
         forward::strip_hop_by_hop(&mut head.headers);
         head.headers.remove("expect");
         forward::set_forwarded(&mut head, site, peer.ip());
+        let interim = interim.map(without_hop_by_hop);
         let chain = self.addons.chain(&site.name);
         let facts = Facts {
             id: self.next_id.fetch_add(1, Relaxed),
@@ -133,6 +136,14 @@ impl Flows {
         let ending = Ending::new(record);
         (ending, Request { body: Held::new(body), expects_continue, upgrade, takes_trailers, interim })
     }
+}
+
+/// Interim responses have hop-by-hop fields, too.
+fn without_hop_by_hop(sink: Interim) -> Interim {
+    Arc::new(move |mut head| {
+        forward::strip_hop_by_hop(&mut head.headers);
+        sink(head);
+    })
 }
 
 /// What of a request is not in the exchange.
@@ -151,7 +162,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         chain::Requested::Upstream => record.chain.addons.len(),
         chain::Requested::Answered { from } => return pass.response(from, Held::new(Body::empty())).await,
         chain::Requested::Drop => return Passed::Drop,
-        chain::Requested::Failed(error) => return client_failed(record, error),
+        chain::Requested::Failed(error) => return client_failed(record, &error),
     };
     record.release_after_request();
     match send(record, request).await {
@@ -164,9 +175,12 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             forward::strip_hop_by_hop(&mut head.headers);
             head.headers.replace("upgrade", protocols);
             stage(record, head);
-            Passed::Upgrade(tunnel)
+            match pass.response(from, Held::new(Body::empty())).await {
+                Passed::Response(_) if is_switching(record) => Passed::Upgrade(tunnel),
+                other => other,
+            }
         }
-        Err(SendFailure::Client(error)) => client_failed(record, error),
+        Err(SendFailure::Client(error)) => client_failed(record, &error),
         Err(SendFailure::Upstream(failure)) => {
             record.fail(failure.message.clone());
             pass.failure(failure).await
@@ -189,16 +203,27 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
         return Err(SendFailure::Upstream(UpstreamFailure { kind: FailureKind::Protocol, message }));
     }
     let host = if site.preserve_host && !head.authority.is_empty() { head.authority.as_str() } else { origin.authority.as_str() };
+    let body = request.body.into_body(&staged);
     let outgoing = Outgoing {
         host: host.to_owned(),
         head,
         origin,
-        expects_continue: request.expects_continue,
+        // A body that a hook has collected is here: the client was told to send it.
+        expects_continue: request.expects_continue && body.try_clone().is_none(),
         upgrade: request.upgrade,
         takes_trailers: request.takes_trailers,
         interim: request.interim,
     };
-    site.client.send(&outgoing, request.body.into_body(&staged)).await
+    site.client.send(&outgoing, body).await
+}
+
+/// Whether the staged response still is the upstream's 101.
+fn is_switching(record: &Record) -> bool {
+    let messages = record.exchange.lock();
+    messages
+        .response
+        .as_ref()
+        .is_some_and(|response| response.origin == Source::Upstream && response.head.status == StatusCode::SWITCHING_PROTOCOLS)
 }
 
 /// Puts an upstream's response into the exchange.
@@ -207,13 +232,13 @@ fn stage(record: &Record, mut head: ResponseHead) {
         forward::strip_hop_by_hop(&mut head.headers);
     }
     forward::add_via(&mut head, &record.site);
+    let may_have_body = may_have_body(&record.method, head.status);
     let mut messages = record.exchange.lock();
-    let may_have_body = may_have_body(&messages.request.head.method, head.status);
     messages.response = Some(ResponseMessage { head, body: StagedBody::Streaming, origin: Source::Upstream, may_have_body });
 }
 
 /// The body of the request did not arrive: nothing goes on, and no hook sees the answer, since it is the client's fault.
-fn client_failed(record: &Record, error: BodyError) -> Passed {
+fn client_failed(record: &Record, error: &BodyError) -> Passed {
     record.fail(error.to_string());
     let status = match error {
         BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -243,7 +268,7 @@ fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departur
                 }
             }
             if response.origin != Source::Upstream && !headers.contains("date") {
-                headers.extend(Field::new("Date", httpdate::fmt_http_date(SystemTime::now())).ok());
+                headers.extend(respond::date());
             }
             let body = if response.may_have_body { held.into_body(&response.body) } else { Body::empty() };
             Departure::Response(response.head, ToClient::watch(body, ending, deadline))

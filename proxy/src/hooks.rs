@@ -4,7 +4,12 @@
 //! [`Addons`] runs the hooks. Staged messages sit in an [`Exchange`]: an instance works on a copy and commits it when its
 //! hook has returned without an error, so that a failed hook leaves nothing behind.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -12,7 +17,7 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 use crate::{
-    filter::Filter,
+    filter::{Answer, Filter, FilterSet, View},
     http::{Headers, Origin, RequestHead, ResponseHead},
 };
 
@@ -30,6 +35,13 @@ pub struct Chain {
     pub addons: Vec<Arc<dyn Addon>>,
     /// Events that at least one addon subscribes to.
     pub events: Events,
+    matchers: Vec<[Option<Matcher>; Event::ALL.len()]>,
+}
+
+/// The filters of one addon's subscriptions to one event, as one.
+struct Matcher {
+    indices: Vec<u32>,
+    filters: FilterSet,
 }
 
 /// One addon of a chain.
@@ -353,7 +365,37 @@ impl Chain {
                 events.insert(subscription.event);
             }
         }
-        Self { generation, addons, events }
+        let matchers = addons.iter().map(|addon| Event::ALL.map(|event| Matcher::new(addon.subscriptions(), event))).collect();
+        Self { generation, addons, events, matchers }
+    }
+
+    /// Asks the filters of the addon at `index` about an event: calls `hit` with the index of each subscription that matches,
+    /// or may match once a body is known.
+    pub fn evaluate(&self, index: usize, event: Event, view: &View<'_>, mut hit: impl FnMut(u32, Answer)) {
+        let Some(Some(matcher)) = self.matchers.get(index).and_then(|events| events.get(event as usize)) else { return };
+        matcher.filters.evaluate(view, |place, answer| {
+            if let Some(&subscription) = matcher.indices.get(place) {
+                hit(subscription, answer);
+            }
+        });
+    }
+
+    /// Whether the addon at `index` subscribes to this event.
+    #[must_use]
+    pub fn subscribes(&self, index: usize, event: Event) -> bool {
+        self.matchers.get(index).and_then(|events| events.get(event as usize)).is_some_and(Option::is_some)
+    }
+}
+
+impl Matcher {
+    /// None if there is no subscription to this event.
+    fn new(subscriptions: &[Subscription], event: Event) -> Option<Self> {
+        let (indices, filters): (Vec<u32>, Vec<&Filter>) = (0_u32..)
+            .zip(subscriptions)
+            .filter(|(_, subscription)| subscription.event == event)
+            .map(|(index, subscription)| (index, &subscription.filter))
+            .unzip();
+        (!indices.is_empty()).then(|| Self { indices, filters: FilterSet::new(filters) })
     }
 }
 

@@ -1,10 +1,6 @@
-//! What is counted, as Prometheus reads it (OpenMetrics text format).
+//! What is counted, as Prometheus reads it (`OpenMetrics` text format).
 
-use std::{
-    fmt::Write as _,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -75,13 +71,19 @@ impl Metrics {
         let flows = Family::<FlowLabels, Counter>::default();
         let active = Family::<ListenerLabel, Gauge>::default();
         // 0.5 ms to 65 s.
-        let latency = Family::<ListenerLabel, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.0005, 2.0, 18)));
+        let latency =
+            Family::<ListenerLabel, Histogram>::new_with_constructor(|| Histogram::new(exponential_buckets(0.0005, 2.0, 18)));
         let connections = Family::<ListenerLabel, Gauge>::default();
         let accepted = Family::<ListenerLabel, Counter>::default();
         let failures = Family::<FailureLabels, Counter>::default();
         registry.register("flows", "Flows that ended, by class of status; none: no response was sent", flows.clone());
         registry.register("flows_active", "Flows that have begun and not ended", active.clone());
-        registry.register_with_unit("flow_duration", "From the head of the request to the end of the flow", Unit::Seconds, latency.clone());
+        registry.register_with_unit(
+            "flow_duration",
+            "From the head of the request to the end of the flow",
+            Unit::Seconds,
+            latency.clone(),
+        );
         registry.register("connections_active", "Open client connections", connections.clone());
         registry.register("connections", "Client connections accepted", accepted.clone());
         registry.register("upstream_failures", "Flows without a response from their upstream, by kind", failures.clone());

@@ -1,10 +1,18 @@
 //! The resources as the test harness keeps them in memory, with the checks that the host makes.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    time::Duration,
+};
 
 use crate::{
     EditError, Header, Origin,
-    testing::{Facts, TestRequest, TestResponse, rules},
+    testing::{
+        Facts, TestRequest, TestResponse,
+        rules::{self, Kind},
+    },
 };
 
 /// The messages and notes of a flow as they stand: what a hook edits, and what is taken back if it fails.
@@ -37,14 +45,14 @@ pub(crate) struct Flow {
 pub(crate) struct Request {
     pub(crate) stage: Stage,
     pub(crate) is_editable: bool,
-    pub(crate) body: BodyView,
+    pub(crate) body: Cell<BodyView>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) stage: Stage,
     pub(crate) is_editable: bool,
-    pub(crate) body: BodyView,
+    pub(crate) body: Cell<BodyView>,
 }
 
 #[derive(Debug, Clone)]
@@ -161,25 +169,27 @@ impl Request {
     }
 
     pub(crate) fn set_header(&self, name: &str, values: &[Vec<u8>]) -> Result<(), EditError> {
-        self.edit(|request| rules::set_field(&mut request.headers, name, values))
+        self.edit(|request| rules::set_field(Kind::Request, &mut request.headers, name, values))
     }
 
     pub(crate) fn append_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
-        self.edit(|request| rules::append_field(&mut request.headers, name, value))
+        self.edit(|request| rules::append_field(Kind::Request, &mut request.headers, name, value))
     }
 
     pub(crate) fn body(&self) -> Option<Vec<u8>> {
-        self.read(|request| self.body.of(&request.body))
+        self.read(|request| self.body.get().of(&request.body))
     }
 
     pub(crate) const fn is_body_truncated(&self) -> bool {
-        matches!(self.body, BodyView::First(_))
+        matches!(self.body.get(), BodyView::First(_))
     }
 
     pub(crate) fn set_body(&self, body: &[u8]) -> Result<(), EditError> {
         self.edit(|request| {
-            self.body.check_edit(body)?;
+            self.body.get().check_edit(body)?;
             rules::replace_body(&mut request.headers, &mut request.body, body);
+            // A hook always sees what it set itself.
+            self.body.set(BodyView::Whole);
             Ok(())
         })
     }
@@ -238,27 +248,28 @@ impl Response {
     }
 
     pub(crate) fn set_header(&self, name: &str, values: &[Vec<u8>]) -> Result<(), EditError> {
-        self.edit(|response| rules::set_field(&mut response.headers, name, values))
+        self.edit(|response| rules::set_field(Kind::Response, &mut response.headers, name, values))
     }
 
     pub(crate) fn append_header(&self, name: &str, value: &[u8]) -> Result<(), EditError> {
-        self.edit(|response| rules::append_field(&mut response.headers, name, value))
+        self.edit(|response| rules::append_field(Kind::Response, &mut response.headers, name, value))
     }
 
     pub(crate) fn body(&self) -> Option<Vec<u8>> {
-        self.read(|response| self.body.of(&response.body))
+        self.read(|response| self.body.get().of(&response.body))
     }
 
     pub(crate) const fn is_body_truncated(&self) -> bool {
-        matches!(self.body, BodyView::First(_))
+        matches!(self.body.get(), BodyView::First(_))
     }
 
     pub(crate) fn set_body(&self, body: &[u8]) -> Result<(), EditError> {
         let is_to_head = self.stage.borrow().request.method == "HEAD";
         self.edit(|response| {
-            self.body.check_edit(body)?;
+            self.body.get().check_edit(body)?;
             rules::check_may_have_body(is_to_head, response.status)?;
             rules::replace_body(&mut response.headers, &mut response.body, body);
+            self.body.set(BodyView::Whole);
             Ok(())
         })
     }

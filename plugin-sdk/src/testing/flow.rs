@@ -1,6 +1,12 @@
 //! One flow, hook by hook.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    rc::Rc,
+    time::Duration,
+};
 
 use super::{Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture, rules};
 use crate::{
@@ -100,15 +106,14 @@ impl<A: Addon> TestFlow<A> {
     /// Why the hook has no verdict.
     pub fn request(&mut self) -> Result<RequestVerdict, HookFailure> {
         let size = self.stage.borrow().request.body.len();
-        let Some(body) = self.body_view(Event::Request, size, 413)? else { return Ok(RequestVerdict::Next) };
-        let is_head = self.stage.borrow().request.method == "HEAD";
+        let (matched, body) = self.within_caps(Event::Request, size, 413)?;
         let check = |verdict: &RequestVerdict| match verdict {
-            RequestVerdict::Respond(response) => rules::check_made_response(response, is_head),
+            RequestVerdict::Respond(response) => rules::check_made_response(response),
             RequestVerdict::Refuse(refusal) => rules::check_refusal(refusal),
             RequestVerdict::Next | RequestVerdict::EndChain | RequestVerdict::Drop => Ok(()),
         };
         let view = View { body, edits_request: true, ..View::editing_notes() };
-        self.call(Event::Request, view, check, |addon, flow, lent| addon.request(flow, &mut Request::new(&lent.request)))
+        self.call_matched(matched, view, check, |addon, flow, lent| addon.request(flow, &mut Request::new(&lent.request)))
     }
 
     /// A piece of the request's body arrived.
@@ -133,14 +138,13 @@ impl<A: Addon> TestFlow<A> {
     pub fn response(&mut self, response: TestResponse) -> Result<ResponseVerdict, HookFailure> {
         let size = response.body.len();
         self.stage.borrow_mut().response = response;
-        let Some(body) = self.body_view(Event::Response, size, 502)? else { return Ok(ResponseVerdict::Next) };
-        let is_head = self.stage.borrow().request.method == "HEAD";
+        let (matched, body) = self.within_caps(Event::Response, size, 502)?;
         let check = |verdict: &ResponseVerdict| match verdict {
-            ResponseVerdict::Replace(response) => rules::check_made_response(response, is_head),
+            ResponseVerdict::Replace(response) => rules::check_made_response(response),
             ResponseVerdict::Next | ResponseVerdict::Drop => Ok(()),
         };
         let view = View { body, edits_response: true, ..View::editing_notes() };
-        self.call(Event::Response, view, check, |addon, flow, lent| {
+        self.call_matched(matched, view, check, |addon, flow, lent| {
             addon.response(flow, &Request::new(&lent.request), &mut Response::new(&lent.response))
         })
     }
@@ -193,9 +197,8 @@ impl<A: Addon> TestFlow<A> {
     ///
     /// Why the hook has no verdict.
     pub fn upstream_error(&mut self, failure: &UpstreamFailure) -> Result<Option<MadeResponse>, HookFailure> {
-        let is_head = self.stage.borrow().request.method == "HEAD";
         let check = |response: &Option<MadeResponse>| match response {
-            Some(response) => rules::check_made_response(response, is_head),
+            Some(response) => rules::check_made_response(response),
             None => Ok(()),
         };
         self.call(Event::UpstreamError, View::editing_notes(), check, |addon, flow, lent| {
@@ -219,23 +222,33 @@ impl<A: Addon> TestFlow<A> {
         )
     }
 
-    /// What a hook sees of a body of this size; none if it is not called for one that is over the cap.
-    fn body_view(&self, event: Event, size: usize, refusal: u16) -> Result<Option<BodyView>, HookFailure> {
-        let asked = self.matched(event).into_iter().filter_map(|index| {
-            match self.subscriptions.get(usize::try_from(index).ok()?)?.body() {
-                BodyMode::None => None,
-                BodyMode::Full { cap, over_cap } => {
-                    Some((cap.and_then(|cap| usize::try_from(cap).ok()).unwrap_or(rules::MAX_BODY), over_cap))
-                }
+    /// The matched subscriptions without those that a body of this size passes unseen, and what they show of it.
+    fn within_caps(&self, event: Event, size: usize, refusal: u16) -> Result<(Vec<u32>, BodyView), HookFailure> {
+        let matched = self.matched(event);
+        let caps: Vec<_> = matched.iter().map(|&index| (index, self.cap(index))).collect();
+        let largest = caps.iter().filter_map(|(_, cap)| cap.map(|(cap, _)| cap)).max().unwrap_or_default();
+        let mut kept = Vec::new();
+        let mut body = BodyView::Hidden;
+        for (index, cap) in caps {
+            match cap {
+                Some((cap, OverCap::Refuse)) if size > cap => return Err(HookFailure::OverCap(refusal)),
+                Some((cap, OverCap::PassUnseen)) if size > cap => continue,
+                Some(_) => body = if size > largest { BodyView::First(largest) } else { BodyView::Whole },
+                None => {}
             }
-        });
-        Ok(match asked.max_by_key(|&(cap, _)| cap) {
-            None => Some(BodyView::Hidden),
-            Some((cap, _)) if size <= cap => Some(BodyView::Whole),
-            Some((cap, OverCap::Truncate)) => Some(BodyView::First(cap)),
-            Some((_, OverCap::PassUnseen)) => None,
-            Some((_, OverCap::Refuse)) => return Err(HookFailure::OverCap(refusal)),
-        })
+            kept.push(index);
+        }
+        Ok((kept, body))
+    }
+
+    /// In bytes, of a subscription that asks for the body.
+    fn cap(&self, index: u32) -> Option<(usize, OverCap)> {
+        match self.subscriptions.get(usize::try_from(index).ok()?)?.body() {
+            BodyMode::None => None,
+            BodyMode::Full { cap, over_cap } => {
+                Some((cap.and_then(|cap| usize::try_from(cap).ok()).unwrap_or(rules::MAX_BODY), over_cap))
+            }
+        }
     }
 
     fn matched(&self, event: Event) -> Vec<u32> {
@@ -253,7 +266,16 @@ impl<A: Addon> TestFlow<A> {
         check: impl FnOnce(&R) -> Result<(), EditError>,
         hook: impl FnOnce(&mut A, &Flow, &Lent) -> Result<R, Error>,
     ) -> Result<R, HookFailure> {
-        let matched = self.matched(event);
+        self.call_matched(self.matched(event), view, check, hook)
+    }
+
+    fn call_matched<R: Default>(
+        &mut self,
+        matched: Vec<u32>,
+        view: View,
+        check: impl FnOnce(&R) -> Result<(), EditError>,
+        hook: impl FnOnce(&mut A, &Flow, &Lent) -> Result<R, Error>,
+    ) -> Result<R, HookFailure> {
         if matched.is_empty() {
             return Ok(R::default());
         }
@@ -264,8 +286,8 @@ impl<A: Addon> TestFlow<A> {
         let stage = || Rc::clone(&self.stage);
         let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable: view.edits_notes };
         let lent = Lent {
-            request: host::Request { stage: stage(), is_editable: view.edits_request, body: view.body },
-            response: host::Response { stage: stage(), is_editable: view.edits_response, body: view.body },
+            request: host::Request { stage: stage(), is_editable: view.edits_request, body: Cell::new(view.body) },
+            response: host::Response { stage: stage(), is_editable: view.edits_response, body: Cell::new(view.body) },
         };
         let flow = Flow::new(matched, flow);
         let addon = &mut self.addon;

@@ -7,9 +7,22 @@ use crate::{EditError, Header, MadeResponse, Refusal};
 /// Default of the budget `max_body`, in bytes.
 pub(crate) const MAX_BODY: usize = 10 * 1024 * 1024;
 
+const MAX_FIELDS: usize = 256;
+const MAX_FIELD_BYTES: usize = 64 * 1024;
+const MAX_METHOD: usize = 64;
+const MAX_PATH_AND_QUERY: usize = 64 * 1024;
+const MAX_ERRCODE: usize = 128;
+const MAX_ERROR: usize = 4 * 1024;
 const MAX_NOTES: usize = 64;
 const MAX_NOTE_KEY: usize = 256;
 const MAX_NOTE_VALUE: usize = 16 * 1024;
+
+/// Which message a field is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Request,
+    Response,
+}
 
 /// Fields that belong to the core (RFC 9110, 7.6.1; RFC 9113, 8.2.2).
 const FRAMING: [&str; 9] = [
@@ -25,10 +38,12 @@ const FRAMING: [&str; 9] = [
 ];
 
 pub(crate) fn check_method(method: &str) -> Result<(), EditError> {
-    if is_token(method) { Ok(()) } else { Err(EditError::Invalid(format!("method {method:?}"))) }
+    at_most("bytes in a method", method.len(), MAX_METHOD)?;
+    if is_token(method) && method != "CONNECT" { Ok(()) } else { Err(EditError::Invalid(format!("method {method:?}"))) }
 }
 
 pub(crate) fn check_path_and_query(text: &str) -> Result<(), EditError> {
+    at_most("bytes in path and query", text.len(), MAX_PATH_AND_QUERY)?;
     if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         Ok(())
     } else {
@@ -39,15 +54,17 @@ pub(crate) fn check_path_and_query(text: &str) -> Result<(), EditError> {
 pub(crate) fn check_upstream(url: &str) -> Result<(), EditError> {
     let authority = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let is_legal = authority.is_some_and(|authority| {
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
         let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (authority, None),
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (authority, ""),
         };
         let is_host_legal = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)),
         };
-        is_host_legal && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
+        is_host_legal && (port.is_empty() || is_number)
     });
     if is_legal { Ok(()) } else { Err(EditError::Invalid(format!("upstream {url:?}"))) }
 }
@@ -65,57 +82,63 @@ pub(crate) fn check_may_have_body(is_to_head: bool, status: u16) -> Result<(), E
 }
 
 pub(crate) fn check_body(body: &[u8]) -> Result<(), EditError> {
-    if body.len() > MAX_BODY {
-        return Err(EditError::TooLarge(format!("max_body is {MAX_BODY}, the body has {} bytes", body.len())));
-    }
-    Ok(())
+    at_most("bytes in a body", body.len(), MAX_BODY)
 }
 
 pub(crate) fn check_note(notes: &BTreeMap<String, String>, key: &str, value: &str) -> Result<(), EditError> {
-    let too_large = |what: &str, limit: usize, found: usize| Err(EditError::TooLarge(format!("{what} {limit}, found {found}")));
-    if key.len() > MAX_NOTE_KEY {
-        return too_large("bytes of a note's key", MAX_NOTE_KEY, key.len());
-    }
-    if value.len() > MAX_NOTE_VALUE {
-        return too_large("bytes of a note's value", MAX_NOTE_VALUE, value.len());
-    }
-    if !notes.contains_key(key) && notes.len() >= MAX_NOTES {
-        return too_large("notes", MAX_NOTES, notes.len() + 1);
-    }
-    Ok(())
+    at_most("bytes in the key of a note", key.len(), MAX_NOTE_KEY)?;
+    at_most("bytes in a note", value.len(), MAX_NOTE_VALUE)?;
+    at_most("notes", notes.len() + usize::from(!notes.contains_key(key)), MAX_NOTES)
 }
 
-pub(crate) fn check_made_response(response: &MadeResponse, is_to_head: bool) -> Result<(), EditError> {
+/// A body where none may be, as in an answer to HEAD, is left out by the core.
+pub(crate) fn check_made_response(response: &MadeResponse) -> Result<(), EditError> {
     check_status(response.status, 200)?;
     for (name, value) in &response.headers {
-        check_field(name, value)?;
+        check_name(Kind::Response, name)?;
+        check_value(name, value)?;
     }
-    if !response.body.is_empty() && !is_to_head {
-        check_may_have_body(false, response.status)?;
-    }
+    check_fields(&response.headers)?;
     check_body(&response.body)
 }
 
 pub(crate) fn check_refusal(refusal: &Refusal) -> Result<(), EditError> {
+    at_most("bytes in an errcode", refusal.errcode.len(), MAX_ERRCODE)?;
+    at_most("bytes in an error", refusal.error.len(), MAX_ERROR)?;
     check_status(refusal.status, 400)
 }
 
-fn check_field(name: &str, value: &[u8]) -> Result<(), EditError> {
-    check_name(name)?;
+fn at_most(what: &str, count: usize, limit: usize) -> Result<(), EditError> {
+    if count > limit { Err(EditError::TooLarge(format!("{count} {what}, limit {limit}"))) } else { Ok(()) }
+}
+
+fn check_fields(headers: &[Header]) -> Result<(), EditError> {
+    at_most("header fields", headers.len(), MAX_FIELDS)?;
+    at_most("bytes of header fields", field_bytes(headers), MAX_FIELD_BYTES)
+}
+
+/// With `: ` and CRLF.
+fn field_bytes(headers: &[Header]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
+}
+
+fn check_value(name: &str, value: &[u8]) -> Result<(), EditError> {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let has_control = value.iter().any(|&byte| byte != b'\t' && (byte < 0x20 || byte == 0x7f));
     if has_control || is_blank(value.first()) || is_blank(value.last()) {
-        return Err(EditError::Invalid(format!("value of the field {name}")));
+        return Err(EditError::Invalid(format!("value of {name}")));
     }
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), EditError> {
+fn check_name(kind: Kind, name: &str) -> Result<(), EditError> {
     if !is_token(name) {
         return Err(EditError::Invalid(format!("field name {name:?}")));
     }
-    if FRAMING.iter().any(|field| name.eq_ignore_ascii_case(field)) {
-        return Err(EditError::Forbidden(name.to_owned()));
+    // Host is the upstream's, or the client's as `preserve_host` says.
+    let is_host = kind == Kind::Request && name.eq_ignore_ascii_case("host");
+    if is_host || FRAMING.iter().any(|field| name.eq_ignore_ascii_case(field)) {
+        return Err(EditError::Forbidden(name.to_ascii_lowercase()));
     }
     Ok(())
 }
@@ -129,21 +152,32 @@ pub(crate) fn values_of(headers: &[Header], name: &str) -> Vec<Vec<u8>> {
     headers.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone()).collect()
 }
 
-pub(crate) fn set_field(headers: &mut Vec<Header>, name: &str, values: &[Vec<u8>]) -> Result<(), EditError> {
-    check_name(name)?;
+pub(crate) fn set_field(kind: Kind, headers: &mut Vec<Header>, name: &str, values: &[Vec<u8>]) -> Result<(), EditError> {
+    check_name(kind, name)?;
     for value in values {
-        check_field(name, value)?;
+        check_value(name, value)?;
     }
-    let place = headers.iter().position(|(field, _)| field.eq_ignore_ascii_case(name)).unwrap_or(headers.len());
-    headers.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
-    headers.splice(place..place, values.iter().map(|value| (name.to_owned(), value.clone())));
+    let mut edited = headers.clone();
+    let place = edited.iter().position(|(field, _)| field.eq_ignore_ascii_case(name)).unwrap_or(edited.len());
+    edited.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
+    edited.splice(place..place, values.iter().map(|value| (name.to_owned(), value.clone())));
+    // Who was over before can at least take fields away.
+    if edited.len() > headers.len() || field_bytes(&edited) > field_bytes(headers) {
+        check_fields(&edited)?;
+    }
+    *headers = edited;
     Ok(())
 }
 
-pub(crate) fn append_field(headers: &mut Vec<Header>, name: &str, value: &[u8]) -> Result<(), EditError> {
-    check_field(name, value)?;
+pub(crate) fn append_field(kind: Kind, headers: &mut Vec<Header>, name: &str, value: &[u8]) -> Result<(), EditError> {
+    check_name(kind, name)?;
+    check_value(name, value)?;
     headers.push((name.to_owned(), value.to_vec()));
-    Ok(())
+    let checked = check_fields(headers);
+    if checked.is_err() {
+        headers.pop();
+    }
+    checked
 }
 
 /// Puts the body in place and, as the core does, makes the fields about it true.
@@ -163,22 +197,28 @@ mod tests {
 
     #[test]
     fn framing_fields_belong_to_the_core() {
+        let mut headers = Vec::new();
         for name in FRAMING {
-            let mut headers = Vec::new();
-            assert_eq!(append_field(&mut headers, name, b"1"), Err(EditError::Forbidden(name.to_owned())));
-            assert!(matches!(set_field(&mut headers, &name.to_uppercase(), &[]), Err(EditError::Forbidden(_))));
+            assert_eq!(append_field(Kind::Response, &mut headers, name, b"1"), Err(EditError::Forbidden(name.to_owned())));
+            assert!(matches!(set_field(Kind::Request, &mut headers, &name.to_uppercase(), &[]), Err(EditError::Forbidden(_))));
         }
+        assert!(append_field(Kind::Request, &mut headers, "Host", b"a").is_err());
+        assert!(append_field(Kind::Response, &mut headers, "Host", b"a").is_ok());
     }
 
     #[test]
     fn illegal_fields_are_refused_whole() {
         let mut headers = vec![("A".to_owned(), b"1".to_vec())];
         for value in [&b"a\r\nb"[..], b"a\n", b"\0", b" a", b"a\t", b"\x7f"] {
-            assert!(matches!(set_field(&mut headers, "a", &[b"2".to_vec(), value.to_vec()]), Err(EditError::Invalid(_))));
+            let values = [b"2".to_vec(), value.to_vec()];
+            assert!(matches!(set_field(Kind::Request, &mut headers, "a", &values), Err(EditError::Invalid(_))));
         }
         for name in ["", "a b", "a:", "ä"] {
-            assert!(matches!(append_field(&mut headers, name, b"1"), Err(EditError::Invalid(_))));
+            assert!(matches!(append_field(Kind::Request, &mut headers, name, b"1"), Err(EditError::Invalid(_))));
         }
+        let large = vec![b'a'; MAX_FIELD_BYTES];
+        assert!(matches!(append_field(Kind::Request, &mut headers, "b", &large), Err(EditError::TooLarge(_))));
+        assert!(matches!(set_field(Kind::Request, &mut headers, "b", &vec![Vec::new(); 256]), Err(EditError::TooLarge(_))));
         assert_eq!(headers, [("A".to_owned(), b"1".to_vec())]);
     }
 
@@ -186,8 +226,16 @@ mod tests {
     fn replaced_field_keeps_its_place() {
         let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
         let mut headers = vec![field("a", "1"), field("b", "2"), field("c", "3"), field("B", "4")];
-        set_field(&mut headers, "b", &[b"x".to_vec(), b"y".to_vec()]).expect("legal");
+        set_field(Kind::Request, &mut headers, "b", &[b"x".to_vec(), b"y".to_vec()]).expect("legal");
         assert_eq!(headers, [field("a", "1"), field("b", "x"), field("b", "y"), field("c", "3")]);
+    }
+
+    #[test]
+    fn methods_are_tokens_but_connect() {
+        for method in ["", "CONNECT", "G T", "GET\r\n", &"A".repeat(65)] {
+            assert!(check_method(method).is_err(), "{method:?}");
+        }
+        assert!(check_method("M-SEARCH").is_ok());
     }
 
     #[test]
@@ -200,10 +248,12 @@ mod tests {
 
     #[test]
     fn upstreams_are_origins() {
-        for url in ["http://a", "https://a.b:1", "http://[::1]:8008", "http://[::1]"] {
+        for url in ["http://a", "https://a.b:1", "http://[::1]:8008", "http://[::1]", "http://a/", "http://a:"] {
             assert!(check_upstream(url).is_ok(), "{url}");
         }
-        for url in ["a", "ftp://a", "http://", "http://a/b", "http://a:0", "http://a:x", "http://u@a", "http://[zz]"] {
+        for url in
+            ["a", "ftp://a", "http://", "http://a/b", "http://a:0", "http://a:x", "http://a:+1", "http://u@a", "http://[zz]"]
+        {
             assert!(check_upstream(url).is_err(), "{url}");
         }
     }

@@ -28,9 +28,9 @@ pub(crate) struct Fence {
 
 /// What the rules of one path say about a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer<'a> {
-    /// It goes through with these query parameters.
-    Open(&'a [&'static str]),
+enum Answer {
+    /// It goes through with these query parameters, separated by commas.
+    Open(&'static str),
     /// It is refused in its own way.
     Refused { status: u16, errcode: &'static str },
     /// No rule lets it through, or one of `deny` takes it out.
@@ -52,11 +52,7 @@ impl Fence {
     }
 
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        let mut trie = Trie::default();
-        for rule in rules {
-            trie.insert(&rule.template, &rule.access);
-        }
-        Self { trie }
+        Self { trie: Trie::new(rules) }
     }
 
     /// Whether a request goes through.
@@ -90,24 +86,24 @@ impl Fence {
 
 /// `deny` goes before `allow`, that before the table; of the table what it refuses before what it lets through, and of that
 /// the rule with the most literal path.
-fn answer<'a>(rules: &[&'a Access], method: &str) -> Answer<'a> {
+fn answer(rules: &[Access], method: &str) -> Answer {
     let mut answer = Answer::Closed;
     let mut is_allowed = false;
     for rule in rules.iter().filter(|rule| rule.method.covers(method)) {
-        match &rule.effect {
+        match rule.effect {
             Effect::Deny => return Answer::Closed,
             Effect::Allow => is_allowed = true,
-            Effect::Refuse { status, errcode } => answer = Answer::Refused { status: *status, errcode },
+            Effect::Refuse { status, errcode } => answer = Answer::Refused { status, errcode },
             Effect::Pass(required) if answer == Answer::Closed => answer = Answer::Open(required),
             Effect::Pass(_) => {}
         }
     }
-    if is_allowed { Answer::Open(&[]) } else { answer }
+    if is_allowed { Answer::Open("") } else { answer }
 }
 
 /// All methods that go through: none where the path is unknown. HEAD is among them where GET is, OPTIONS always (a browser
 /// asks with it before it dares another one), unless `deny` names them.
-fn allowed<'a>(rules: &[&'a Access]) -> Vec<&'a str> {
+fn allowed(rules: &[Access]) -> Vec<&'static str> {
     let named = rules.iter().filter_map(|rule| rule.method.name());
     let common = rules.iter().filter(|rule| rule.method.name().is_none()).flat_map(|_| COMMON_METHODS);
     let mut methods: Vec<&str> = named.chain(common).collect();
@@ -122,11 +118,11 @@ fn allowed<'a>(rules: &[&'a Access]) -> Vec<&'a str> {
     methods
 }
 
-fn check_query(required: &[&'static str], query: &str) -> Result<(), Refused<'static>> {
+fn check_query(required: &'static str, query: &str) -> Result<(), Refused<'static>> {
     if required.is_empty() {
         return Ok(());
     }
     let query = Query::parse(query);
-    let missing: Vec<_> = required.iter().copied().filter(|name| !query.contains(name)).collect();
+    let missing: Vec<_> = required.split(',').filter(|name| !query.contains(name)).collect();
     if missing.is_empty() { Ok(()) } else { Err(Refused::Query(missing)) }
 }

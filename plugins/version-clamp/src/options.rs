@@ -83,7 +83,7 @@ impl Options {
                 errors.push(name, "has no effect while \"fence\" is \"off\"");
             }
             for (index, text) in texts.iter().enumerate() {
-                match Rule::parse(text, effect.clone()) {
+                match Rule::parse(text, effect) {
                     Ok(rule) => rules.push(rule),
                     Err(error) => errors.push(format!("{name}[{index}]"), format!("{text:?}: {error}")),
                 }

@@ -81,6 +81,11 @@ pub(super) fn directory(path: &Path) -> io::Result<PathBuf> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)?;
+    #[cfg(unix)]
+    if std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path)?.permissions()) & 0o022 != 0 {
+        // Whoever writes there decides what code this process runs.
+        tracing::warn!(directory = %path.display(), "others may write to the cache of compiled code");
+    }
     path.canonicalize()
 }
 

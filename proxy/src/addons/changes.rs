@@ -61,13 +61,7 @@ impl Shared {
     pub(super) fn new(engine: Engine, settings: Settings) -> Self {
         let loader = Loader::new(engine, settings.compilers);
         let force = Force::new(&settings);
-        Self {
-            settings: ArcSwap::from_pointee(settings),
-            loader,
-            entries: RwLock::default(),
-            force,
-            directory: Mutex::default(),
-        }
+        Self { settings: ArcSwap::from_pointee(settings), loader, entries: RwLock::default(), force, directory: Mutex::default() }
     }
 
     pub(super) fn settings(&self) -> Arc<Settings> {
@@ -189,7 +183,7 @@ impl Shared {
                 is_same = *document == *current.setup().options
                     && addon.limits == *current.limits()
                     && addon.on_error == current.on_error();
-                Source::Compiled(current.compiled().clone())
+                Source::Compiled(Box::new(current.compiled().clone()))
             }
             (_, bytes) => Source::Bytes(bytes.unwrap_or_default().into()),
         };

@@ -80,7 +80,7 @@ impl Setup {
         };
         match addon.tollgate_addon_hooks().call_configure(&mut store, &self.options).await {
             Ok(Ok(answer)) => Ok(Configured { store, addon, answer }),
-            Ok(Err(refused)) => Err(Failure::Refused(refused.into_iter().take(MAX_REFUSED).map(shown).collect())),
+            Ok(Err(refused)) => Err(Failure::Refused(refused.iter().take(MAX_REFUSED).map(shown).collect())),
             Err(error) => Err(trapped(&error, &mut store)),
         }
     }
@@ -126,8 +126,8 @@ fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscript
     if wanted.filter.len() > MAX_FILTER {
         return Err(format!("a filter of {} bytes, limit {MAX_FILTER}", wanted.filter.len()));
     }
-    let filter = Filter::parse(&wanted.filter)
-        .map_err(|error| format!("filter, at position {}: {}", error.position, error.message))?;
+    let filter =
+        Filter::parse(&wanted.filter).map_err(|error| format!("filter, at position {}: {}", error.position, error.message))?;
     let body = match &wanted.body {
         wit::BodyMode::None => BodyMode::None,
         wit::BodyMode::Full(full) => BodyMode::Full { cap: cap(full, limits)?, over_cap: over_cap(full.over_cap) },
@@ -140,7 +140,9 @@ fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscript
         (Event::Request | Event::Response, BodyMode::None) if looks_at_body => {
             Err("the filter looks at the body (~b, ~bq, ~bs), so the subscription needs body full".to_owned())
         }
-        (Event::UpstreamError | Event::Finish, BodyMode::Full { .. }) => Err("body full is for request and response only".to_owned()),
+        (Event::UpstreamError | Event::Finish, BodyMode::Full { .. }) => {
+            Err("body full is for request and response only".to_owned())
+        }
         (Event::UpstreamError | Event::Finish, BodyMode::None) if looks_at_body => {
             Err("the filter looks at the body (~b, ~bq, ~bs), which this event does not have".to_owned())
         }
@@ -164,7 +166,7 @@ const fn over_cap(wanted: wit::OverCap) -> OverCap {
     }
 }
 
-fn shown(option: wit::OptionError) -> RefusedOption {
+fn shown(option: &wit::OptionError) -> RefusedOption {
     let short = |text: &str| one_line(cut(text, MAX_REFUSED_TEXT)).into_owned();
     RefusedOption { path: short(&option.path), message: short(&option.message) }
 }

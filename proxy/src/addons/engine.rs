@@ -110,6 +110,8 @@ fn config(max_instances: u32, cache: &Path) -> wasmtime::Result<Config> {
         .generate_address_map(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
         .memory_init_cow(true)
+        // Memories of snapshots up to the default limit are mapped, never copied, however scattered what is in them.
+        .memory_guaranteed_dense_image_size(64 << 20)
         .cranelift_opt_level(OptLevel::Speed)
         .enable_incremental_compilation(Arc::new(cache::Functions::new(FUNCTION_CACHE)))?;
     let mut files = CacheConfig::new();

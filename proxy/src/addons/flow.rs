@@ -117,7 +117,7 @@ impl flow::HostRequest for HostState {
     }
 
     fn set_header(&mut self, _: Resource<RequestHandle>, name: String, values: Vec<Vec<u8>>) -> Edit {
-        self.edit(|stage| stage.set_header(Kind::Request, name, values))
+        self.edit(|stage| stage.set_header(Kind::Request, &name, values))
     }
 
     fn append_header(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Edit {
@@ -176,7 +176,7 @@ impl flow::HostResponse for HostState {
     }
 
     fn set_header(&mut self, _: Resource<ResponseHandle>, name: String, values: Vec<Vec<u8>>) -> Edit {
-        self.edit(|stage| stage.set_header(Kind::Response, name, values))
+        self.edit(|stage| stage.set_header(Kind::Response, &name, values))
     }
 
     fn append_header(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Edit {

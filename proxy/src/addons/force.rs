@@ -93,9 +93,10 @@ impl Live {
             let addons = order.iter().filter_map(|name| next.current.get(name.as_str())).map(addon).collect();
             Arc::new(Chain::new(next.number, addons))
         };
-        let chains = settings.listeners.iter().map(|(listener, order)| {
-            (listener.as_str().into(), order.as_ref().map_or_else(|| Arc::clone(&all), chain))
-        });
+        let chains = settings
+            .listeners
+            .iter()
+            .map(|(listener, order)| (listener.as_str().into(), order.as_ref().map_or_else(|| Arc::clone(&all), chain)));
         Self { chains: chains.collect(), all }
     }
 }

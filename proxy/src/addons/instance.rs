@@ -167,7 +167,7 @@ impl Live {
         state.random.refill(limits.random);
         let result = self.guest(call).await;
         let state = self.store.data_mut();
-        let stage = state.stage.take();
+        let edits = state.stage.take();
         state.outcome = None;
         let answer = match result {
             Ok(answer) => answer,
@@ -178,13 +178,16 @@ impl Live {
             Answer::Response(Ok(verdict)) => verdict::response(verdict, limits),
             Answer::UpstreamError(Ok(verdict)) => verdict::upstream_error(verdict, limits),
             Answer::Finish(Ok(())) => Ok(Verdict::Next),
-            Answer::Request(Err(text)) | Answer::Response(Err(text)) | Answer::UpstreamError(Err(text)) | Answer::Finish(Err(text)) => {
+            Answer::Request(Err(text))
+            | Answer::Response(Err(text))
+            | Answer::UpstreamError(Err(text))
+            | Answer::Finish(Err(text)) => {
                 return Err(HookError::Failed(one_line(cut(&text, MAX_ERROR)).into_owned()));
             }
         };
         let verdict = verdict.map_err(HookError::Verdict)?;
-        if let Some(stage) = stage.filter(|_| !abandoned.is_so()) {
-            stage.commit();
+        if let Some(edits) = edits.filter(|_| !abandoned.is_so()) {
+            edits.commit();
         }
         Ok(verdict)
     }

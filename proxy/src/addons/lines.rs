@@ -36,7 +36,7 @@ struct Rate {
 }
 
 // How often the log tells that lines are dropped.
-const WARNING: Duration = Duration::from_secs(60);
+const WARNING: Duration = Duration::from_mins(1);
 
 impl Lines {
     /// Lines of this addon, so many a second, twice as many in a burst. What is over it is dropped and counted.

@@ -36,7 +36,7 @@ pub(super) enum Source {
     /// A file's content.
     Bytes(Bytes),
     /// The generation before: only options are new.
-    Compiled(Compiled),
+    Compiled(Box<Compiled>),
 }
 
 /// What an addon is, without running flows through it.
@@ -75,7 +75,7 @@ impl Loader {
         stats: &Arc<Stats>,
     ) -> Result<Generation, LoadError> {
         let compiled = match source {
-            Source::Compiled(compiled) => compiled,
+            Source::Compiled(compiled) => *compiled,
             Source::Bytes(bytes) => self.compile(bytes).await?,
         };
         let setup = Setup {

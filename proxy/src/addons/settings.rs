@@ -142,7 +142,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             cpu: Duration::from_millis(50),
-            wall: Duration::from_secs(60),
+            wall: Duration::from_mins(1),
             configure: Duration::from_secs(10),
             memory: 64 << 20,
             table: 10_000,

@@ -157,6 +157,7 @@ impl From<LoadError> for Unfrozen {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: wasmtime::Error) -> Unfrozen {
     Unfrozen::Failed(chain(&error))
 }

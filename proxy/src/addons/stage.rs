@@ -1,5 +1,8 @@
 //! The messages as one hook sees and edits them: copies of what it writes, the rest read where it is.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -226,12 +229,12 @@ impl Stage {
     }
 
     /// Replaces all fields of a name.
-    pub(super) fn set_header(&mut self, kind: Kind, name: String, values: Vec<Vec<u8>>) -> Edit {
+    pub(super) fn set_header(&mut self, kind: Kind, name: &str, values: Vec<Vec<u8>>) -> Edit {
         let limits = self.limits;
         let headers = self.headers_mut(kind)?;
-        check_name(kind, &name)?;
-        let (mut count, mut bytes) = (values.len(), values.iter().map(|value| wire_len(&name, value)).sum::<usize>());
-        for field in headers.iter().filter(|field| !field.is(&name)) {
+        check_name(kind, name)?;
+        let (mut count, mut bytes) = (values.len(), values.iter().map(|value| wire_len(name, value)).sum::<usize>());
+        for field in headers.iter().filter(|field| !field.is(name)) {
             count += 1;
             bytes += field.name().len() + field.value().len() + 4;
         }
@@ -242,7 +245,7 @@ impl Stage {
         }
         let shared = Bytes::copy_from_slice(name.as_bytes());
         let fields = values.into_iter().map(|value| field(shared.clone(), value)).collect::<Result<Vec<_>, _>>()?;
-        headers.replace(&name, fields);
+        headers.replace(name, fields);
         Ok(())
     }
 

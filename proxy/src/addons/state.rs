@@ -63,7 +63,7 @@ const MEMORIES: usize = 2;
 impl HostState {
     /// A store whose guest is watched and limited.
     pub(super) fn store(engine: &Engine, limits: &Limits, stats: &Arc<Stats>, lines: Lines, purpose: Purpose) -> Store<Self> {
-        let state = Self {
+        let data = Self {
             limits: *limits,
             budget: Budget::new(limits.cpu, limits.wall),
             memory: Memory {
@@ -82,7 +82,7 @@ impl HostState {
             outcome: None,
             panicked: None,
         };
-        let mut store = Store::new(engine.wasmtime(), state);
+        let mut store = Store::new(engine.wasmtime(), data);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.hostcall_bytes());
         store.set_max_component_handles(limits.handles);
@@ -109,7 +109,7 @@ impl HostState {
         };
         if let Some(what) = self.memory.denied {
             let limit = if what == "memory" { self.memory.limit } else { self.memory.table_limit };
-            text.push_str(&format!(" (it had asked for more than its {what} limit of {limit})"));
+            text = format!("{text} (it had asked for more than its {what} limit of {limit})");
         }
         text
     }

@@ -37,7 +37,8 @@ pub(super) struct Running {
 impl Ticker {
     /// Starts the thread.
     pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { running: AtomicUsize::new(0), asleep: AtomicBool::new(false), stop: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { running: AtomicUsize::new(0), asleep: AtomicBool::new(false), stop: AtomicBool::new(false) });
         let (weak, ticks) = (engine.weak(), Arc::clone(&shared));
         let handle = thread::Builder::new().name("addon-ticker".to_owned()).spawn(move || {
             ticks.run(|| {
@@ -122,7 +123,12 @@ mod tests {
         let (ticked, ticks) = mpsc::sync_channel(1);
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
-            move || shared.run(|| ticked.try_send(()).is_ok() || true)
+            move || {
+                shared.run(|| {
+                    drop(ticked.try_send(()));
+                    true
+                });
+            }
         });
         let ticker = Ticker { shared: Arc::clone(&shared), thread: thread.thread().clone() };
         patience(&shared, true);

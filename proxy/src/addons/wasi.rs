@@ -88,11 +88,11 @@ pub(super) fn add_absent(engine: &Engine, linker: &mut Linker<HostState>, compon
         if !is_absent(interface) {
             continue;
         }
-        let mut linked = linker.instance(name)?;
+        let mut imported = linker.instance(name)?;
         for (item, export) in instance.exports(engine.wasmtime()) {
             match export.ty {
-                ComponentItem::ComponentFunc(_) => absent_function(&mut linked, format!("{interface}#{item}"), item)?,
-                ComponentItem::Resource(_) => linked.resource(item, resource(item), |_, _| Ok(()))?,
+                ComponentItem::ComponentFunc(_) => absent_function(&mut imported, format!("{interface}#{item}"), item)?,
+                ComponentItem::Resource(_) => imported.resource(item, resource(item), |_, _| Ok(()))?,
                 _ => {}
             }
         }
@@ -100,8 +100,8 @@ pub(super) fn add_absent(engine: &Engine, linker: &mut Linker<HostState>, compon
     Ok(())
 }
 
-fn absent_function(linked: &mut LinkerInstance<'_, HostState>, whole: String, name: &str) -> Result<()> {
-    linked.func_new(name, move |_, ty, _, results| {
+fn absent_function(interface: &mut LinkerInstance<'_, HostState>, whole: String, name: &str) -> Result<()> {
+    interface.func_new(name, move |_, ty, _, results| {
         for (result, ty) in results.iter_mut().zip(ty.results()) {
             *result = match ty {
                 Type::List(_) => Val::List(Vec::new()),

@@ -193,7 +193,9 @@ impl Watcher {
         let handles: Vec<_> = loads.into_iter().filter_map(|(entry, cause)| self.load(entry, cause)).collect();
         let shared = Arc::clone(&self.shared);
         if handles.is_empty() {
-            removals.iter().for_each(|name| shared.remove(name));
+            for name in &removals {
+                shared.remove(name);
+            }
         } else if !removals.is_empty() {
             self.loads.spawn(async move {
                 for mut ended in handles {
@@ -271,12 +273,11 @@ impl Look {
                 continue;
             }
             let stem = path.file_stem().unwrap_or_default();
-            match stem.to_str().filter(|name| is_name(name)) {
-                Some(name) => drop(self.marks.insert(Watched::Component(name.to_owned()), Mark::of(&metadata))),
-                None => {
-                    let error = LoadError::Name(stem.to_string_lossy().into_owned());
-                    self.refused.insert(path, error.to_string());
-                }
+            if let Some(name) = stem.to_str().filter(|name| is_name(name)) {
+                self.marks.insert(Watched::Component(name.to_owned()), Mark::of(&metadata));
+            } else {
+                let error = LoadError::Name(stem.to_string_lossy().into_owned());
+                self.refused.insert(path, error.to_string());
             }
         }
         self.directory(directory);

@@ -31,7 +31,9 @@ const COUNTERS: [(&str, &str, Read<u64>); 7] = [
     ("addon_traps", "Hook calls that trapped", |status| status.counters.traps),
     ("addon_errors", "Hook calls in which the addon returned an error", |status| status.counters.errors),
     ("addon_deadlines", "Hook calls over their CPU or wall budget", |status| status.counters.deadlines),
-    ("addon_impossible_verdicts", "Hook calls with a verdict that cannot be carried out", |status| status.counters.impossible_verdicts),
+    ("addon_impossible_verdicts", "Hook calls with a verdict that cannot be carried out", |status| {
+        status.counters.impossible_verdicts
+    }),
     ("addon_without_instance", "Hook calls for which no instance could be had", |status| status.counters.without_instance),
     ("addon_instances", "Instances made for flows", |status| status.counters.instances_created),
 ];
@@ -52,7 +54,8 @@ impl Collector for AddonMetrics {
                 ConstCounter::new(read(status)).encode(family.encode_family(&[("addon", status.name.as_str())])?)?;
             }
         }
-        let mut family = encoder.encode_descriptor("addon_hook_seconds", "Time in hook calls, waits included", None, MetricType::Counter)?;
+        let mut family =
+            encoder.encode_descriptor("addon_hook_seconds", "Time in hook calls, waits included", None, MetricType::Counter)?;
         for status in &statuses {
             let labels = [("addon", status.name.as_str())];
             ConstCounter::new(status.counters.hook_seconds).encode(family.encode_family(&labels)?)?;

@@ -8,13 +8,13 @@ use subtle::ConstantTimeEq as _;
 use crate::{config::Token, http::Authority};
 
 /// Decides by the head of a request.
-pub struct Guard {
+pub(super) struct Guard {
     token: Option<Token>,
 }
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub(super) enum Refused {
     /// The name in Host could have been bound to this address by anybody.
     #[error("Host must be an IP address or localhost")]
     Host,
@@ -28,7 +28,7 @@ pub enum Refused {
 
 impl Refused {
     /// Status of the answer.
-    pub const fn status(self) -> StatusCode {
+    pub(super) const fn status(self) -> StatusCode {
         match self {
             Self::Host | Self::Origin => StatusCode::FORBIDDEN,
             Self::Token => StatusCode::UNAUTHORIZED,
@@ -38,12 +38,12 @@ impl Refused {
 
 impl Guard {
     /// Demands this token, if there is one.
-    pub const fn new(token: Option<Token>) -> Self {
+    pub(super) const fn new(token: Option<Token>) -> Self {
         Self { token }
     }
 
     /// Health needs no token, so that probes can ask for it; it tells no more than whether all is well.
-    pub fn check(&self, headers: &HeaderMap, is_health: bool) -> Result<(), Refused> {
+    pub(super) fn check(&self, headers: &HeaderMap, is_health: bool) -> Result<(), Refused> {
         let host = host(headers).ok_or(Refused::Host)?;
         if let Some(origin) = headers.get(header::ORIGIN) {
             let is_own = origin.to_str().is_ok_and(|origin| origin == format!("http://{host}"));
@@ -93,9 +93,8 @@ mod tests {
 
     #[test]
     fn pages_of_other_origins_are_refused() {
-        let check = |origin| {
-            Guard::new(None).check(&headers(&[(header::HOST, "127.0.0.1:9900"), (header::ORIGIN, origin)]), false)
-        };
+        let check =
+            |origin| Guard::new(None).check(&headers(&[(header::HOST, "127.0.0.1:9900"), (header::ORIGIN, origin)]), false);
         assert_eq!(check("http://127.0.0.1:9900"), Ok(()));
         for origin in ["http://evil.example", "null", "http://127.0.0.1:9901", "https://127.0.0.1:9900"] {
             assert_eq!(check(origin), Err(Refused::Origin), "{origin}");

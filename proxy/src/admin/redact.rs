@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 /// What stands in place of a secret. Sent back in a PUT, it keeps the secret in force.
-pub const REDACTED: &str = "[redacted]";
+pub(super) const REDACTED: &str = "[redacted]";
 
 /// Words in keys whose values are not for showing.
 const SECRET_WORDS: [&str; 9] =
     ["token", "password", "passwd", "secret", "authorization", "credential", "cookie", "private", "apikey"];
 
 /// The document with the values of secret keys replaced.
-pub fn redact(value: &Value) -> Value {
+pub(super) fn redact(value: &Value) -> Value {
     match value {
         Value::Object(members) => members
             .iter()
@@ -26,7 +26,7 @@ pub fn redact(value: &Value) -> Value {
 }
 
 /// Puts the secrets of `current` back where `value` has their place holder. Fails with the path of one that is not there.
-pub fn restore(value: &mut Value, current: &Value) -> Result<(), String> {
+pub(super) fn restore(value: &mut Value, current: &Value) -> Result<(), String> {
     restore_at(value, Some(current), &mut String::new())
 }
 
@@ -46,7 +46,9 @@ fn restore_at(value: &mut Value, current: Option<&Value>, path: &mut String) -> 
         }
         Value::Array(values) => {
             for (index, value) in values.iter_mut().enumerate() {
-                path.push_str(&format!("[{index}]"));
+                path.push('[');
+                path.push_str(&index.to_string());
+                path.push(']');
                 restore_at(value, current.and_then(|current| current.get(index)), path)?;
                 path.truncate(len);
             }
@@ -79,7 +81,8 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let options = json!({"max": "v1.11", "apiToken": "t", "hooks": [{"Password": 5, "url": "http://u:p@h/x"}], "tokens": null});
+        let options =
+            json!({"max": "v1.11", "apiToken": "t", "hooks": [{"Password": 5, "url": "http://u:p@h/x"}], "tokens": null});
         assert_eq!(
             redact(&options),
             json!({"max": "v1.11", "apiToken": REDACTED, "hooks": [{"Password": REDACTED, "url": "http://[redacted]@h/x"}], "tokens": null})

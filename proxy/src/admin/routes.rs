@@ -17,12 +17,12 @@ type Answer = Response<Full<Bytes>>;
 const MAX_OPTIONS: usize = 16 << 20;
 
 /// Whether the path tells of health alone.
-pub fn is_health(path: &str) -> bool {
+pub(super) fn is_health(path: &str) -> bool {
     matches!(path, "/health/live" | "/health/ready" | "/actuator/health/liveness" | "/actuator/health/readiness")
 }
 
 /// Answers a request that may be answered.
-pub async fn answer(state: &State, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let method = request.method().clone();
@@ -44,9 +44,13 @@ pub async fn answer(state: &State, request: Request<Incoming>) -> Answer {
             None => unknown(name),
         },
         (Method::PUT, ["addons", name, "options"]) => put_options(state, name, request).await,
-        (_, ["health", "live" | "ready"] | ["actuator", "health", "liveness" | "readiness"] | ["metrics"] | ["addons"] | ["addons", _]) => {
-            method_not_allowed("GET")
-        }
+        (
+            _,
+            ["health", "live" | "ready"]
+            | ["actuator", "health", "liveness" | "readiness"]
+            | ["metrics" | "addons"]
+            | ["addons", _],
+        ) => method_not_allowed("GET"),
         (_, ["addons", _, "reload"]) => method_not_allowed("POST"),
         (_, ["addons", _, "options"]) => method_not_allowed("GET, PUT"),
         _ => refuse(StatusCode::NOT_FOUND, "no such page"),
@@ -128,7 +132,7 @@ fn method_not_allowed(allowed: &'static str) -> Answer {
 }
 
 /// An error in the shape of all of them.
-pub fn refuse(status: StatusCode, error: &str) -> Answer {
+pub(super) fn refuse(status: StatusCode, error: &str) -> Answer {
     let errcode = match status {
         StatusCode::NOT_FOUND => "M_NOT_FOUND",
         StatusCode::FORBIDDEN => "M_FORBIDDEN",

@@ -6,10 +6,10 @@ use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _, reload,
 use crate::config::{Log, LogFormat};
 
 /// Changes the level.
-pub struct Handle(reload::Handle<EnvFilter, Registry>);
+pub(super) struct Handle(reload::Handle<EnvFilter, Registry>);
 
 /// Starts logging.
-pub fn start(log: &Log) -> anyhow::Result<Handle> {
+pub(super) fn start(log: &Log) -> anyhow::Result<Handle> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&log.level).context("log.level")?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -23,7 +23,7 @@ pub fn start(log: &Log) -> anyhow::Result<Handle> {
 
 impl Handle {
     /// Takes over the level; the format stays as it was at the start.
-    pub fn set(&self, log: &Log) {
+    pub(super) fn set(&self, log: &Log) {
         if let Ok(filter) = EnvFilter::try_new(&log.level)
             && let Err(error) = self.0.reload(filter)
         {

@@ -20,7 +20,7 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Knows the configuration in force and the files that it came from.
-pub struct Reloader {
+pub(super) struct Reloader {
     sources: Sources,
     config: Config,
     cache: PathBuf,
@@ -32,7 +32,7 @@ pub struct Reloader {
 type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
-    pub fn new(sources: Sources, config: Config, cache: PathBuf, log: logging::Handle) -> Self {
+    pub(super) fn new(sources: Sources, config: Config, cache: PathBuf, log: logging::Handle) -> Self {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let seen = stamps(&files(&sources, &config));
@@ -40,7 +40,7 @@ impl Reloader {
     }
 
     /// Waits until a file has changed and then been still for one look. Cancel safe.
-    pub async fn changed(&mut self) {
+    pub(super) async fn changed(&mut self) {
         let mut last = None;
         loop {
             self.ticks.tick().await;
@@ -56,7 +56,7 @@ impl Reloader {
     }
 
     /// Reads the configuration again and puts it in force as a whole; any error leaves everything as it was.
-    pub async fn reload(&mut self, sites: &mut Sites, registry: &Arc<Registry>) {
+    pub(super) async fn reload(&mut self, sites: &mut Sites, registry: &Arc<Registry>) {
         self.seen = stamps(&files(&self.sources, &self.config));
         let config = match self.sources.load() {
             Ok(config) => config,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Directory of compiled code: as configured, else one that goes with the process.
-pub fn cache(config: &Config) -> anyhow::Result<PathBuf> {
+pub(super) fn cache(config: &Config) -> anyhow::Result<PathBuf> {
     match &config.cache {
         Some(cache) => Ok(cache.clone()),
         None => Ok(tempfile::tempdir().context("cannot make a directory for compiled code")?.keep()),
@@ -18,29 +18,22 @@ pub fn cache(config: &Config) -> anyhow::Result<PathBuf> {
 }
 
 /// A directory of compiled code for a run that leaves nothing behind.
-pub fn scratch_cache(config: &Config) -> anyhow::Result<tempfile::TempDir> {
+pub(super) fn scratch_cache(config: &Config) -> anyhow::Result<tempfile::TempDir> {
     let _ = config;
     tempfile::tempdir().context("cannot make a directory for compiled code")
 }
 
 /// Settings of the addon host.
-pub fn addons(config: &Config, cache: &Path) -> Settings {
+pub(super) fn addons(config: &Config, cache: &Path) -> Settings {
     let mut settings = Settings::new(&config.plugins, cache);
     settings.max_instances = u32::try_from(config.instances).unwrap_or(u32::MAX);
     settings.addons = config.addons.iter().map(|(name, addon)| (name.clone(), addon_settings(addon))).collect();
-    settings.listeners =
-        config.listeners.iter().map(|listener| (listener.name.to_string(), listener.addons.clone())).collect();
+    settings.listeners = config.listeners.iter().map(|listener| (listener.name.to_string(), listener.addons.clone())).collect();
     settings
 }
 
 fn addon_settings(addon: &AddonConfig) -> AddonSettings {
-    let limits = Limits {
-        cpu: addon.cpu,
-        wall: addon.wall,
-        memory: addon.memory,
-        max_body: addon.max_body,
-        ..Limits::default()
-    };
+    let limits = Limits { cpu: addon.cpu, wall: addon.wall, memory: addon.memory, max_body: addon.max_body, ..Limits::default() };
     let options = match &addon.options_file {
         Some(file) => OptionsSource::File(file.clone()),
         None => OptionsSource::Inline(addon.options.clone()),
@@ -49,8 +42,8 @@ fn addon_settings(addon: &AddonConfig) -> AddonSettings {
 }
 
 /// The addons that are not as they should be, in words.
-pub fn names(readiness: &Readiness) -> String {
+pub(super) fn names(readiness: &Readiness) -> String {
     let failed = readiness.failed.iter().map(|(name, _)| name.as_str());
-    let missing = readiness.missing.iter().map(|name| name.as_str());
+    let missing = readiness.missing.iter().map(std::string::String::as_str);
     failed.chain(missing).collect::<Vec<_>>().join(", ")
 }

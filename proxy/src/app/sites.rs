@@ -18,10 +18,10 @@ use crate::{
 /// Unused connections kept for one upstream.
 const MAX_IDLE: usize = 256;
 /// What "no limit" is for a response's head.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(87600);
 
 /// Everything that listens.
-pub struct Sites {
+pub(super) struct Sites {
     flows: Arc<Flows>,
     metrics: Arc<Metrics>,
     draining: CancellationToken,
@@ -45,7 +45,7 @@ enum Prepared {
 
 impl Sites {
     /// Nothing listens yet.
-    pub const fn new(flows: Arc<Flows>, metrics: Arc<Metrics>, draining: CancellationToken, tasks: TaskTracker) -> Self {
+    pub(super) const fn new(flows: Arc<Flows>, metrics: Arc<Metrics>, draining: CancellationToken, tasks: TaskTracker) -> Self {
         Self { flows, metrics, draining, tasks, running: Vec::new() }
     }
 
@@ -54,7 +54,7 @@ impl Sites {
     ///
     /// # Errors
     /// When a certificate cannot be used or an address cannot be bound: then nothing has changed.
-    pub fn apply(&mut self, listeners: &[config::Listener]) -> anyhow::Result<()> {
+    pub(super) fn apply(&mut self, listeners: &[config::Listener]) -> anyhow::Result<()> {
         let mut prepared = Vec::new();
         for listener in listeners {
             prepared.push(self.prepare(listener).with_context(|| format!("listener {}", listener.name))?);
@@ -154,7 +154,7 @@ impl Sites {
     }
 
     /// Name and URL of each listener.
-    pub fn addresses(&self) -> impl Iterator<Item = (&str, String)> {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&str, String)> {
         self.running.iter().map(|running| {
             let scheme = if running.config.tls.is_some() { "https" } else { "http" };
             (&*running.config.name, format!("{scheme}://{}", running.address))
@@ -162,7 +162,7 @@ impl Sites {
     }
 
     /// Names of the listeners.
-    pub fn names(&self) -> Vec<Arc<str>> {
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
         self.running.iter().map(|running| Arc::clone(&running.config.name)).collect()
     }
 }
@@ -173,7 +173,7 @@ enum Bound {
 }
 
 /// Whether a listener's certificates can be used.
-pub fn check(listener: &config::Listener) -> anyhow::Result<()> {
+pub(super) fn check(listener: &config::Listener) -> anyhow::Result<()> {
     if let Some(tls) = &listener.tls {
         tls::server_config(&tls.cert, &tls.key)?;
     }

@@ -12,7 +12,7 @@ use super::{
 
 /// A filter or a part of one. Constants only stand alone, never inside.
 #[derive(Clone)]
-pub enum Node {
+pub(super) enum Node {
     /// Every flow or none.
     Constant(bool),
     Not(Box<Self>),
@@ -31,21 +31,30 @@ pub enum Node {
 
 /// A pattern searched for in a text.
 #[derive(Clone)]
-pub struct Search {
-    pub part: Part,
-    pub pattern: Arc<Pattern>,
-    /// Its place among the patterns that a set searches for together.
-    pub member: Option<usize>,
+pub(super) struct Search {
+    pub(super) part: Part,
+    pub(super) pattern: Arc<Pattern>,
+    /// Where a set that searches for it together with others finds the result.
+    pub(super) member: Option<Member>,
+}
+
+/// One pattern of those that a set searches for together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    /// Which of the set's searches.
+    pub(super) search: usize,
+    /// Which of its patterns.
+    pub(super) pattern: usize,
 }
 
 impl Node {
-    pub fn compile(expression: Expression) -> Result<Self, FilterError> {
+    pub(super) fn compile(expression: Expression) -> Result<Self, FilterError> {
         let count = count_patterns(&expression);
         Self::build(expression, count)
     }
 
     /// What the flow's texts say; `found` is what the set found that this node is part of.
-    pub fn evaluate(&self, texts: &Texts<'_>, found: Option<&Found<'_>>) -> Answer {
+    pub(super) fn evaluate(&self, texts: &Texts<'_>, found: Option<&Found<'_>>) -> Answer {
         let view = texts.view();
         match self {
             Self::Constant(answer) => Answer::from_bool(*answer),
@@ -59,13 +68,14 @@ impl Node {
             Self::Status(status) => Answer::from_bool(view.response.is_some_and(|response| response.status.as_u16() == *status)),
             Self::Listener(name) => Answer::from_bool(view.listener == &**name),
             Self::Matches(search) => found
-                .and_then(|found| found.look_up(search, texts))
+                .zip(search.member)
+                .and_then(|(found, member)| found.look_up(member, texts))
                 .map_or_else(|| texts.search(search.part, &search.pattern), Answer::from_bool),
         }
     }
 
     /// Whether the answer can depend on this part.
-    pub fn looks_at(&self, part: Part) -> bool {
+    pub(super) fn looks_at(&self, part: Part) -> bool {
         match self {
             Self::Not(node) => node.looks_at(part),
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(|node| node.looks_at(part)),
@@ -75,11 +85,24 @@ impl Node {
     }
 
     /// Shows all searches.
-    pub fn visit(&mut self, see: &mut impl FnMut(&mut Search)) {
+    pub(super) fn visit(&mut self, see: &mut impl FnMut(&mut Search)) {
         match self {
             Self::Not(node) => node.visit(see),
             Self::All(nodes) | Self::Any(nodes) => nodes.iter_mut().for_each(|node| node.visit(see)),
             Self::Matches(search) => see(search),
+            _ => {}
+        }
+    }
+
+    /// Puts cheap nodes first again, after `visit` changed what they cost. The order changes no answer: evaluating has no
+    /// effects.
+    pub(super) fn sort(&mut self) {
+        match self {
+            Self::Not(node) => node.sort(),
+            Self::All(nodes) | Self::Any(nodes) => {
+                nodes.iter_mut().for_each(Self::sort);
+                nodes.sort_by_cached_key(Self::cost);
+            }
             _ => {}
         }
     }
@@ -163,8 +186,7 @@ impl Node {
         if joined.len() < 2 {
             return joined.pop().unwrap_or(Self::Constant(is_all));
         }
-        // The order changes no answer: evaluating has no effects.
-        joined.sort_by_key(Self::cost);
+        joined.sort_by_cached_key(Self::cost);
         if is_all { Self::All(joined.into()) } else { Self::Any(joined.into()) }
     }
 
@@ -172,6 +194,8 @@ impl Node {
         match self {
             Self::Not(node) => node.cost(),
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().map(Self::cost).sum(),
+            // Looked up, once the set has searched.
+            Self::Matches(Search { member: Some(_), .. }) => 1,
             Self::Matches(search) => search.part.cost() + if search.pattern.is_regex() { 20 } else { 0 },
             Self::IsAsset => Part::ResponseType.cost(),
             _ => 1,

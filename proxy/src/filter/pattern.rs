@@ -3,7 +3,7 @@
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 /// A regular expression ready to be searched for.
-pub struct Pattern {
+pub(super) struct Pattern {
     source: String,
     way: Way,
     case: Case,
@@ -11,18 +11,18 @@ pub struct Pattern {
 
 /// How a regular expression reads its text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
+pub(super) struct Reading {
     /// Whether `a` and `A` are different.
-    pub case: Case,
+    pub(super) case: Case,
     /// Whether `^` and `$` match at each line, `.` at no line break. Lines end with CRLF or LF.
-    pub is_by_line: bool,
+    pub(super) is_by_line: bool,
     /// Whether `.` matches a line break.
-    pub is_dot_all: bool,
+    pub(super) is_dot_all: bool,
 }
 
 /// Whether upper and lower case differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Case {
+pub(super) enum Case {
     /// They do.
     #[default]
     Exact,
@@ -60,7 +60,7 @@ const MAX_SHORT_TEXT: usize = 1024;
 
 impl Pattern {
     /// Compiles the pattern of a filter that has `count` of them. Errors are the reason, on one line, without the pattern.
-    pub fn compile(pattern: &str, reading: Reading, count: usize) -> Result<Self, String> {
+    pub(super) fn compile(pattern: &str, reading: Reading, count: usize) -> Result<Self, String> {
         let source = translate(pattern);
         let limit = MAX_BYTES.min(MAX_BYTES_TOGETHER / count.max(1));
         // Unicode is off so that `.` and `[^/]` match any byte: a path or a body need not be UTF-8.
@@ -87,7 +87,7 @@ impl Pattern {
     }
 
     /// Whether the pattern is found in the text.
-    pub fn is_match(&self, text: &[u8]) -> bool {
+    pub(super) fn is_match(&self, text: &[u8]) -> bool {
         match &self.way {
             Way::Always => true,
             Way::Equals(wanted) => text.len() == wanted.len() && self.is_same(text, wanted),
@@ -105,22 +105,22 @@ impl Pattern {
     }
 
     /// Whether every text matches.
-    pub const fn is_always(&self) -> bool {
+    pub(super) const fn is_always(&self) -> bool {
         matches!(self.way, Way::Always)
     }
 
     /// Whether the text is read from end to end, by the engine or not.
-    pub const fn is_scan(&self) -> bool {
+    pub(super) const fn is_scan(&self) -> bool {
         matches!(self.way, Way::Contains(..) | Way::Regex(_))
     }
 
     /// Whether the engine is needed.
-    pub const fn is_regex(&self) -> bool {
+    pub(super) const fn is_regex(&self) -> bool {
         matches!(self.way, Way::Regex(_))
     }
 
     /// What the engine was given.
-    pub fn source(&self) -> &str {
+    pub(super) fn source(&self) -> &str {
         &self.source
     }
 
@@ -133,7 +133,7 @@ impl Pattern {
 }
 
 /// Combines patterns which read their text like this; `None` if they are too many for one automaton.
-pub fn combine(sources: &[String], reading: Reading) -> Option<RegexSet> {
+pub(super) fn combine(sources: &[String], reading: Reading) -> Option<RegexSet> {
     RegexSetBuilder::new(sources)
         .unicode(false)
         .case_insensitive(reading.case == Case::Ignored)
@@ -146,7 +146,7 @@ pub fn combine(sources: &[String], reading: Reading) -> Option<RegexSet> {
 }
 
 /// Whether the text holds the needle; `None` where the standard library is not the fast way to know.
-pub fn contains(text: &[u8], needle: &str) -> Option<bool> {
+pub(super) fn contains(text: &[u8], needle: &str) -> Option<bool> {
     if needle.len() > MAX_SHORT_NEEDLE || text.len() > MAX_SHORT_TEXT {
         return None;
     }

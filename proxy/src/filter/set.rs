@@ -6,7 +6,7 @@ use regex::bytes::{RegexSet, SetMatches};
 
 use super::{
     Answer, Filter, Seen, View,
-    node::{Node, Search},
+    node::{Member, Node, Search},
     pattern::combine,
     text::{Part, Texts},
 };
@@ -22,7 +22,7 @@ pub struct FilterSet {
 }
 
 /// What the searches of a set found for one flow, as far as they ran.
-pub struct Found<'a> {
+pub(super) struct Found<'a> {
     searches: &'a [(Part, RegexSet)],
     /// `None` inside: no pattern was found.
     matches: [OnceCell<Option<SetMatches>>; Part::SHORT.len()],
@@ -55,9 +55,14 @@ impl FilterSet {
             }
             // Too much for one automaton: each filter then searches on its own.
             let Some(regexes) = combine(&sources, part.reading()) else { continue };
-            each_scan(&mut filters, part, |search| search.member = places.get(search.pattern.source()).copied());
+            let search_index = searches.len();
+            each_scan(&mut filters, part, |search| {
+                let pattern = places.get(search.pattern.source()).copied();
+                search.member = pattern.map(|pattern| Member { search: search_index, pattern });
+            });
             searches.push((part, regexes));
         }
+        filters.iter_mut().for_each(Node::sort);
         Self { filters, searches }
     }
 
@@ -79,17 +84,15 @@ impl<'a> Found<'a> {
         Self { searches, matches: [const { OnceCell::new() }; Part::SHORT.len()] }
     }
 
-    /// Whether the set found this pattern; `None` if the set does not search for it.
-    pub fn look_up(&self, search: &Search, texts: &Texts<'_>) -> Option<bool> {
-        let member = search.member?;
-        let place = self.searches.iter().position(|(part, _)| *part == search.part)?;
-        let (part, regexes) = self.searches.get(place)?;
-        let matches = self.matches.get(place)?.get_or_init(|| match texts.text(*part) {
+    /// Whether the set found this pattern; searches if it did not yet. `None` if the member is not of this set.
+    pub(super) fn look_up(&self, member: Member, texts: &Texts<'_>) -> Option<bool> {
+        let (part, regexes) = self.searches.get(member.search)?;
+        let matches = self.matches.get(member.search)?.get_or_init(|| match texts.text(*part) {
             // Only listing what matches needs memory.
             Seen::Bytes(text) if regexes.is_match(text) => Some(regexes.matches(text)),
             _ => None,
         });
-        Some(matches.as_ref().is_some_and(|matches| member < matches.len() && matches.matched(member)))
+        Some(matches.as_ref().is_some_and(|matches| member.pattern < matches.len() && matches.matched(member.pattern)))
     }
 }
 
@@ -106,5 +109,43 @@ fn each_scan(filters: &mut [Node], part: Part, mut see: impl FnMut(&mut Search))
                 see(search);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count_searches(count: usize, filter: impl Fn(usize) -> String) -> usize {
+        let filters: Vec<Filter> = (0..count).map(|index| Filter::parse(&filter(index)).unwrap()).collect();
+        FilterSet::new(&filters).searches.len()
+    }
+
+    #[test]
+    fn four_regexes_are_searched_for_together() {
+        assert_eq!(count_searches(3, |index| format!("~u a+{index}")), 0);
+        assert_eq!(count_searches(4, |index| format!("~u a+{index}")), 1);
+        assert_eq!(count_searches(4, |index| format!("~u a+{index} ~p b+{index}")), 2);
+    }
+
+    #[test]
+    fn eight_words_are_searched_for_together() {
+        assert_eq!(count_searches(7, |index| format!("~u a{index}")), 0);
+        assert_eq!(count_searches(8, |index| format!("~u a{index}")), 1);
+    }
+
+    #[test]
+    fn comparisons_and_long_texts_stay_apart() {
+        assert_eq!(count_searches(20, |index| format!("~p ^/a{index}$ | ~b a+{index} | ~hq a+{index}")), 0);
+    }
+
+    #[test]
+    fn repeated_patterns_count_once() {
+        assert_eq!(count_searches(20, |_| "~u a+".to_owned()), 0);
+    }
+
+    #[test]
+    fn too_large_an_automaton_is_not_built() {
+        assert_eq!(count_searches(60, |index| format!("~u [a-z]{{{}}}x", 20_000 + index)), 0);
     }
 }

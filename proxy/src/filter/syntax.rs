@@ -4,7 +4,7 @@ use super::FilterError;
 
 /// A filter as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expression {
+pub(super) enum Expression {
     /// All must hold; blank text is all of nothing.
     All(Vec<Expression>),
     /// One must hold.
@@ -17,7 +17,7 @@ pub enum Expression {
 
 /// An atom with what follows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Atom {
+pub(super) enum Atom {
     /// `~q` and others that stand alone, without the tilde.
     Plain(&'static str),
     /// `~u` and others with a regular expression, without the tilde.
@@ -30,11 +30,11 @@ pub enum Atom {
 
 /// A word after an atom, quotes undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Argument {
+pub(super) struct Argument {
     /// Of its first character, in characters from 0.
-    pub position: usize,
+    pub(super) position: usize,
     /// The word.
-    pub text: String,
+    pub(super) text: String,
 }
 
 /// Characters of a filter.
@@ -52,7 +52,7 @@ const REGEX: [&str; 18] =
     ["b", "bq", "bs", "comment", "d", "dst", "h", "hq", "hs", "m", "marker", "meta", "p", "src", "t", "tq", "ts", "u"];
 
 /// Reads a filter.
-pub fn parse(text: &str) -> Result<Expression, FilterError> {
+pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
     let characters: Vec<char> = text.chars().collect();
     if characters.len() > MAX_LENGTH {
         return Err(FilterError::new(MAX_LENGTH, format!("a filter has at most {MAX_LENGTH} characters")));

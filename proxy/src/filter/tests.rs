@@ -13,21 +13,21 @@ use super::{Answer, Filter, Seen, View};
 use crate::http::{Field, Headers, Origin, RequestHead, ResponseHead, Scheme, Version};
 
 /// What a view borrows from.
-pub struct Flow {
-    pub listener: &'static str,
-    pub peer: &'static str,
-    pub upstream: Origin,
-    pub request: RequestHead,
-    pub request_body: Option<Vec<u8>>,
-    pub response: Option<ResponseHead>,
-    pub response_body: Option<Vec<u8>>,
-    pub has_error: bool,
-    pub is_websocket: bool,
+struct Flow {
+    listener: &'static str,
+    peer: &'static str,
+    upstream: Origin,
+    request: RequestHead,
+    request_body: Option<Vec<u8>>,
+    response: Option<ResponseHead>,
+    response_body: Option<Vec<u8>>,
+    has_error: bool,
+    is_websocket: bool,
 }
 
 impl Flow {
     /// A GET of this URL without response, bodies not collected.
-    pub fn get(url: &str) -> Self {
+    fn get(url: &str) -> Self {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         Self {
@@ -50,38 +50,38 @@ impl Flow {
         }
     }
 
-    pub fn method(mut self, method: &str) -> Self {
+    fn method(mut self, method: &str) -> Self {
         self.request.method = Method::from_bytes(method.as_bytes()).unwrap();
         self
     }
 
-    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+    fn header(mut self, name: &'static str, value: &'static str) -> Self {
         self.request.headers.push(Field::from_static(name, value));
         self
     }
 
-    pub fn answered(mut self, status: u16) -> Self {
+    fn answered(mut self, status: u16) -> Self {
         self.response = Some(ResponseHead::new(StatusCode::from_u16(status).unwrap()));
         self
     }
 
     /// After [`Flow::answered`].
-    pub fn answer_header(mut self, name: &'static str, value: &'static str) -> Self {
+    fn answer_header(mut self, name: &'static str, value: &'static str) -> Self {
         self.response.as_mut().unwrap().headers.push(Field::from_static(name, value));
         self
     }
 
-    pub fn body(mut self, body: &[u8]) -> Self {
+    fn body(mut self, body: &[u8]) -> Self {
         self.request_body = Some(body.to_vec());
         self
     }
 
-    pub fn answer_body(mut self, body: &[u8]) -> Self {
+    fn answer_body(mut self, body: &[u8]) -> Self {
         self.response_body = Some(body.to_vec());
         self
     }
 
-    pub fn view(&self) -> View<'_> {
+    fn view(&self) -> View<'_> {
         View {
             listener: self.listener,
             peer: self.peer.parse().unwrap(),
@@ -95,12 +95,12 @@ impl Flow {
         }
     }
 
-    pub fn answer(&self, filter: &str) -> Answer {
+    fn answer(&self, filter: &str) -> Answer {
         Filter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error}")).evaluate(&self.view())
     }
 
     /// Whether it matches, where that is known.
-    pub fn matches(&self, filter: &str) -> bool {
+    fn matches(&self, filter: &str) -> bool {
         match self.answer(filter) {
             Answer::Yes => true,
             Answer::No => false,
@@ -108,7 +108,7 @@ impl Flow {
         }
     }
 
-    pub fn expect(&self, is_match: bool, filters: &[&str]) {
+    fn expect(&self, is_match: bool, filters: &[&str]) {
         for filter in filters {
             assert_eq!(self.matches(filter), is_match, "{filter}");
         }

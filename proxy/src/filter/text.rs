@@ -12,11 +12,11 @@ use super::{
     Answer, Seen, View,
     pattern::{Case, Pattern, Reading, contains},
 };
-use crate::http::Headers;
+use crate::http::{Headers, RequestHead};
 
 /// Which text of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub(super) enum Part {
     /// As sent.
     Method,
     /// That the client asked for, without port and brackets.
@@ -46,14 +46,20 @@ pub enum Part {
 }
 
 /// The texts of one view.
-pub struct Texts<'a> {
+pub(super) struct Texts<'a> {
     view: &'a View<'a>,
     url: OnceCell<Buffer>,
-    path: OnceCell<Buffer>,
+    path: OnceCell<Path<'a>>,
     peer: OnceCell<Buffer>,
     upstream: OnceCell<Buffer>,
     request_fields: OnceCell<Buffer>,
     response_fields: OnceCell<Buffer>,
+}
+
+/// A path; most have nothing to decode.
+enum Path<'a> {
+    AsSent(&'a [u8]),
+    Decoded(Buffer),
 }
 
 /// Bytes whose memory goes back to the thread.
@@ -74,11 +80,11 @@ thread_local! {
 impl Part {
     /// Parts that are short and single: one automaton for many patterns is worth its while there. On long texts each
     /// pattern's own search for its literals is faster.
-    pub const SHORT: [Self; 7] =
+    pub(super) const SHORT: [Self; 7] =
         [Self::Method, Self::Host, Self::UpstreamHost, Self::Url, Self::Path, Self::Peer, Self::Upstream];
 
     /// How regular expressions read it.
-    pub const fn reading(self) -> Reading {
+    pub(super) const fn reading(self) -> Reading {
         Reading {
             case: match self {
                 Self::Method | Self::Host | Self::UpstreamHost => Case::Ignored,
@@ -91,7 +97,7 @@ impl Part {
     }
 
     /// Whether every flow has it.
-    pub const fn is_always_there(self) -> bool {
+    pub(super) const fn is_always_there(self) -> bool {
         matches!(
             self,
             Self::Method
@@ -106,7 +112,7 @@ impl Part {
     }
 
     /// How dear looking at it is, relative to others.
-    pub const fn cost(self) -> usize {
+    pub(super) const fn cost(self) -> usize {
         match self {
             Self::Method => 2,
             Self::Host | Self::UpstreamHost => 4,
@@ -120,7 +126,7 @@ impl Part {
 }
 
 impl<'a> Texts<'a> {
-    pub const fn new(view: &'a View<'a>) -> Self {
+    pub(super) const fn new(view: &'a View<'a>) -> Self {
         Self {
             view,
             url: OnceCell::new(),
@@ -132,12 +138,12 @@ impl<'a> Texts<'a> {
         }
     }
 
-    pub const fn view(&self) -> &'a View<'a> {
+    pub(super) const fn view(&self) -> &'a View<'a> {
         self.view
     }
 
     /// Whether the pattern is found in this part.
-    pub fn search(&self, part: Part, pattern: &Pattern) -> Answer {
+    pub(super) fn search(&self, part: Part, pattern: &Pattern) -> Answer {
         let types = match part {
             Part::RequestType => Some(&self.view.request.headers),
             Part::ResponseType => match self.view.response {
@@ -157,7 +163,7 @@ impl<'a> Texts<'a> {
     }
 
     /// Whether the response is an asset.
-    pub fn is_asset(&self) -> bool {
+    pub(super) fn is_asset(&self) -> bool {
         let is_asset = |value: &[u8]| {
             ASSETS.iter().any(|asset| {
                 contains(value, asset).unwrap_or_else(|| value.windows(asset.len()).any(|window| window == asset.as_bytes()))
@@ -167,21 +173,14 @@ impl<'a> Texts<'a> {
     }
 
     /// A part's text. Content types are not one text: they are `Absent` here.
-    pub fn text(&self, part: Part) -> Seen<'_> {
+    pub(super) fn text(&self, part: Part) -> Seen<'_> {
         let view = self.view;
         Seen::Bytes(match part {
             Part::Method => view.request.method.as_str().as_bytes(),
             Part::Host => view.request.authority.bare_host().as_bytes(),
             Part::UpstreamHost => view.upstream.authority.bare_host().as_bytes(),
             Part::Url => self.url.get_or_init(|| Buffer::filled(|out| write_url(view, out))).bytes(),
-            Part::Path => {
-                let path = view.request.path();
-                // Most paths have nothing to decode.
-                if !path.contains(&b'%') {
-                    return Seen::Bytes(path);
-                }
-                self.path.get_or_init(|| Buffer::filled(|out| decode_path(path, out))).bytes()
-            }
+            Part::Path => self.path.get_or_init(|| Path::of(view.request)).bytes(),
             Part::Peer => self.peer.get_or_init(|| Buffer::filled(|out| write_peer(view.peer, out))).bytes(),
             Part::Upstream => self.upstream.get_or_init(|| Buffer::filled(|out| write_upstream(view, out))).bytes(),
             Part::RequestFields => {
@@ -195,6 +194,20 @@ impl<'a> Texts<'a> {
             Part::ResponseBody if view.response.is_some() => return view.response_body,
             Part::ResponseBody | Part::RequestType | Part::ResponseType => return Seen::Absent,
         })
+    }
+}
+
+impl<'a> Path<'a> {
+    fn of(request: &'a RequestHead) -> Self {
+        let path = request.path();
+        if path.contains(&b'%') { Self::Decoded(Buffer::filled(|out| decode_path(path, out))) } else { Self::AsSent(path) }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::AsSent(path) => path,
+            Self::Decoded(buffer) => buffer.bytes(),
+        }
     }
 }
 
@@ -247,6 +260,7 @@ fn write_url(view: &View<'_>, out: &mut Vec<u8>) {
     } else {
         (request.authority.host(), request.authority.port())
     };
+    out.reserve(host.len() + request.target.len() + "https://:65535".len());
     out.extend_from_slice(request.scheme.as_str().as_bytes());
     out.extend_from_slice(b"://");
     out.extend_from_slice(host.as_bytes());
@@ -271,8 +285,16 @@ fn write_upstream(view: &View<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_port(port: u16, out: &mut Vec<u8>) {
-    // Writing to memory does not fail.
-    let _ = write!(out, ":{port}");
+    out.push(b':');
+    // By hand: formatting costs as much as all the rest of a URL.
+    let mut is_leading = true;
+    for unit in [10_000, 1_000, 100, 10, 1] {
+        let digit = port / unit % 10;
+        is_leading &= digit == 0 && unit > 1;
+        if !is_leading {
+            out.extend(u8::try_from(digit).ok().map(|digit| b'0' + digit));
+        }
+    }
 }
 
 fn write_fields(headers: &Headers, out: &mut Vec<u8>) {

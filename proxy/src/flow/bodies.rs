@@ -15,7 +15,7 @@ use super::record::{Ending, Record};
 use crate::http::{Body, BodyError, body::Peer};
 
 /// A request's body: limited, and never idle for too long.
-pub struct FromClient {
+pub(super) struct FromClient {
     inner: Body,
     record: Arc<Record>,
     left: u64,
@@ -24,7 +24,7 @@ pub struct FromClient {
 }
 
 /// A response's body: the flow ends with it.
-pub struct ToClient {
+pub(super) struct ToClient {
     inner: Body,
     ending: Option<Ending>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -32,7 +32,7 @@ pub struct ToClient {
 
 impl FromClient {
     /// Watches over a body that arrives; one that is known needs no watch.
-    pub fn watch(body: Body, record: &Arc<Record>) -> Body {
+    pub(super) fn watch(body: Body, record: &Arc<Record>) -> Body {
         if body.is_end_stream() {
             return body;
         }
@@ -66,12 +66,11 @@ impl HttpBody for FromClient {
         {
             let len = data.len() as u64;
             this.record.request_bytes.fetch_add(len, Relaxed);
-            match this.left.checked_sub(len) {
-                Some(left) => this.left = left,
-                None => {
-                    let limit = this.record.site.limits.request_body.unwrap_or(u64::MAX);
-                    return Poll::Ready(Some(Err(BodyError::TooLarge(limit))));
-                }
+            if let Some(left) = this.left.checked_sub(len) {
+                this.left = left
+            } else {
+                let limit = this.record.site.limits.request_body.unwrap_or(u64::MAX);
+                return Poll::Ready(Some(Err(BodyError::TooLarge(limit))));
             }
         }
         Poll::Ready(frame)
@@ -88,7 +87,7 @@ impl HttpBody for FromClient {
 
 impl ToClient {
     /// Ends the flow with this body.
-    pub fn watch(body: Body, ending: Ending, deadline: Option<Instant>) -> Body {
+    pub(super) fn watch(body: Body, ending: Ending, deadline: Option<Instant>) -> Body {
         let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
         Body::stream(Self { inner: body, ending: Some(ending), deadline })
     }

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     hooks::{
-        Addon, Call, Event, Hook, HookError, MadeResponse, OnError, OverCap, ResponseMessage, Source, StagedBody, UpstreamFailure,
-        Verdict,
+        Addon, Call, Event, Hook, HookError, MadeResponse, OnError, OverCap, ResponseMessage, Source, StagedBody,
+        UpstreamFailure, Verdict,
     },
     http::{BodyError, ResponseHead},
     http1::framing::may_have_body,
@@ -21,12 +21,12 @@ use crate::{
 };
 
 /// One flow's way along its chain.
-pub struct Pass<'a> {
+pub(super) struct Pass<'a> {
     record: &'a Arc<Record>,
 }
 
 /// What the request pass came to.
-pub enum Requested {
+pub(super) enum Requested {
     /// The request goes upstream.
     Upstream,
     /// A response is staged; the response pass starts before the addon at `from`.
@@ -41,7 +41,7 @@ pub enum Requested {
 }
 
 /// What both passes came to.
-pub enum Passed {
+pub(super) enum Passed {
     /// The staged response with this body.
     Response(Held),
     /// The staged 101 and then bytes.
@@ -51,17 +51,17 @@ pub enum Passed {
 }
 
 impl<'a> Pass<'a> {
-    pub const fn new(record: &'a Arc<Record>) -> Self {
+    pub(super) const fn new(record: &'a Arc<Record>) -> Self {
         Self { record }
     }
 
     /// `request` events, first addon to last.
-    pub async fn request(&self, body: &mut Held) -> Requested {
+    pub(super) async fn request(&self, body: &mut Held) -> Requested {
         if !self.record.chain.events.contains(Event::Request) {
             return Requested::Upstream;
         }
         for (index, addon) in self.record.chain.addons.iter().enumerate() {
-            let matched = match self.matched(addon.as_ref(), Event::Request, body).await {
+            let matched = match self.matched(index, addon.as_ref(), Event::Request, body).await {
                 Ok(ControlFlow::Continue(matched)) => matched,
                 Ok(ControlFlow::Break(cap)) => {
                     self.answer(respond::staged(StatusCode::PAYLOAD_TOO_LARGE, &BodyError::TooLarge(cap as u64).to_string()));
@@ -95,12 +95,12 @@ impl<'a> Pass<'a> {
     }
 
     /// `response` events of the addons before `from`, last to first, upon the staged response.
-    pub async fn response(&self, from: usize, mut body: Held) -> Passed {
+    pub(super) async fn response(&self, from: usize, mut body: Held) -> Passed {
         if !self.record.chain.events.contains(Event::Response) {
             return Passed::Response(body);
         }
         for (index, addon) in self.record.chain.addons.iter().enumerate().take(from).rev() {
-            let matched = match self.matched(addon.as_ref(), Event::Response, &mut body).await {
+            let matched = match self.matched(index, addon.as_ref(), Event::Response, &mut body).await {
                 Ok(ControlFlow::Continue(matched)) => matched,
                 Ok(ControlFlow::Break(cap)) => {
                     let text = format!("the response is over the limit of {cap} bytes");
@@ -133,13 +133,13 @@ impl<'a> Pass<'a> {
     }
 
     /// `upstream-error` events, last addon to first, until one makes a response; then the response pass.
-    pub async fn failure(&self, failure: UpstreamFailure) -> Passed {
+    pub(super) async fn failure(&self, failure: UpstreamFailure) -> Passed {
         let chain = &self.record.chain;
         self.record.site.metrics.upstream_failed(failure.kind);
         let mut is_answered = false;
         if chain.events.contains(Event::UpstreamError) {
             for (index, addon) in chain.addons.iter().enumerate().rev() {
-                let matched = filters::matched(self.record, addon.as_ref(), Event::UpstreamError);
+                let matched = filters::matched(self.record, index, Event::UpstreamError);
                 if matched.is_empty() {
                     continue;
                 }
@@ -168,8 +168,14 @@ impl<'a> Pass<'a> {
 
     /// Indices of the matching subscriptions, with the body collected as far as they want it. Breaks with the cap of a
     /// subscription that refuses the body.
-    async fn matched(&self, addon: &dyn Addon, event: Event, body: &mut Held) -> Result<ControlFlow<usize, Vec<u32>>, BodyError> {
-        let mut wanted = filters::wanted(self.record, addon, event);
+    async fn matched(
+        &self,
+        index: usize,
+        addon: &dyn Addon,
+        event: Event,
+        body: &mut Held,
+    ) -> Result<ControlFlow<usize, Vec<u32>>, BodyError> {
+        let mut wanted = filters::wanted(self.record, index, event);
         let Some(cap) = wanted.cap(addon.subscriptions()) else { return Ok(ControlFlow::Continue(wanted.matched)) };
         let (headers, replaced) = self.staged(event);
         let shown = match replaced {
@@ -179,7 +185,7 @@ impl<'a> Pass<'a> {
         };
         self.show(event, &shown);
         if !wanted.open.is_empty() {
-            wanted = Wanted { matched: filters::matched(self.record, addon, event), open: Vec::new() };
+            wanted = Wanted { matched: filters::matched(self.record, index, event), open: Vec::new() };
         }
         Ok(self.within_caps(addon, wanted.matched, &shown))
     }
@@ -234,7 +240,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn call(&self, index: usize, addon: &dyn Addon, event: Event, matched: Vec<u32>, hook: Hook) -> Result<Verdict, HookError> {
+    async fn call(
+        &self,
+        index: usize,
+        addon: &dyn Addon,
+        event: Event,
+        matched: Vec<u32>,
+        hook: Hook,
+    ) -> Result<Verdict, HookError> {
         let Some(instance) = self.record.instance(index) else { return Ok(Verdict::Next) };
         let subscriptions = addon.subscriptions();
         let is_body_visible = matched.iter().any(|&index| filters::cap(subscriptions, index).is_some());
@@ -281,8 +294,7 @@ impl<'a> Pass<'a> {
 
     /// Stages a response in place of whatever was staged.
     fn answer(&self, mut response: ResponseMessage) {
-        let mut messages = self.record.exchange.lock();
-        response.may_have_body = may_have_body(&messages.request.head.method, response.head.status);
-        messages.response = Some(response);
+        response.may_have_body = may_have_body(&self.record.method, response.head.status);
+        self.record.exchange.lock().response = Some(response);
     }
 }

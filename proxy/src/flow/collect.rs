@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The body of a message on its way through the chain.
-pub struct Held {
+pub(super) struct Held {
     /// What was collected, as it came.
     pieces: VecDeque<Bytes>,
     len: usize,
@@ -27,7 +27,7 @@ pub struct Held {
 
 /// Whether a body is within a cap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
+pub(super) enum Shown {
     /// All of it, codings undone where they are known.
     Whole(Bytes),
     /// Its first bytes.
@@ -36,7 +36,7 @@ pub enum Shown {
 
 impl Held {
     /// Nothing is collected yet.
-    pub const fn new(body: Body) -> Self {
+    pub(super) const fn new(body: Body) -> Self {
         Self { pieces: VecDeque::new(), len: 0, trailers: None, rest: Some(body) }
     }
 
@@ -44,7 +44,7 @@ impl Held {
     /// again with another cap.
     ///
     /// Cancel safe: what was collected is kept.
-    pub async fn show(&mut self, headers: &Headers, cap: usize) -> Result<Shown, BodyError> {
+    pub(super) async fn show(&mut self, headers: &Headers, cap: usize) -> Result<Shown, BodyError> {
         let codings = coding::codings(headers).unwrap_or_default();
         while self.len <= cap {
             let Some(rest) = &mut self.rest else { break };
@@ -95,7 +95,7 @@ impl Held {
     }
 
     /// What goes on: the replacement of a hook, else the bytes as they came.
-    pub fn into_body(mut self, staged: &StagedBody) -> Body {
+    pub(super) fn into_body(mut self, staged: &StagedBody) -> Body {
         if let StagedBody::Replaced(bytes) = staged {
             return Body::full(bytes.clone());
         }
@@ -136,7 +136,9 @@ impl HttpBody for Held {
         }
         match &self.rest {
             None => SizeHint::with_exact(self.len as u64),
-            Some(rest) => rest.size_hint().exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + self.len as u64)),
+            Some(rest) => {
+                rest.size_hint().exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + self.len as u64))
+            }
         }
     }
 }
@@ -155,9 +157,12 @@ mod tests {
 
     #[tokio::test]
     async fn caps_hold_below_at_above() {
-        for (cap, expected) in
-            [(7, Shown::Whole("abcdef".into())), (6, Shown::Whole("abcdef".into())), (5, Shown::OverCap("abcde".into())), (0, Shown::OverCap(Bytes::new()))]
-        {
+        for (cap, expected) in [
+            (7, Shown::Whole("abcdef".into())),
+            (6, Shown::Whole("abcdef".into())),
+            (5, Shown::OverCap("abcde".into())),
+            (0, Shown::OverCap(Bytes::new())),
+        ] {
             let mut held = Held::new(body(&["abc", "def"]));
             assert_eq!(held.show(&Headers::new(), cap).await.expect("collected"), expected, "{cap}");
             let all = held.into_body(&StagedBody::Streaming).collect().await.expect("a body").to_bytes();

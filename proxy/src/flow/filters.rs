@@ -3,42 +3,37 @@
 use super::record::Record;
 use crate::{
     filter::{Answer, Seen, View},
-    hooks::{Addon, BodyMode, Event, Messages, OverCap, StagedBody, Subscription},
+    hooks::{BodyMode, Event, Messages, OverCap, StagedBody, Subscription},
 };
 
 /// Subscriptions that match, or may match once a body is known.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// Indices of those that match.
     pub matched: Vec<u32>,
     /// Indices of those that depend on a body.
     pub open: Vec<u32>,
 }
 
-/// The subscriptions of `addon` to `event` that concern the flow as it stands.
-pub fn wanted(record: &Record, addon: &dyn Addon, event: Event) -> Wanted {
-    let subscriptions = addon.subscriptions();
+/// The subscriptions of the addon at `index` to `event` that concern the flow as it stands.
+pub(crate) fn wanted(record: &Record, index: usize, event: Event) -> Wanted {
     let mut wanted = Wanted::default();
-    if !subscriptions.iter().any(|subscription| subscription.event == event) {
+    if !record.chain.subscribes(index, event) {
         return wanted;
     }
     let messages = record.exchange.lock();
     let view = view(record, &messages, event);
-    for (index, subscription) in (0_u32..).zip(subscriptions) {
-        if subscription.event == event {
-            match subscription.filter.evaluate(&view) {
-                Answer::Yes => wanted.matched.push(index),
-                Answer::Unknown => wanted.open.push(index),
-                Answer::No => {}
-            }
-        }
-    }
+    record.chain.evaluate(index, event, &view, |subscription, answer| match answer {
+        Answer::Yes => wanted.matched.push(subscription),
+        Answer::Unknown => wanted.open.push(subscription),
+        Answer::No => {}
+    });
     wanted
 }
 
 /// Those that match for sure.
-pub fn matched(record: &Record, addon: &dyn Addon, event: Event) -> Vec<u32> {
-    wanted(record, addon, event).matched
+pub(crate) fn matched(record: &Record, index: usize, event: Event) -> Vec<u32> {
+    wanted(record, index, event).matched
 }
 
 fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event) -> View<'a> {
@@ -67,13 +62,13 @@ fn seen(body: &StagedBody, can_come: bool) -> Seen<'_> {
 
 impl Wanted {
     /// The largest cap that a subscription wants the body up to; none if all are content with the head.
-    pub fn cap(&self, subscriptions: &[Subscription]) -> Option<usize> {
+    pub(super) fn cap(&self, subscriptions: &[Subscription]) -> Option<usize> {
         self.matched.iter().chain(&self.open).filter_map(|&index| cap(subscriptions, index).map(|(cap, _)| cap)).max()
     }
 }
 
 /// Cap of a subscription that wants the body, and what happens over it.
-pub fn cap(subscriptions: &[Subscription], index: u32) -> Option<(usize, OverCap)> {
+pub(super) fn cap(subscriptions: &[Subscription], index: u32) -> Option<(usize, OverCap)> {
     match subscriptions.get(index as usize)?.body {
         BodyMode::None => None,
         BodyMode::Full { cap, over_cap } => Some((cap, over_cap)),

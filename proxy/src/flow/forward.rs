@@ -21,7 +21,7 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// Removes hop-by-hop fields and those that Connection nominates.
-pub fn strip_hop_by_hop(headers: &mut Headers) {
+pub(super) fn strip_hop_by_hop(headers: &mut Headers) {
     let nominated: Vec<Vec<u8>> = headers.list("connection").map(<[u8]>::to_ascii_lowercase).collect();
     headers.retain(|field| {
         let is_hop = HOP_BY_HOP.iter().any(|name| field.is(name));
@@ -32,7 +32,7 @@ pub fn strip_hop_by_hop(headers: &mut Headers) {
 }
 
 /// Whether the client takes trailers.
-pub fn takes_trailers(headers: &Headers) -> bool {
+pub(super) fn takes_trailers(headers: &Headers) -> bool {
     headers.list("te").any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
@@ -40,7 +40,7 @@ pub fn takes_trailers(headers: &Headers) -> bool {
 ///
 /// What came with the request is extended if the peer is trusted, else replaced; `Forwarded` (RFC 7239) of others is removed
 /// with it, so that an upstream never believes what a client made up.
-pub fn set_forwarded(head: &mut RequestHead, site: &Site, peer: IpAddr) {
+pub(super) fn set_forwarded(head: &mut RequestHead, site: &Site, peer: IpAddr) {
     let is_trusted = site.trust.contains(peer);
     let headers = &mut head.headers;
     if !is_trusted {
@@ -65,7 +65,7 @@ pub fn set_forwarded(head: &mut RequestHead, site: &Site, peer: IpAddr) {
 }
 
 /// Adds Via to a response, if the listener has a name for it.
-pub fn add_via(head: &mut ResponseHead, site: &Site) {
+pub(super) fn add_via(head: &mut ResponseHead, site: &Site) {
     if let Some(name) = &site.via {
         let via = join(&head.headers, "via", &format!("{} {name}", head.version.as_str()));
         set(&mut head.headers, "Via", via);
@@ -73,7 +73,7 @@ pub fn add_via(head: &mut ResponseHead, site: &Site) {
 }
 
 /// A body that was edited is no longer byte for byte what a strong validator names (RFC 9110, 8.8.1).
-pub fn weaken_etag(headers: &mut Headers) {
+pub(super) fn weaken_etag(headers: &mut Headers) {
     if let Some(tag) = headers.get("etag")
         && tag.starts_with(b"\"")
     {

@@ -8,14 +8,12 @@ use std::{
     time::Instant,
 };
 
+use http::Method;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::{Site, filters};
-use crate::{
-    hooks::{Call, Chain, Event, Exchange, Facts, Hook, Instance, Outcome},
-
-};
+use crate::hooks::{Call, Chain, Event, Exchange, Facts, Hook, Instance, Outcome};
 
 /// A flow from its first hook to its last.
 pub struct Record {
@@ -25,6 +23,8 @@ pub struct Record {
     pub chain: Arc<Chain>,
     /// The settings that it keeps.
     pub site: Arc<Site>,
+    /// What the client asked with, whatever a hook made of it: decides whether a response can have a body.
+    pub(crate) method: Method,
     /// The messages.
     pub exchange: Arc<Exchange>,
     /// Body bytes from the client.
@@ -48,10 +48,12 @@ impl Record {
     /// A flow that starts now.
     pub fn new(facts: Facts, chain: Arc<Chain>, site: Arc<Site>, exchange: Exchange, tasks: TaskTracker) -> Arc<Self> {
         let instances = Mutex::new(vec![None; chain.addons.len()]);
+        let method = exchange.lock().request.head.method.clone();
         Arc::new(Self {
             facts: Arc::new(facts),
             chain,
             site,
+            method,
             exchange: Arc::new(exchange),
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
@@ -119,6 +121,7 @@ impl Ending {
     }
 
     /// The flow that will end.
+    #[must_use]
     pub const fn record(&self) -> &Arc<Record> {
         &self.record
     }
@@ -173,7 +176,7 @@ fn log(record: &Record, outcome: &Outcome) {
 async fn finish(record: Arc<Record>, outcome: Outcome) {
     for index in 0..record.chain.addons.len() {
         let Some(addon) = record.chain.addons.get(index) else { continue };
-        let matched = filters::matched(&record, addon.as_ref(), Event::Finish);
+        let matched = filters::matched(&record, index, Event::Finish);
         let Some(instance) = (if matched.is_empty() { None } else { record.instance(index) }) else { continue };
         let call = Call { matched, hook: Hook::Finish(outcome.clone()), is_body_visible: false };
         if let Err(error) = instance.call(call, Arc::clone(&record.exchange)).await {
@@ -181,4 +184,3 @@ async fn finish(record: Arc<Record>, outcome: Outcome) {
         }
     }
 }
-

@@ -1,5 +1,7 @@
 //! The one place where causes become responses.
 
+use std::time::SystemTime;
+
 use http::StatusCode;
 
 use crate::{
@@ -29,7 +31,13 @@ pub(super) fn refusal(refusal: &Refusal) -> MadeResponse {
 fn refusal_parts(status: StatusCode, errcode: &str, error: &str) -> (ResponseHead, String) {
     let mut head = ResponseHead::new(status);
     head.headers.push(Field::from_static("Content-Type", "application/json"));
+    head.headers.extend(date());
     (head, serde_json::json!({ "errcode": errcode, "error": error }).to_string())
+}
+
+/// The time now, as a Date field (RFC 9110, 6.6.1).
+pub(super) fn date() -> Option<Field> {
+    Field::new("Date", httpdate::fmt_http_date(SystemTime::now())).ok()
 }
 
 /// What Matrix calls it (Client-Server API v1.11, "Common error codes").

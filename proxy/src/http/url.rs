@@ -82,11 +82,8 @@ impl FromStr for Authority {
     type Err = InvalidUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidUrl> {
-        let host_len = if text.starts_with('[') {
-            text.find(']').map_or(0, |end| end + 1)
-        } else {
-            text.find(':').unwrap_or(text.len())
-        };
+        let host_len =
+            if text.starts_with('[') { text.find(']').map_or(0, |end| end + 1) } else { text.find(':').unwrap_or(text.len()) };
         let (host, rest) = text.split_at(host_len);
         if !is_host(host) {
             return Err(InvalidUrl::Host(text.to_owned()));
@@ -155,9 +152,13 @@ mod tests {
 
     #[test]
     fn authorities_split_into_host_and_port() {
-        for (text, host, port) in
-            [("a.b", "a.b", None), ("a:80", "a", Some(80)), ("[::1]:8", "[::1]", Some(8)), ("[::1]", "[::1]", None), ("a:", "a", None)]
-        {
+        for (text, host, port) in [
+            ("a.b", "a.b", None),
+            ("a:80", "a", Some(80)),
+            ("[::1]:8", "[::1]", Some(8)),
+            ("[::1]", "[::1]", None),
+            ("a:", "a", None),
+        ] {
             let authority: Authority = text.parse().expect(text);
             assert_eq!((authority.host(), authority.port()), (host, port), "{text}");
         }
@@ -165,7 +166,9 @@ mod tests {
 
     #[test]
     fn odd_authorities_are_refused() {
-        for text in ["", ":80", "a:0", "a:65536", "a:+1", "a:1x", "u@h", "a b", "a/b", "[::1", "[zz]", "a:1:2", "\u{e4}", "a\r\nb", "a,b"] {
+        for text in
+            ["", ":80", "a:0", "a:65536", "a:+1", "a:1x", "u@h", "a b", "a/b", "[::1", "[zz]", "a:1:2", "\u{e4}", "a\r\nb", "a,b"]
+        {
             assert!(text.parse::<Authority>().is_err(), "{text:?}");
         }
     }

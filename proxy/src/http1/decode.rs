@@ -117,7 +117,7 @@ impl Decoder {
                     Some(0) => self.state = State::End,
                     Some(end) => {
                         self.state = State::End;
-                        return self.trailers(buffer.split_to(end).freeze());
+                        return self.trailers(&buffer.split_to(end).freeze());
                     }
                     None => {
                         self.state = State::Trailers { scanned };
@@ -153,7 +153,9 @@ impl Decoder {
         if digits.is_empty() || digits.len() > 16 {
             return Err(Malformed("not the size of a chunk"));
         }
-        if !matches!(extension.trim_ascii_start().first(), None | Some(b';')) || extension.ends_with(b" ") && !extension.contains(&b';') {
+        if !matches!(extension.trim_ascii_start().first(), None | Some(b';'))
+            || extension.ends_with(b" ") && !extension.contains(&b';')
+        {
             return Err(Malformed("not the size of a chunk"));
         }
         if extension.iter().any(|&byte| byte != b'\t' && (byte < 0x20 || byte == 0x7f)) {
@@ -186,8 +188,8 @@ impl Decoder {
         parse::find_end(buffer, scanned, self.limits).map_err(|_| Malformed("not a trailer section"))
     }
 
-    fn trailers(&self, bytes: Bytes) -> Result<Decoded, DecodeError> {
-        let mut trailers = parse::trailers(&bytes, self.limits).map_err(|_| Malformed("not a trailer section"))?;
+    fn trailers(&self, bytes: &Bytes) -> Result<Decoded, DecodeError> {
+        let mut trailers = parse::trailers(bytes, self.limits).map_err(|_| Malformed("not a trailer section"))?;
         trailers.retain(|field| may_be_trailer(field.name_str()));
         Ok(if trailers.is_empty() { Decoded::End } else { Decoded::Trailers(trailers) })
     }
@@ -277,7 +279,10 @@ mod tests {
 
     #[test]
     fn trailers_follow_the_last_chunk() {
-        assert_eq!(chunked("1\r\na\r\n0\r\nX-Sum: 1\r\ny: 2\r\n\r\nz"), Ok(("a".into(), vec!["X-Sum=1".into(), "y=2".into()], 1)));
+        assert_eq!(
+            chunked("1\r\na\r\n0\r\nX-Sum: 1\r\ny: 2\r\n\r\nz"),
+            Ok(("a".into(), vec!["X-Sum=1".into(), "y=2".into()], 1))
+        );
     }
 
     #[test]

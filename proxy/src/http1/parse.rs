@@ -84,10 +84,10 @@ pub fn find_end(buffer: &[u8], scanned: &mut usize, limits: HeadLimits) -> Resul
 }
 
 /// Reads a request's head, which ends with its empty line. `scheme` is what the connection speaks.
-pub fn request(bytes: Bytes, scheme: Scheme, limits: HeadLimits) -> Result<RequestHead, ParseError> {
+pub fn request(bytes: &Bytes, scheme: Scheme, limits: HeadLimits) -> Result<RequestHead, ParseError> {
     let mut slots = Slots::new(limits.count);
     let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(&bytes, slots.get()) {
+    match parsed.parse_with_uninit_headers(bytes, slots.get()) {
         Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
         Ok(_) => return Err(Malformed("the head ends early")),
         Err(error) => return Err(explain(error)),
@@ -98,18 +98,18 @@ pub fn request(bytes: Bytes, scheme: Scheme, limits: HeadLimits) -> Result<Reque
         return Err(Malformed("the method is too long"));
     }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed("not a method"))?;
-    let headers = fields(&bytes, parsed.headers)?;
+    let headers = fields(bytes, parsed.headers)?;
     let host = host(&headers, version)?;
     let target = parsed.path.unwrap_or_default();
-    let (scheme, authority, target) = split_target(&bytes, target, &method, scheme, host)?;
+    let (scheme, authority, target) = split_target(bytes, target, &method, scheme, host)?;
     Ok(RequestHead { method, scheme, authority, target, version, headers })
 }
 
 /// Reads a response's head, which ends with its empty line.
-pub fn response(bytes: Bytes, limits: HeadLimits) -> Result<ResponseHead, ParseError> {
+pub fn response(bytes: &Bytes, limits: HeadLimits) -> Result<ResponseHead, ParseError> {
     let mut slots = Slots::new(limits.count);
     let mut parsed = httparse::Response::new(&mut []);
-    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, &bytes, slots.get()) {
+    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, slots.get()) {
         Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
         Ok(_) => return Err(Malformed("the head ends early")),
         Err(error) => return Err(explain(error)),
@@ -121,7 +121,7 @@ pub fn response(bytes: Bytes, limits: HeadLimits) -> Result<ResponseHead, ParseE
     }
     let reason = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason());
     let reason = reason.filter(|reason| !reason.is_empty()).map(|reason| bytes.slice_ref(reason.as_bytes()));
-    let headers = fields(&bytes, parsed.headers)?;
+    let headers = fields(bytes, parsed.headers)?;
     Ok(ResponseHead { status, reason, version, headers })
 }
 
@@ -224,9 +224,9 @@ fn split_target(
     if target == "*" && *method == Method::OPTIONS {
         return Ok((scheme, host, Bytes::from_static(b"*")));
     }
-    let (scheme, rest) = match target.split_once("://") {
-        Some((text, rest)) if text.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
-        Some((text, rest)) if text.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+    // What a client writes here says nothing about how it is connected: that scheme stays.
+    let rest = match target.split_once("://") {
+        Some((text, rest)) if text.eq_ignore_ascii_case("http") || text.eq_ignore_ascii_case("https") => rest,
         _ => return Err(Malformed("not a request target")),
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -268,7 +268,8 @@ pub fn upgrade(headers: &Headers, version: Version) -> Option<Bytes> {
     }
     let is_legal = first.value().split(|&byte| matches!(byte, b',' | b'/')).all(|part| is_token(part.trim_ascii()));
     // Switching to HTTP/2 in this way is obsolete (RFC 9113, 3.1) and would let frames past the hooks.
-    let is_http = headers.list("upgrade").any(|name| name.len() >= 2 && name.get(..2).is_some_and(|h| h.eq_ignore_ascii_case(b"h2")));
+    let is_http =
+        headers.list("upgrade").any(|name| name.len() >= 2 && name.get(..2).is_some_and(|h| h.eq_ignore_ascii_case(b"h2")));
     (is_legal && !is_http).then(|| first.value_bytes())
 }
 
@@ -277,7 +278,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<RequestHead, ParseError> {
-        request(Bytes::copy_from_slice(text.as_bytes()), Scheme::Http, HeadLimits::default())
+        request(&Bytes::copy_from_slice(text.as_bytes()), Scheme::Http, HeadLimits::default())
     }
 
     fn end(text: &str, limits: HeadLimits) -> Result<Option<usize>, ParseError> {
@@ -358,7 +359,7 @@ mod tests {
     fn field_count_ends_at_its_limit() {
         for limit in [3, 100, 101, 150] {
             let make = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x: y\r\n".repeat(count - 1));
-            let parse = |text: String| request(text.into(), Scheme::Http, HeadLimits { count: limit, bytes: 65536 });
+            let parse = |text: String| request(&text.into(), Scheme::Http, HeadLimits { count: limit, bytes: 65536 });
             assert!(parse(make(limit - 1)).is_ok());
             assert!(parse(make(limit)).is_ok());
             assert_eq!(parse(make(limit + 1)).err(), Some(ParseError::TooLarge("fields")));

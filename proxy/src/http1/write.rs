@@ -53,7 +53,15 @@ impl Writer {
     /// Writes to `io`.
     #[must_use]
     pub fn new(io: WriteSide) -> Self {
-        Self { io, buffer: BytesMut::with_capacity(1024), data: Bytes::new(), tail: b"", has_written: false, patience: None, stalled: None }
+        Self {
+            io,
+            buffer: BytesMut::with_capacity(1024),
+            data: Bytes::new(),
+            tail: b"",
+            has_written: false,
+            patience: None,
+            stalled: None,
+        }
     }
 
     /// Fails with `TimedOut` when the peer takes nothing for so long. Default: waits for ever.

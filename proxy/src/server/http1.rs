@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Serves a connection to its end. `buffer` is what was read already.
-pub async fn serve(shared: Arc<Shared>, peer: Peer, reader: ReadSide, writer: WriteSide, buffer: BytesMut) {
+pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, reader: ReadSide, writer: WriteSide, buffer: BytesMut) {
     let input = Input::new(Reader::new(reader, buffer));
     let connection = Connection { shared, peer, input, writer: Writer::new(writer) };
     connection.run().await;
@@ -59,7 +59,8 @@ impl Connection {
         loop {
             let site = self.shared.site.load_full();
             let next = match self.read_head(&site).await {
-                Ok(head) => self.exchange(&site, head).await,
+                // Boxed: an idle connection should not hold the room that a flow takes.
+                Ok(head) => Box::pin(self.exchange(&site, head)).await,
                 Err(Some(error)) => {
                     site.metrics.refused(error.0);
                     self.refuse(error.0, &error.1).await
@@ -101,7 +102,7 @@ impl Connection {
             Err(_) => return Err(Some((StatusCode::REQUEST_TIMEOUT, "the head did not come in time".to_owned()))),
         };
         let scheme = if self.peer.is_tls { Scheme::Https } else { Scheme::Http };
-        let head = parse::request(bytes, scheme, limits).map_err(|error| Some(explain(error)))?;
+        let head = parse::request(&bytes, scheme, limits).map_err(|error| Some(explain(error)))?;
         if head.method == Method::CONNECT {
             return Err(Some(explain(ParseError::Method)));
         }
@@ -203,7 +204,8 @@ impl Connection {
         }
         let is_leftover = request.upgrades.is_some() && self.input.has_more();
         let is_draining = self.shared.draining.is_cancelled();
-        let keeps = request.keeps_alive && framing != Framing::UntilClose && !is_draining && !self.input.is_waiting() && !is_leftover;
+        let keeps =
+            request.keeps_alive && framing != Framing::UntilClose && !is_draining && !self.input.is_waiting() && !is_leftover;
         let connection = match (keeps, request.version) {
             (true, Version::Http10) => Some("keep-alive"),
             (false, Version::Http11) => Some("close"),
@@ -267,4 +269,3 @@ fn keeps_alive(head: &RequestHead) -> bool {
 fn explain(error: ParseError) -> (StatusCode, String) {
     (error.status(), error.to_string())
 }
-

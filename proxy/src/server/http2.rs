@@ -22,7 +22,7 @@ use crate::{
 struct Dropped;
 
 /// Serves a connection to its end.
-pub async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
     let site = shared.site.load_full();
     let service = {
         let shared = Arc::clone(&shared);

@@ -9,7 +9,7 @@ use crate::{http::ResponseHead, upstream::Interim};
 
 /// Interim responses of one request that wait for the connection to write them.
 #[derive(Clone, Default)]
-pub struct Interims(Arc<Mutex<Waiting>>);
+pub(super) struct Interims(Arc<Mutex<Waiting>>);
 
 #[derive(Default)]
 struct Waiting {
@@ -19,7 +19,7 @@ struct Waiting {
 
 impl Interims {
     /// Queues one and wakes the connection.
-    pub fn push(&self, head: ResponseHead) {
+    pub(super) fn push(&self, head: ResponseHead) {
         let mut waiting = self.0.lock();
         waiting.heads.push_back(head);
         if let Some(waker) = waiting.waker.take() {
@@ -28,12 +28,12 @@ impl Interims {
     }
 
     /// Queues 100 (Continue).
-    pub fn push_continue(&self) {
+    pub(super) fn push_continue(&self) {
         self.push(ResponseHead::new(StatusCode::CONTINUE));
     }
 
     /// The next one; if there is none, `waker` is woken when one comes.
-    pub fn pop(&self, waker: &Waker) -> Option<ResponseHead> {
+    pub(super) fn pop(&self, waker: &Waker) -> Option<ResponseHead> {
         let mut waiting = self.0.lock();
         let head = waiting.heads.pop_front();
         if head.is_none() && !waiting.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -43,7 +43,7 @@ impl Interims {
     }
 
     /// For the upstream's side.
-    pub fn sink(&self) -> Interim {
+    pub(super) fn sink(&self) -> Interim {
         let queue = self.clone();
         Arc::new(move |head| queue.push(head))
     }

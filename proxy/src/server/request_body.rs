@@ -20,7 +20,7 @@ use crate::{
 
 /// Shared between a connection and the body of its current request.
 #[derive(Clone)]
-pub struct Input(Arc<Mutex<Inner>>);
+pub(super) struct Input(Arc<Mutex<Inner>>);
 
 struct Inner {
     reader: Reader,
@@ -34,13 +34,13 @@ struct Inner {
 
 impl Input {
     /// Reads from a fresh connection.
-    pub fn new(reader: Reader) -> Self {
+    pub(super) fn new(reader: Reader) -> Self {
         let decoder = Decoder::new(Framing::None, HeadLimits::default());
         Self(Arc::new(Mutex::new(Inner { reader, decoder, waits: None, is_broken: false, watcher: None })))
     }
 
     /// Waits for the first byte of a head.
-    pub fn poll_first(&self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    pub(super) fn poll_first(&self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut inner = self.0.lock();
         if inner.reader.buffer.is_empty() {
             let read = ready!(inner.reader.poll_fill(context, 8 * 1024))?;
@@ -50,12 +50,12 @@ impl Input {
     }
 
     /// Reads a head.
-    pub fn poll_head(&self, context: &mut Context<'_>, limits: HeadLimits) -> Poll<Result<Bytes, ReadError>> {
+    pub(super) fn poll_head(&self, context: &mut Context<'_>, limits: HeadLimits) -> Poll<Result<Bytes, ReadError>> {
         self.0.lock().reader.poll_head(context, limits)
     }
 
     /// The body that follows the head. If the client `waits`, asking for the body sends it 100 (Continue).
-    pub fn begin(&self, framing: Framing, limits: HeadLimits, waits: Option<Interims>) -> Body {
+    pub(super) fn begin(&self, framing: Framing, limits: HeadLimits, waits: Option<Interims>) -> Body {
         let mut inner = self.0.lock();
         inner.decoder = Decoder::new(framing, limits);
         inner.waits = waits.filter(|_| !inner.decoder.is_ended());
@@ -63,24 +63,24 @@ impl Input {
     }
 
     /// Whether the whole body was read.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         let inner = self.0.lock();
         inner.decoder.is_ended() && !inner.is_broken
     }
 
     /// Whether the client still waits for 100 (Continue): then its body may never come.
-    pub fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         self.0.lock().waits.is_some()
     }
 
     /// Whether bytes came beyond the request.
-    pub fn has_more(&self) -> bool {
+    pub(super) fn has_more(&self) -> bool {
         !self.0.lock().reader.buffer.is_empty()
     }
 
     /// Ready when the client has closed its side or the connection is lost, after a complete request. A client that sends
     /// another request early is there.
-    pub fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_gone(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.0.lock();
         if !inner.decoder.is_ended() {
             inner.watcher = Some(context.waker().clone());
@@ -96,7 +96,7 @@ impl Input {
     }
 
     /// Reads and throws away what is left of the body, `budget` bytes at most.
-    pub fn poll_drain(&self, context: &mut Context<'_>, budget: &mut usize) -> Poll<Result<(), BodyError>> {
+    pub(super) fn poll_drain(&self, context: &mut Context<'_>, budget: &mut usize) -> Poll<Result<(), BodyError>> {
         let mut inner = self.0.lock();
         loop {
             match ready!(inner.poll_decode(context))? {
@@ -110,7 +110,7 @@ impl Input {
     }
 
     /// Reads and throws away whatever comes, until the client closes.
-    pub fn poll_discard(&self, context: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+    pub(super) fn poll_discard(&self, context: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
         let mut inner = self.0.lock();
         loop {
             *budget = budget.saturating_sub(inner.reader.buffer.len());
@@ -126,7 +126,7 @@ impl Input {
     }
 
     /// The reader, once nothing else shares it.
-    pub fn into_reader(self) -> Option<Reader> {
+    pub(super) fn into_reader(self) -> Option<Reader> {
         Arc::into_inner(self.0).map(|inner| inner.into_inner().reader)
     }
 }
@@ -174,9 +174,7 @@ impl HttpBody for RequestBody {
         let decoded = ready!(self.0.0.lock().poll_decode(context));
         Poll::Ready(match decoded {
             Ok(Decoded::Data(data)) => Some(Ok(Frame::data(data))),
-            Ok(Decoded::Trailers(trailers)) => {
-                crate::http2::into_map(&trailers).map(|trailers| Ok(Frame::trailers(trailers)))
-            }
+            Ok(Decoded::Trailers(trailers)) => crate::http2::into_map(&trailers).map(|trailers| Ok(Frame::trailers(trailers))),
             Ok(Decoded::End | Decoded::More) => None,
             Err(error) => Some(Err(error)),
         })

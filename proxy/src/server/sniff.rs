@@ -15,7 +15,7 @@ use crate::http1::{ReadSide, WriteSide};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Reads until the bytes are the preface or cannot become it. What was read is in `buffer`.
-pub async fn is_http2(reader: &mut ReadSide, buffer: &mut BytesMut) -> io::Result<bool> {
+pub(super) async fn is_http2(reader: &mut ReadSide, buffer: &mut BytesMut) -> io::Result<bool> {
     buffer.reserve(8 * 1024);
     loop {
         let seen = buffer.len().min(PREFACE.len());
@@ -32,7 +32,7 @@ pub async fn is_http2(reader: &mut ReadSide, buffer: &mut BytesMut) -> io::Resul
 }
 
 /// A stream whose first bytes were read already.
-pub struct Replay {
+pub(super) struct Replay {
     buffer: BytesMut,
     reader: ReadSide,
     writer: WriteSide,
@@ -40,7 +40,7 @@ pub struct Replay {
 
 impl Replay {
     /// Gives `buffer` first, then what `reader` reads.
-    pub const fn new(buffer: BytesMut, reader: ReadSide, writer: WriteSide) -> Self {
+    pub(super) const fn new(buffer: BytesMut, reader: ReadSide, writer: WriteSide) -> Self {
         Self { buffer, reader, writer }
     }
 }

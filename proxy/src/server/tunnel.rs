@@ -1,6 +1,9 @@
 //! Bytes both ways, after an upgrade.
 
-use std::{io, sync::atomic::{AtomicU64, Ordering::Relaxed}};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,7 +19,7 @@ const PIECE: usize = 16 * 1024;
 
 /// Copies until both sides have closed, or one is lost. A side that closes its sending is closed towards the other, which
 /// may go on.
-pub async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending) {
+pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending) {
     let record = std::sync::Arc::clone(ending.record());
     let up = copy(client.reader, client.buffer, upstream.writer, &record.request_bytes);
     let down = copy(upstream.reader, upstream.buffer, client.writer, &record.response_bytes);

@@ -57,7 +57,7 @@ impl ConnectError {
 }
 
 /// Connects within the connect timeout. A fresh HTTP/2 connection is shared through the pool at once.
-pub async fn connect(origin: &Arc<Origin>, settings: &Settings, pool: &Arc<Pool>) -> Result<Transport, ConnectError> {
+pub(super) async fn connect(origin: &Arc<Origin>, settings: &Settings, pool: &Arc<Pool>) -> Result<Transport, ConnectError> {
     let deadline = Instant::now() + settings.connect_timeout;
     let dial = dial(origin, settings);
     let stream = timeout_at(deadline, dial).await.map_err(|_| ConnectError::Timeout)??;
@@ -103,8 +103,7 @@ enum Stream {
 
 async fn dial(origin: &Origin, settings: &Settings) -> Result<Stream, ConnectError> {
     let host = origin.authority.bare_host();
-    let addresses: Vec<SocketAddr> =
-        tokio::net::lookup_host((host, origin.port())).await.map_err(ConnectError::Dns)?.collect();
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, origin.port())).await.map_err(ConnectError::Dns)?.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
     let mut connected = None;
     for address in addresses {

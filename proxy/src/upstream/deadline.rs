@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::http::{Body, BodyError};
 
 /// Passes when for `timeout` neither the request moved nor a response came.
-pub struct Deadline {
+pub(super) struct Deadline {
     moved: Arc<Mutex<Instant>>,
     timeout: Duration,
 }
@@ -28,7 +28,7 @@ struct Paced {
 
 impl Deadline {
     /// A deadline and the body to send in place of `body`.
-    pub fn over(body: Body, timeout: Duration) -> (Self, Body) {
+    pub(super) fn over(body: Body, timeout: Duration) -> (Self, Body) {
         let moved = Arc::new(Mutex::new(Instant::now()));
         let is_known = body.try_clone().is_some();
         let deadline = Self { moved: Arc::clone(&moved), timeout };
@@ -36,7 +36,7 @@ impl Deadline {
     }
 
     /// Waits until the deadline has passed.
-    pub async fn passed(&self) {
+    pub(super) async fn passed(&self) {
         loop {
             let until = *self.moved.lock() + self.timeout;
             if Instant::now() >= until {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Why an exchange on one connection failed.
-pub struct Failed {
+pub(super) struct Failed {
     /// For the caller of the client.
     pub failure: SendFailure,
     /// Whether the connection was closed before a byte of the response: then another may do better.
@@ -18,24 +18,24 @@ pub struct Failed {
 
 impl Failed {
     /// The upstream closed the connection.
-    pub fn closed(origin: &Origin, is_unsent: bool) -> Self {
+    pub(super) fn closed(origin: &Origin, is_unsent: bool) -> Self {
         let failure = failure(origin, FailureKind::Closed, "the connection was closed before a response");
         Self { failure, is_closed: true, is_unsent }
     }
 
     /// What came is not HTTP, or over a limit.
-    pub fn protocol(origin: &Origin, why: impl std::fmt::Display) -> Self {
+    pub(super) fn protocol(origin: &Origin, why: impl std::fmt::Display) -> Self {
         Self { failure: failure(origin, FailureKind::Protocol, why), is_closed: false, is_unsent: false }
     }
 
     /// Nothing came in time.
-    pub fn timeout(origin: &Origin) -> Self {
+    pub(super) fn timeout(origin: &Origin) -> Self {
         let failure = failure(origin, FailureKind::Timeout, "no response in time");
         Self { failure, is_closed: false, is_unsent: false }
     }
 
     /// The request's body failed.
-    pub const fn client(error: BodyError) -> Self {
+    pub(super) const fn client(error: BodyError) -> Self {
         Self { failure: SendFailure::Client(error), is_closed: false, is_unsent: false }
     }
 }

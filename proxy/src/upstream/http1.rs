@@ -16,11 +16,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 use super::{Outgoing, Reply, Settings, Tunnel, deadline::Deadline, exchange::Failed, pool::Pool};
 use crate::{
     http::{Body, BodyError, Field, Origin, ResponseHead, Version, body::Peer},
-    http1::{
-        Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse,
-        read::ReadError,
-        write::SendError,
-    },
+    http1::{Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse, read::ReadError, write::SendError},
 };
 
 /// How long a body waits for 100 (Continue) before it is sent without (RFC 9110, 10.1.1).
@@ -29,7 +25,7 @@ const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 const MAX_INTERIM: usize = 32;
 
 /// A connection to one origin.
-pub struct Connection {
+pub(super) struct Connection {
     origin: Arc<Origin>,
     reader: Reader,
     writer: Writer,
@@ -37,24 +33,24 @@ pub struct Connection {
 
 impl Connection {
     /// A fresh connection.
-    pub const fn new(origin: Arc<Origin>, reader: Reader, writer: Writer) -> Self {
+    pub(super) const fn new(origin: Arc<Origin>, reader: Reader, writer: Writer) -> Self {
         Self { origin, reader, writer }
     }
 
     /// Where it leads.
-    pub const fn origin(&self) -> &Arc<Origin> {
+    pub(super) const fn origin(&self) -> &Arc<Origin> {
         &self.origin
     }
 
     /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for.
-    pub fn is_usable(&mut self) -> bool {
+    pub(super) fn is_usable(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         self.reader.buffer.is_empty() && self.reader.poll_fill(&mut context, 1).is_pending()
     }
 
     /// Sends a request and reads the head of its response; the connection goes with the response's body and back into the
     /// pool when that is complete.
-    pub async fn exchange(
+    pub(super) async fn exchange(
         mut self: Box<Self>,
         request: &Outgoing,
         body: Body,
@@ -275,7 +271,7 @@ struct Interims<'a> {
 async fn read_head(reader: &mut Reader, limits: HeadLimits, interims: &mut Interims<'_>) -> Result<ResponseHead, ReadError> {
     loop {
         let bytes = poll_fn(|context| reader.poll_head(context, limits)).await?;
-        let head = parse::response(bytes, limits)?;
+        let head = parse::response(&bytes, limits)?;
         if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(head);
         }
@@ -364,4 +360,3 @@ impl HttpBody for Arriving {
         self.decoder.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
-

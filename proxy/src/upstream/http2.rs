@@ -15,7 +15,9 @@ use crate::{
 };
 
 /// Starts HTTP/2 on a stream; a task drives the connection until its last share is dropped.
-pub async fn start(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<Body>, hyper::Error> {
+pub(super) async fn start(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<SendRequest<Body>, hyper::Error> {
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
@@ -34,7 +36,7 @@ pub async fn start(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static)
 }
 
 /// One exchange on a shared connection.
-pub async fn exchange(
+pub(super) async fn exchange(
     mut sender: SendRequest<Body>,
     request: &Outgoing,
     body: Body,

@@ -16,7 +16,7 @@ use crate::http::{Body, Origin};
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// A connection ready for an exchange.
-pub enum Transport {
+pub(super) enum Transport {
     /// For one exchange at a time.
     Http1(Box<Connection>),
     /// A share of a connection for many.
@@ -24,7 +24,7 @@ pub enum Transport {
 }
 
 /// A connection from the pool, or a fresh one.
-pub struct Taken {
+pub(super) struct Taken {
     /// The connection.
     pub transport: Transport,
     /// Whether it was used before: then it may have been closed meanwhile.
@@ -32,7 +32,7 @@ pub struct Taken {
 }
 
 /// Keeps idle HTTP/1 connections and the shares of HTTP/2 connections, by origin.
-pub struct Pool {
+pub(super) struct Pool {
     origins: Mutex<HashMap<Arc<Origin>, Kept>>,
     max_idle: usize,
     idle_timeout: Duration,
@@ -46,14 +46,14 @@ struct Kept {
 
 impl Pool {
     /// An empty pool, and a task that closes what is idle too long or was closed by the upstream.
-    pub fn new(max_idle: usize, idle_timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(max_idle: usize, idle_timeout: Duration) -> Arc<Self> {
         let pool = Arc::new(Self { origins: Mutex::default(), max_idle, idle_timeout });
         tokio::spawn(sweep(Arc::downgrade(&pool)));
         pool
     }
 
     /// The connection that was used last, if one is kept and alive.
-    pub fn take(&self, origin: &Arc<Origin>) -> Option<Transport> {
+    pub(super) fn take(&self, origin: &Arc<Origin>) -> Option<Transport> {
         let mut origins = self.origins.lock();
         let kept = origins.get_mut(origin)?;
         if let Some(sender) = &kept.shared {
@@ -72,7 +72,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose last exchange is complete; the oldest goes when there are too many.
-    pub fn put(&self, connection: Box<Connection>) {
+    pub(super) fn put(&self, connection: Box<Connection>) {
         let mut origins = self.origins.lock();
         let kept = origins.entry(Arc::clone(connection.origin())).or_default();
         if kept.idle.len() >= self.max_idle {
@@ -84,15 +84,14 @@ impl Pool {
     }
 
     /// Lets later exchanges share an HTTP/2 connection.
-    pub fn share(&self, origin: &Arc<Origin>, sender: SendRequest<Body>) {
+    pub(super) fn share(&self, origin: &Arc<Origin>, sender: SendRequest<Body>) {
         self.origins.lock().entry(Arc::clone(origin)).or_default().shared = Some(sender);
     }
 
     fn sweep(&self) {
         let now = Instant::now();
         self.origins.lock().retain(|_, kept| {
-            kept.idle
-                .retain_mut(|(since, connection)| now.duration_since(*since) < self.idle_timeout && connection.is_usable());
+            kept.idle.retain_mut(|(since, connection)| now.duration_since(*since) < self.idle_timeout && connection.is_usable());
             kept.shared.take_if(|sender| sender.is_closed());
             !kept.idle.is_empty() || kept.shared.is_some()
         });

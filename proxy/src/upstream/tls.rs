@@ -28,24 +28,21 @@ pub enum TlsError {
 /// Verifies upstreams against the certificates in `ca` (PEM), or against the system's roots.
 pub fn client_config(ca: Option<&Path>, protocol: Protocol) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
-    match ca {
-        Some(path) => {
-            let fail = |why: String| TlsError::File { path: path.to_owned(), why };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fail(error.to_string()))? {
-                let certificate = certificate.map_err(|error| fail(error.to_string()))?;
-                roots.add(certificate).map_err(|error| fail(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(fail("holds no certificate".to_owned()));
-            }
+    if let Some(path) = ca {
+        let fail = |why: String| TlsError::File { path: path.to_owned(), why };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fail(error.to_string()))? {
+            let certificate = certificate.map_err(|error| fail(error.to_string()))?;
+            roots.add(certificate).map_err(|error| fail(error.to_string()))?;
         }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!(%error, "a system root certificate cannot be read");
-            }
-            roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err(fail("holds no certificate".to_owned()));
         }
+    } else {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "a system root certificate cannot be read");
+        }
+        roots.add_parsable_certificates(found.certs);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)

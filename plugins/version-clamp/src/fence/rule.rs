@@ -11,18 +11,18 @@ pub(crate) struct Rule {
     pub(super) access: Access,
 }
 
-/// What a rule says about the paths that it matches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a rule says about the paths that it matches. Texts of tables are part of the addon, those of options live as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
     pub(super) method: Method,
     pub(super) effect: Effect,
 }
 
 /// What becomes of a request that a rule matches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// The table lets it through with these query parameters.
-    Pass(Vec<&'static str>),
+    /// The table lets it through with these query parameters, separated by commas.
+    Pass(&'static str),
     /// The table refuses it with this status and error code.
     Refuse { status: u16, errcode: &'static str },
     /// The option `allow` lets it through.
@@ -32,14 +32,14 @@ pub(crate) enum Effect {
 }
 
 /// The methods of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Any,
-    Named(Box<str>),
+    Named(&'static str),
 }
 
-/// A segment of a rule's path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A segment of a rule's path. A trie has them in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// Exactly this, decoded; empty behind a trailing slash.
     Literal(Box<[u8]>),
@@ -67,41 +67,41 @@ pub(crate) enum RuleError {
 }
 
 impl Rule {
-    /// Reads `METHOD /path/{name}`.
+    /// Reads `METHOD /path/{name}`. The method is kept for good.
     pub(crate) fn parse(text: &str, effect: Effect) -> Result<Self, RuleError> {
         let mut words = text.split_ascii_whitespace();
         match (words.next(), words.next(), words.next()) {
-            (Some(method), Some(path), None) => Self::new(method, path, effect),
+            (Some(method), Some(path), None) => Self::new(method.to_owned().leak(), path, effect),
             _ => Err(RuleError::Shape),
         }
     }
 
-    pub(super) fn new(method: &str, path: &str, effect: Effect) -> Result<Self, RuleError> {
+    pub(super) fn new(method: &'static str, path: &str, effect: Effect) -> Result<Self, RuleError> {
         Ok(Self { template: template(path)?, access: Access { method: Method::parse(method)?, effect } })
     }
 }
 
 impl Method {
-    fn parse(text: &str) -> Result<Self, RuleError> {
+    fn parse(text: &'static str) -> Result<Self, RuleError> {
         // Any token is a method, but one in small letters is most likely a mistake: methods compare with case.
         let is_legal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || b"-_".contains(&byte));
         match text {
             "ANY" => Ok(Self::Any),
-            _ if is_legal => Ok(Self::Named(text.into())),
+            _ if is_legal => Ok(Self::Named(text)),
             _ => Err(RuleError::Method(text.to_owned())),
         }
     }
 
     /// Whether the rule is about this method. HEAD follows GET.
-    pub(super) fn covers(&self, method: &str) -> bool {
+    pub(super) fn covers(self, method: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Named(name) => **name == *method || (method == "HEAD" && **name == *"GET"),
+            Self::Named(name) => name == method || (method == "HEAD" && name == "GET"),
         }
     }
 
     /// None for `ANY`.
-    pub(super) const fn name(&self) -> Option<&str> {
+    pub(super) const fn name(self) -> Option<&'static str> {
         match self {
             Self::Any => None,
             Self::Named(name) => Some(name),
@@ -179,7 +179,7 @@ mod tests {
         let rule = parse("GET /a/{b}/%63/{d?}").expect("a rule");
         let literal = |text: &str| Part::Literal(text.as_bytes().into());
         assert_eq!(rule.template, [literal("a"), Part::Parameter, literal("c"), Part::Optional]);
-        assert_eq!(rule.access.method, Method::Named("GET".into()));
+        assert_eq!(rule.access.method, Method::Named("GET"));
         assert_eq!(parse("ANY /a/{...}").map(|rule| rule.template), Ok(vec![literal("a"), Part::Rest]));
         assert_eq!(parse("M-SEARCH /").map(|rule| rule.template), Ok(vec![literal("")]));
     }

@@ -20,7 +20,7 @@ fn row(line: &'static str) -> Option<Rule> {
     let query = columns.next().unwrap_or_default();
     let effect = match columns.next().unwrap_or_default().split_once(' ') {
         Some((status, errcode)) => Effect::Refuse { status: status.parse().ok()?, errcode },
-        None => Effect::Pass(query.split(',').filter(|name| !name.is_empty()).collect()),
+        None => Effect::Pass(query),
     };
     Rule::new(method, path, effect).ok()
 }

@@ -1,117 +1,159 @@
 //! Rules by path, segment by segment.
+//!
+//! Few large pieces of memory rather than many small ones: each flow starts from a copy of this memory, and pays for every
+//! page that it touches.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::VecDeque, ops::Range};
 
-use super::rule::{Access, Part};
+use super::rule::{Access, Part, Rule};
 
 /// The rules of a fence. Looking up takes time with the number of segments, not with that of rules.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Trie {
     /// The first is the root.
-    nodes: Vec<Node>,
+    nodes: Box<[Node]>,
+    /// Those of one node side by side and sorted by text.
+    edges: Box<[Edge]>,
+    /// The literals of all edges.
+    text: Box<[u8]>,
+    /// Those of one node side by side.
+    rules: Box<[Access]>,
 }
 
 /// Where a path stands after some of its segments.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Node {
-    /// Sorted by segment.
-    literals: Vec<(Box<[u8]>, usize)>,
-    parameter: Option<usize>,
+    literals: Span,
+    parameter: Option<u32>,
     /// Rules that end here.
-    here: Vec<Access>,
+    here: Span,
     /// Rules for whatever follows.
-    rest: Vec<Access>,
+    rest: Span,
 }
 
-impl Default for Trie {
-    fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
-    }
+/// From a node to another by a literal.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    text: Span,
+    child: u32,
 }
+
+/// A range of one of the tables; half the size of one of `usize` where that has 64 bits, and `Copy`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// The rules to build from: a path without optional parts each, sorted by path.
+type Rows = [(Vec<Part>, Access)];
 
 impl Trie {
-    pub(super) fn insert(&mut self, template: &[Part], access: &Access) {
-        let mut place = 0;
-        for part in template {
-            place = match part {
-                Part::Literal(text) => self.literal(place, text),
-                Part::Parameter => self.parameter(place),
-                Part::Optional => {
-                    self.end(place, access);
-                    let empty = self.literal(place, &[]);
-                    self.end(empty, access);
-                    self.parameter(place)
-                }
-                Part::Rest => {
-                    if let Some(node) = self.nodes.get_mut(place) {
-                        node.rest.push(access.clone());
+    pub(super) fn new(rules: Vec<Rule>) -> Self {
+        let mut rows: Vec<_> = rules.into_iter().flat_map(expand).collect();
+        // Rules of one path keep their order.
+        rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut nodes = vec![Node::default()];
+        let mut edges = Vec::new();
+        let mut text = Vec::new();
+        let mut todo = VecDeque::from([(0, 0..rows.len(), 0)]);
+        while let Some((place, range, depth)) = todo.pop_front() {
+            let mut node = Node { literals: Span::from(edges.len()..edges.len()), ..Node::default() };
+            for group in groups(&rows, range, depth) {
+                let part = rows.get(group.start).and_then(|(template, _)| template.get(depth));
+                let child = nodes.len();
+                match part {
+                    None => node.here = Span::from(group),
+                    Some(Part::Rest) => node.rest = Span::from(group),
+                    Some(Part::Literal(literal)) => {
+                        let start = text.len();
+                        text.extend_from_slice(literal);
+                        edges.push(Edge { text: Span::from(start..text.len()), child: index(child) });
+                        nodes.push(Node::default());
+                        todo.push_back((child, group, depth + 1));
                     }
-                    return;
+                    Some(Part::Parameter | Part::Optional) => {
+                        node.parameter = Some(index(child));
+                        nodes.push(Node::default());
+                        todo.push_back((child, group, depth + 1));
+                    }
                 }
-            };
-        }
-        self.end(place, access);
-    }
-
-    fn end(&mut self, place: usize, access: &Access) {
-        if let Some(node) = self.nodes.get_mut(place) {
-            node.here.push(access.clone());
-        }
-    }
-
-    fn literal(&mut self, place: usize, text: &[u8]) -> usize {
-        let new = self.nodes.len();
-        let Some(node) = self.nodes.get_mut(place) else { return place };
-        match node.find(text) {
-            Ok(child) => child,
-            Err(index) => {
-                node.literals.insert(index, (text.into(), new));
-                self.nodes.push(Node::default());
-                new
+            }
+            node.literals.end = index(edges.len());
+            if let Some(slot) = nodes.get_mut(place) {
+                *slot = node;
             }
         }
-    }
-
-    fn parameter(&mut self, place: usize) -> usize {
-        let new = self.nodes.len();
-        let Some(node) = self.nodes.get_mut(place) else { return place };
-        let child = *node.parameter.get_or_insert(new);
-        if child == new {
-            self.nodes.push(Node::default());
-        }
-        child
+        let rules = rows.into_iter().map(|(_, access)| access).collect();
+        Self { nodes: nodes.into(), edges: edges.into(), text: text.into(), rules }
     }
 
     /// All rules whose path matches, the most literal first: of two paths the one that is literal where they part.
-    pub(super) fn find(&self, segments: &[Cow<'_, [u8]>]) -> Vec<&Access> {
+    pub(super) fn find(&self, segments: &[Cow<'_, [u8]>]) -> Vec<Access> {
         let mut found = Vec::new();
         self.walk(0, segments, &mut found);
         found
     }
 
     /// Each node is entered at most once: only one path from the root leads to it.
-    fn walk<'a>(&'a self, place: usize, segments: &[Cow<'_, [u8]>], found: &mut Vec<&'a Access>) {
-        let Some(node) = self.nodes.get(place) else { return };
+    fn walk(&self, place: u32, segments: &[Cow<'_, [u8]>], found: &mut Vec<Access>) {
+        let Some(node) = self.nodes.get(place as usize) else { return };
         let [segment, behind @ ..] = segments else {
-            found.extend(&node.here);
+            found.extend_from_slice(node.here.of(&self.rules));
             return;
         };
-        if let Ok(child) = node.find(segment) {
-            self.walk(child, behind, found);
+        let edges = node.literals.of(&self.edges);
+        let found_at = edges.binary_search_by(|edge| edge.text.of(&self.text).cmp(segment));
+        if let Some(edge) = found_at.ok().and_then(|index| edges.get(index)) {
+            self.walk(edge.child, behind, found);
         }
         if let Some(child) = node.parameter
             && !segment.is_empty()
         {
             self.walk(child, behind, found);
         }
-        found.extend(&node.rest);
+        found.extend_from_slice(node.rest.of(&self.rules));
     }
 }
 
-impl Node {
-    /// The child for a literal segment, or where it would be.
-    fn find(&self, segment: &[u8]) -> Result<usize, usize> {
-        let index = self.literals.binary_search_by(|(text, _)| (**text).cmp(segment))?;
-        self.literals.get(index).map(|&(_, child)| child).ok_or(index)
+/// A rule with an optional last segment is three: without it, with an empty one, with any other.
+fn expand(rule: Rule) -> Vec<(Vec<Part>, Access)> {
+    let Rule { template, access } = rule;
+    match template.split_last() {
+        Some((Part::Optional, before)) => {
+            let ends = [&[][..], &[Part::Literal([].into())], &[Part::Parameter]];
+            ends.map(|end| ([before, end].concat(), access)).into()
+        }
+        _ => vec![(template, access)],
+    }
+}
+
+/// Splits rows that agree up to a depth into runs that agree there too.
+fn groups(rows: &Rows, range: Range<usize>, depth: usize) -> Vec<Range<usize>> {
+    let of = |index: usize| rows.get(index).and_then(|(template, _)| template.get(depth));
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for index in range {
+        match groups.last_mut() {
+            Some(group) if of(group.start) == of(index) => group.end = index + 1,
+            _ => groups.push(index..index + 1),
+        }
+    }
+    groups
+}
+
+/// Options of four billion rules don't fit into memory.
+fn index(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+impl Span {
+    fn of<T>(self, table: &[T]) -> &[T] {
+        table.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        Self { start: index(range.start), end: index(range.end) }
     }
 }

@@ -168,9 +168,21 @@ fn complement_crypto_filters_work() {
 }
 
 #[test]
-fn clones_and_debug_hide_nothing_new() {
+fn debug_shows_no_token() {
     let filter = Filter::parse("~hq syt_secret").unwrap();
-    let shown = format!("{:?}", filter.clone());
+    let shown = format!("{filter:?}");
     assert!(!shown.contains("secret"), "{shown}");
     assert!(shown.contains("needs_request_body: false"), "{shown}");
+}
+
+#[test]
+fn filters_cross_threads() {
+    const fn check<T: Send + Sync + Clone>(_: &T) {}
+    let filter = Filter::parse("~u a+").unwrap();
+    check(&filter);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| Flow::get("http://x/aa").expect(true, &["~u a+"]));
+        }
+    });
 }

@@ -1,0 +1,148 @@
+use super::*;
+use crate::{
+    hooks::Source,
+    http::{RequestHead, ResponseHead, Scheme, Version},
+};
+
+fn stage(access: Access) -> (Arc<Exchange>, Stage) {
+    let head = RequestHead {
+        method: Method::GET,
+        scheme: Scheme::Http,
+        authority: "a".parse().expect("authority"),
+        target: Bytes::from_static(b"/"),
+        version: Version::Http11,
+        headers: [Field::from_static("Accept", "*/*"), Field::from_static("X-Old", "1")].into_iter().collect(),
+    };
+    let upstream = Arc::new("http://up".parse().expect("origin"));
+    let exchange = Arc::new(Exchange::new(RequestMessage { head, body: StagedBody::Streaming, upstream }));
+    exchange.lock().response = Some(ResponseMessage {
+        head: ResponseHead::new(StatusCode::OK),
+        body: StagedBody::Truncated(Bytes::from_static(b"cut")),
+        origin: Source::Upstream,
+        may_have_body: true,
+    });
+    let limits = Limits { header_count: 4, header_bytes: 100, max_body: 10, ..Limits::default() };
+    (Arc::clone(&exchange), Stage::new(exchange, access, false, limits))
+}
+
+fn value(stage: &Stage, name: &str) -> Option<String> {
+    stage.request(|request| request.head.headers.get_str(name).map(str::to_owned))
+}
+
+#[test]
+fn uncommitted_edits_leave_no_trace() {
+    let (exchange, mut stage) = stage(Access::Request);
+    assert_eq!(stage.set_header(Kind::Request, "X-Old", vec![b"2".to_vec()]), Ok(()));
+    assert_eq!(stage.set_note("key".to_owned(), "value".to_owned()), Ok(()));
+    assert_eq!(value(&stage, "x-old").as_deref(), Some("2"));
+    drop(stage);
+    assert_eq!(exchange.lock().request.head.headers.get("x-old"), Some(&b"1"[..]));
+    assert!(exchange.lock().notes.is_empty());
+}
+
+#[test]
+fn committed_edits_arrive_together() {
+    let (exchange, mut stage) = stage(Access::Request);
+    assert_eq!(stage.set_method("PATCH"), Ok(()));
+    assert_eq!(stage.set_target("/b?c".to_owned()), Ok(()));
+    assert_eq!(stage.set_upstream("https://other:1"), Ok(()));
+    assert_eq!(stage.set_body(Kind::Request, vec![1]), Ok(()));
+    assert_eq!(stage.set_note("key".to_owned(), "old".to_owned()), Ok(()));
+    assert_eq!(stage.set_note("key".to_owned(), "new".to_owned()), Ok(()));
+    assert_eq!(stage.note("key").as_deref(), Some("new"));
+    stage.commit();
+    let messages = exchange.lock();
+    assert_eq!((messages.request.head.method.as_str(), messages.request.head.target_str()), ("PATCH", "/b?c"));
+    assert_eq!(messages.request.upstream.to_string(), "https://other:1");
+    assert!(matches!(&messages.request.body, StagedBody::Replaced(body) if **body == [1]));
+    assert_eq!(messages.notes, [("key".to_owned(), "new".to_owned())]);
+    assert!(matches!(messages.response.as_ref().map(|response| &response.body), Some(StagedBody::Truncated(_))));
+}
+
+#[test]
+fn messages_of_other_hooks_are_read_only() {
+    let (_, mut responding) = stage(Access::Response);
+    assert_eq!(responding.set_method("GET"), Err(EditError::ReadOnly));
+    assert_eq!(responding.set_status(204), Ok(()));
+    let (_, mut finished) = stage(Access::Nothing);
+    assert_eq!(finished.set_status(200), Err(EditError::ReadOnly));
+    assert_eq!(finished.set_note(String::new(), String::new()), Err(EditError::ReadOnly));
+    let (_, mut failing) = stage(Access::Notes);
+    assert_eq!(failing.set_note(String::new(), String::new()), Ok(()));
+    assert_eq!(failing.append_header(Kind::Request, "a".to_owned(), Vec::new()), Err(EditError::ReadOnly));
+}
+
+#[test]
+fn framing_fields_are_the_core_s() {
+    let (_, mut stage) = stage(Access::Request);
+    for name in ["Content-Length", "transfer-encoding", "CONNECTION", "te", "Upgrade", "trailer", "Keep-Alive", "Host"] {
+        let refused = Err(EditError::Forbidden(name.to_ascii_lowercase()));
+        assert_eq!(stage.set_header(Kind::Request, name, Vec::new()), refused, "{name}");
+        assert_eq!(stage.append_header(Kind::Request, name.to_owned(), Vec::new()), refused, "{name}");
+    }
+    assert_eq!(check_name(Kind::Response, "Host"), Ok(()));
+}
+
+#[test]
+fn header_limits_hold_at_the_edge() {
+    let (_, mut stage) = stage(Access::Request);
+    let many = |count| vec![b"v".to_vec(); count];
+    assert_eq!(stage.set_header(Kind::Request, "a", many(2)), Ok(()));
+    assert!(matches!(stage.set_header(Kind::Request, "a", many(3)), Err(EditError::TooLarge(_))));
+    assert!(matches!(stage.append_header(Kind::Request, "b".to_owned(), Vec::new()), Err(EditError::TooLarge(_))));
+    assert!(matches!(stage.set_header(Kind::Request, "a", vec![vec![b'v'; 100]]), Err(EditError::TooLarge(_))));
+    assert_eq!(stage.set_header(Kind::Request, "a", Vec::new()), Ok(()));
+    assert_eq!(stage.request(|request| request.head.headers.len()), 2);
+}
+
+#[test]
+fn illegal_values_change_nothing() {
+    let (_, mut stage) = stage(Access::Request);
+    let bad = vec![b"fine".to_vec(), b"a\r\nb".to_vec()];
+    assert!(matches!(stage.set_header(Kind::Request, "X-Old", bad), Err(EditError::Invalid(_))));
+    assert_eq!(value(&stage, "x-old").as_deref(), Some("1"));
+    for target in ["", "b", "/a b", "/a#b", "/\u{e4}", "/a\n", "http://a/"] {
+        assert!(matches!(stage.set_target(target.to_owned()), Err(EditError::Invalid(_))), "{target:?}");
+    }
+    for method in ["", "a b", "CONNECT", "G\u{e4}"] {
+        assert!(matches!(stage.set_method(method), Err(EditError::Invalid(_))), "{method:?}");
+    }
+    for url in ["", "ftp://a", "http://", "http://a/b", "http://u@a"] {
+        assert!(matches!(stage.set_upstream(url), Err(EditError::Invalid(_))), "{url:?}");
+    }
+}
+
+#[test]
+fn bodies_follow_what_the_message_allows() {
+    let (_, mut stage) = stage(Access::Response);
+    assert_eq!(stage.set_body(Kind::Response, vec![0]), Err(EditError::ReadOnly));
+    assert_eq!(stage.set_status(304), Ok(()));
+    assert!(matches!(stage.set_body(Kind::Response, vec![0]), Err(EditError::Invalid(_))));
+    for status in [0, 100, 199, 600, 999] {
+        assert!(matches!(stage.set_status(status), Err(EditError::Invalid(_))), "{status}");
+    }
+    let (_, mut requesting) = super::tests::stage(Access::Request);
+    assert!(matches!(requesting.set_body(Kind::Request, vec![0; 11]), Err(EditError::TooLarge(_))));
+    assert_eq!(requesting.set_body(Kind::Request, vec![0; 10]), Ok(()));
+    assert_eq!(requesting.body(Kind::Request).map(|body| body.len()), Some(10));
+}
+
+#[test]
+fn bodies_not_asked_for_are_not_shown() {
+    let (exchange, mut stage) = stage(Access::Request);
+    exchange.lock().request.body = StagedBody::Replaced(Bytes::from_static(b"by another addon"));
+    assert_eq!(stage.set_method("POST"), Ok(()));
+    assert_eq!(stage.body(Kind::Request), None);
+    assert!(!stage.is_truncated(Kind::Response));
+}
+
+#[test]
+fn notes_are_limited() {
+    let (_, mut stage) = stage(Access::Request);
+    for index in 0..MAX_NOTES {
+        assert_eq!(stage.set_note(index.to_string(), String::new()), Ok(()));
+    }
+    assert_eq!(stage.set_note("0".to_owned(), "again".to_owned()), Ok(()));
+    assert!(matches!(stage.set_note("more".to_owned(), String::new()), Err(EditError::TooLarge(_))));
+    assert!(matches!(stage.set_note("0".to_owned(), "v".repeat(MAX_NOTE_VALUE + 1)), Err(EditError::TooLarge(_))));
+}
