@@ -48,7 +48,7 @@ impl Frame {
     /// RST_STREAM with CANCEL.
     #[must_use]
     pub fn reset(stream: u32) -> Self {
-        Self::new(3, 0, stream, &8_u32.to_be_bytes()[..])
+        Self::new(3, 0, stream, Bytes::from_static(&[0, 0, 0, 8]))
     }
 
     fn write(&self, out: &mut BytesMut) {

@@ -12,6 +12,7 @@
     reason = "a harness fails by panicking: that is how a test learns of it"
 )]
 
+pub mod addons;
 mod body;
 mod client;
 mod curl;

@@ -200,11 +200,13 @@ impl Conversation {
     fn new(index: usize, stream: TcpStream, record: Arc<Record>) -> Self {
         stream.set_nodelay(true).expect("no delay");
         let socket = duplicate(&stream);
-        let (reader, writer) = stream.into_split();
+        // Not `into_split`: its half for writing closes the connection in good order, even one that is to be reset.
+        let (reader, writer) = tokio::io::split(stream);
         let mut wire = Wire::new(reader, writer);
         {
             let mut seen = record.seen.lock();
-            seen.resize_with(seen.len().max(index + 1), Vec::new);
+            let connections = seen.len().max(index + 1);
+            seen.resize_with(connections, Vec::new);
         }
         let shared = Arc::clone(&record);
         wire.on_read(move |bytes| {

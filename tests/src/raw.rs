@@ -32,7 +32,8 @@ impl RawClient {
     pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("no delay");
         let socket = duplicate(&stream);
-        let (reader, writer) = stream.into_split();
+        // Not `into_split`: its half for writing closes the connection in good order, even one that is to be reset.
+        let (reader, writer) = tokio::io::split(stream);
         Self { wire: Wire::new(reader, writer), socket: Some(socket), certificate: None }
     }
 

@@ -394,10 +394,11 @@ impl Fields {
     }
 
     /// Values of this name. One that is not text shows as nothing.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let name = name.to_owned();
         self.0
             .iter()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(&name))
             .map(|(_, value)| std::str::from_utf8(value).unwrap_or_default())
     }
 

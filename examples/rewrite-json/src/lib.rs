@@ -8,9 +8,8 @@ use tollgate_sdk::{
     serde_json::{Map, Value},
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
 struct Options {
     set: Map<String, Value>,
     remove: Vec<String>,
@@ -38,16 +37,24 @@ impl Addon for RewriteJson {
         vec![Subscription::to(Event::Response).filter("~ts ^application/json").with_body()]
     }
 
-    fn response(&mut self, _flow: &Flow, _request: &Request, response: &mut Response) -> Result<ResponseVerdict, Error> {
+    fn response(&mut self, _flow: &Flow, request: &Request, response: &mut Response) -> Result<ResponseVerdict, Error> {
+        // The answer to HEAD goes out without a body, even if another addon gave it one.
+        if request.method() == "HEAD" {
+            return Ok(ResponseVerdict::Next);
+        }
         // What is no object, or no JSON at all in spite of its Content-Type, is none of this addon's business.
         let Ok(mut object) = response.json::<Map<String, Value>>() else { return Ok(ResponseVerdict::Next) };
+        let before = object.clone();
         for key in &self.options.remove {
             object.shift_remove(key);
         }
         for (key, value) in &self.options.set {
             object.insert(key.clone(), value.clone());
         }
-        response.set_json(&object)?;
+        // A body that is not set goes on byte for byte; one that is loses its white space and the way its numbers were written.
+        if object != before {
+            response.set_json(&object)?;
+        }
         Ok(ResponseVerdict::Next)
     }
 }
@@ -80,6 +87,20 @@ mod tests {
         for body in ["[1, 2]", "{\"a\": ", "", "hello"] {
             assert_eq!(rewritten(json!({ "set": { "a": 1 } }), body).text(), body);
         }
+    }
+
+    #[test]
+    fn unchanged_bodies_pass_byte_for_byte() {
+        let body = "{ \"a\": 1.10 }";
+        assert_eq!(rewritten(json!({ "remove": ["b"] }), body).text(), body);
+    }
+
+    #[test]
+    fn answers_to_head_stay_as_they_are() {
+        let harness = Harness::<RewriteJson>::configure(json!({ "set": { "a": 1 } })).expect("legal options");
+        let done =
+            harness.exchange(TestRequest::new("HEAD", "/"), |_| TestResponse::new(404).with_json(&json!({ "errcode": "M" })));
+        assert_eq!((done.response().status, done.failures), (404, Vec::new()));
     }
 
     #[test]

@@ -91,19 +91,18 @@ impl Shared {
         let generation = &self.generation;
         let event = event(&call.hook);
         let span = tracing::debug_span!("hook", addon.name = generation.name(), flow.id = self.facts.id, %event);
-        let result = self.run(call, exchange, abandoned).instrument(span).await;
+        let result = self.run(call, exchange, &abandoned).instrument(span).await;
         generation.stats().called(start.elapsed(), result.as_ref().err());
-        match &result {
-            Ok(_) | Err(HookError::Gone) => {}
-            Err(error) => {
-                let name = generation.name();
-                tracing::warn!(addon.name = name, flow.id = self.facts.id, %event, %error, "hook failed");
-            }
+        // Whoever waits for the result tells of it.
+        if let Err(error) = result.as_ref()
+            && abandoned.is_so()
+        {
+            tracing::warn!(addon.name = generation.name(), flow.id = self.facts.id, %event, %error, "an abandoned hook failed");
         }
         result
     }
 
-    async fn run(&self, call: Call, exchange: Arc<Exchange>, abandoned: Abandoned) -> Result<Verdict, HookError> {
+    async fn run(&self, call: Call, exchange: Arc<Exchange>, abandoned: &Abandoned) -> Result<Verdict, HookError> {
         let mut slot = self.slot.lock().await;
         // Gone until proven well: by an error, a panic or a drop in the middle, the store goes.
         let mut live = match mem::replace(&mut *slot, Slot::Gone) {
@@ -112,7 +111,7 @@ impl Shared {
             Slot::Gone => return Err(HookError::Gone),
         };
         let _running = self.generation.engine().running();
-        let verdict = live.hook(call, exchange, &self.generation, &abandoned).await?;
+        let verdict = live.hook(call, exchange, &self.generation, abandoned).await?;
         if !abandoned.is_so() {
             *slot = Slot::Alive(live);
         }

@@ -51,7 +51,7 @@ mod tests {
         let source = OptionsSource::File(path.clone());
         assert_eq!(document(&source, 100).ok().as_deref(), Some("{\"b\":1,\"a\":[]}"));
         assert_eq!(document(&OptionsSource::None, 0).ok().as_deref(), Some("{}"));
-        assert!(matches!(document(&source, 5), Err(LoadError::TooLarge { bytes: 22, .. })));
+        assert!(matches!(document(&source, 5), Err(LoadError::TooLarge { bytes: 21, .. })));
         std::fs::write(&path, "{")?;
         assert!(matches!(document(&source, 100), Err(LoadError::OptionsSyntax(_))));
         std::fs::remove_file(&path)?;

@@ -185,9 +185,27 @@ impl<'a> Pass<'a> {
         };
         self.show(event, &shown);
         if !wanted.open.is_empty() {
-            wanted = Wanted { matched: filters::matched(self.record, index, event), open: Vec::new() };
+            wanted = self.decided(index, addon, event);
         }
         Ok(self.within_caps(addon, wanted.matched, &shown))
+    }
+
+    /// What matches now that the body is there. Where a filter depends on a body over the cap, its subscription's choice for that
+    /// case decides: by the first bytes if it wants them, else as if it matched.
+    fn decided(&self, index: usize, addon: &dyn Addon, event: Event) -> Wanted {
+        let mut wanted = filters::wanted(self.record, index, event);
+        if wanted.open.is_empty() {
+            return wanted;
+        }
+        let by_prefix = filters::wanted_by_prefix(self.record, index, event).matched;
+        for open in std::mem::take(&mut wanted.open) {
+            let is_cut = matches!(filters::cap(addon.subscriptions(), open), Some((_, OverCap::Truncate)) | None);
+            if !is_cut || by_prefix.contains(&open) {
+                wanted.matched.push(open);
+            }
+        }
+        wanted.matched.sort_unstable();
+        wanted
     }
 
     /// Leaves out or refuses what is over the cap of its subscription.

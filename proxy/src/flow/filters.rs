@@ -15,14 +15,24 @@ pub(super) struct Wanted {
     pub open: Vec<u32>,
 }
 
-/// The subscriptions of the addon at `index` to `event` that concern the flow as it stands.
+/// The subscriptions of the addon at `index` to `event` that concern the flow as it stands. A body of which only the first
+/// bytes were collected counts as unknown.
 pub(crate) fn wanted(record: &Record, index: usize, event: Event) -> Wanted {
+    evaluate(record, index, event, false)
+}
+
+/// The same, by the first bytes of a body that is over its cap.
+pub(crate) fn wanted_by_prefix(record: &Record, index: usize, event: Event) -> Wanted {
+    evaluate(record, index, event, true)
+}
+
+fn evaluate(record: &Record, index: usize, event: Event, by_prefix: bool) -> Wanted {
     let mut wanted = Wanted::default();
     if !record.chain.subscribes(index, event) {
         return wanted;
     }
     let messages = record.exchange.lock();
-    let view = view(record, &messages, event);
+    let view = view(record, &messages, event, by_prefix);
     record.chain.evaluate(index, event, &view, |subscription, answer| match answer {
         Answer::Yes => wanted.matched.push(subscription),
         Answer::Unknown => wanted.open.push(subscription),
@@ -36,7 +46,7 @@ pub(crate) fn matched(record: &Record, index: usize, event: Event) -> Vec<u32> {
     wanted(record, index, event).matched
 }
 
-fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event) -> View<'a> {
+fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event, by_prefix: bool) -> View<'a> {
     let is_request = event <= Event::RequestChunk;
     let response = messages.response.as_ref().filter(|_| !is_request);
     View {
@@ -44,19 +54,20 @@ fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event) -> View<'a
         peer: record.facts.peer,
         upstream: &messages.request.upstream,
         request: &messages.request.head,
-        request_body: seen(&messages.request.body, is_request),
+        request_body: seen(&messages.request.body, is_request, by_prefix),
         response: response.map(|response| &response.head),
-        response_body: response.map_or(Seen::Absent, |response| seen(&response.body, event == Event::Response)),
-        has_error: event == Event::UpstreamError,
+        response_body: response.map_or(Seen::Absent, |response| seen(&response.body, event == Event::Response, by_prefix)),
+        has_error: event == Event::UpstreamError || record.has_failed(),
         is_websocket: response.is_some_and(|response| response.head.status == http::StatusCode::SWITCHING_PROTOCOLS),
     }
 }
 
-fn seen(body: &StagedBody, can_come: bool) -> Seen<'_> {
-    match body.bytes() {
-        Some(bytes) => Seen::Bytes(bytes),
-        None if can_come => Seen::Unknown,
-        None => Seen::Absent,
+fn seen(body: &StagedBody, can_come: bool, by_prefix: bool) -> Seen<'_> {
+    match body {
+        StagedBody::Whole(bytes) | StagedBody::Replaced(bytes) => Seen::Bytes(bytes),
+        StagedBody::Truncated(bytes) if by_prefix => Seen::Bytes(bytes),
+        StagedBody::Streaming | StagedBody::Truncated(_) if can_come => Seen::Unknown,
+        StagedBody::Streaming | StagedBody::Truncated(_) => Seen::Absent,
     }
 }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::{Site, filters};
-use crate::hooks::{Call, Chain, Event, Exchange, Facts, Hook, Instance, Outcome};
+use crate::hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Outcome};
 
 /// A flow from its first hook to its last.
 pub struct Record {
@@ -86,6 +86,11 @@ impl Record {
     /// Notes why the flow cannot be complete; the first reason counts.
     pub fn fail(&self, why: impl Into<String>) {
         self.ending.lock().error.get_or_insert_with(|| why.into());
+    }
+
+    /// Whether something went wrong so far.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.ending.lock().error.is_some()
     }
 
     /// How long the flow has lasted.
@@ -172,14 +177,19 @@ fn log(record: &Record, outcome: &Outcome) {
     );
 }
 
-/// The `finish` events, off the path of the client. A hook that is still running for this flow is waited for.
+/// The `finish` events, off the path of the client. A hook that is still running for this flow is waited for; where the flow's
+/// instance is gone, by a failure or since the client left in the middle of a hook, a fresh one is told.
 async fn finish(record: Arc<Record>, outcome: Outcome) {
-    for index in 0..record.chain.addons.len() {
-        let Some(addon) = record.chain.addons.get(index) else { continue };
+    for (index, addon) in record.chain.addons.iter().enumerate() {
         let matched = filters::matched(&record, index, Event::Finish);
         let Some(instance) = (if matched.is_empty() { None } else { record.instance(index) }) else { continue };
-        let call = Call { matched, hook: Hook::Finish(outcome.clone()), is_body_visible: false };
-        if let Err(error) = instance.call(call, Arc::clone(&record.exchange)).await {
+        let call = || Call { matched: matched.clone(), hook: Hook::Finish(outcome.clone()), is_body_visible: false };
+        let mut finished = instance.call(call(), Arc::clone(&record.exchange)).await;
+        if matches!(finished, Err(HookError::Gone)) {
+            let fresh = Arc::clone(addon).instance(Arc::clone(&record.facts));
+            finished = fresh.call(call(), Arc::clone(&record.exchange)).await;
+        }
+        if let Err(error) = finished {
             tracing::warn!(flow.id = record.facts.id, addon.name = addon.name(), %error, "the finish hook failed");
         }
     }

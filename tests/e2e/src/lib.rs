@@ -1,0 +1,27 @@
+//! What the end-to-end tests stand on: a real Synapse on loopback, Tollgate before it, Matrix users, and load in the background.
+//!
+//! Synapse runs in the Python that `TOLLGATE_E2E_PYTHON` names; `cargo xtask e2e` installs it, builds addons and proxy, and
+//! runs the tests.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a harness fails by panicking: that is how a test learns of it"
+)]
+
+mod component;
+mod load;
+mod stage;
+mod synapse;
+mod user;
+mod versions;
+
+pub use component::Component;
+pub use load::Load;
+pub use stage::Stage;
+pub use synapse::Synapse;
+pub use user::{User, encoded};
+pub use versions::Versions;

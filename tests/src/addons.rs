@@ -1,0 +1,16 @@
+//! A proxy with guests as its addons, and what changes them while it runs.
+//!
+//! Guests are built by `cargo xtask build --addons` from `tests/guests/`. What [`guest`] `"scripted"` does is said by its options:
+//! see `tests/guests/scripted/src/script.rs`.
+
+mod admin;
+mod components;
+mod hosted;
+mod load;
+
+pub use admin::Admin;
+pub use components::{
+    core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
+};
+pub use hosted::{Hosted, HostedBuilder};
+pub use load::{Load, Tally};
