@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     hooks::{Addons, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
-    http::{Body, BodyError, Field, RequestHead, ResponseHead},
+    http::{Body, BodyError, RequestHead, ResponseHead},
     http1::{Framing, framing::may_have_body},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
@@ -260,12 +260,9 @@ fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departur
     match (passed, staged) {
         (Passed::Response(held), Some(mut response)) => {
             let headers = &mut response.head.headers;
-            if let StagedBody::Replaced(bytes) = &response.body {
+            if let StagedBody::Replaced(_) = &response.body {
                 forget_body_fields(headers);
                 forward::weaken_etag(headers);
-                if !response.may_have_body {
-                    headers.extend(Field::new("Content-Length", bytes.len().to_string()).ok());
-                }
             }
             if response.origin != Source::Upstream && !headers.contains("date") {
                 headers.extend(respond::date());

@@ -230,8 +230,8 @@ pub struct Call {
     pub matched: Vec<u32>,
     /// Which hook.
     pub hook: Hook,
-    /// Whether one of them asked for the body: else a hook sees none, even if it is known.
-    pub is_body_visible: bool,
+    /// How much of the body they asked for, in bytes; none: the hook sees none, even if it is known.
+    pub body_cap: Option<usize>,
 }
 
 /// A hook with what it is given besides the exchange.

@@ -36,7 +36,8 @@ pub enum Version {
 /// One connection. Every wait of its methods ends when patience does, with a panic.
 pub struct Client {
     sender: Sender,
-    authority: String,
+    /// Scheme and authority of targets that have none.
+    base: String,
     connection: JoinHandle<()>,
 }
 
@@ -68,7 +69,7 @@ impl Client {
     pub async fn connect(version: Version, address: SocketAddr) -> Self {
         let stream = within(TcpStream::connect(address)).await.expect("a connection");
         stream.set_nodelay(true).expect("no delay");
-        Self::over(stream, version, address.to_string()).await.expect("HTTP")
+        Self::over(stream, version, format!("http://{address}")).await.expect("HTTP")
     }
 
     /// Connects with TLS to `localhost`, and speaks what ALPN finds; nothing found is HTTP/1.1.
@@ -79,13 +80,13 @@ impl Client {
         let stream = within(TlsConnector::from(config).connect(name, stream)).await?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let version = if is_http2 { Version::Http2 } else { Version::Http1 };
-        Self::over(stream, version, format!("localhost:{}", address.port())).await.map_err(io::Error::other)
+        Self::over(stream, version, format!("https://localhost:{}", address.port())).await.map_err(io::Error::other)
     }
 
     async fn over(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         version: Version,
-        authority: String,
+        base: String,
     ) -> hyper::Result<Self> {
         let stream = TokioIo::new(stream);
         let (sender, connection) = match version {
@@ -99,7 +100,7 @@ impl Client {
                 (Sender::Http2(sender), tokio::spawn(async move { drop(connection.await) }))
             }
         };
-        Ok(Self { sender, authority, connection })
+        Ok(Self { sender, base, connection })
     }
 
     /// What is spoken.
@@ -122,7 +123,8 @@ impl Client {
     pub fn start(&mut self, mut request: Request<BoxBody>) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
         let response = match &mut self.sender {
             Sender::Http1(sender) => {
-                let authority = request.uri().authority().map_or(self.authority.as_str(), |authority| authority.as_str());
+                let base = self.base.rsplit('/').next().unwrap_or_default();
+                let authority = request.uri().authority().map_or(base, |authority| authority.as_str());
                 if !request.headers().contains_key("host") {
                     let host = authority.parse().expect("a host");
                     request.headers_mut().insert("host", host);
@@ -134,7 +136,7 @@ impl Client {
             }
             Sender::Http2(sender) => {
                 if request.uri().authority().is_none() {
-                    let uri = format!("http://{}{}", self.authority, request.uri());
+                    let uri = format!("{}{}", self.base, request.uri());
                     *request.uri_mut() = uri.parse().expect("a target");
                 }
                 *request.version_mut() = http::Version::HTTP_2;

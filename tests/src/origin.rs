@@ -40,6 +40,7 @@ struct Record {
     seen: Mutex<Vec<Vec<u8>>>,
     received: AtomicUsize,
     violations: Mutex<Vec<String>>,
+    aborted: AtomicUsize,
 }
 
 /// One connection of a [`RawOrigin`], for its script. Whatever is still to come when it is dropped is left unread.
@@ -182,6 +183,12 @@ impl RawOrigin {
         self.record.violations.lock().clone()
     }
 
+    /// Requests that ended before their end: not one that an origin would act upon.
+    #[must_use]
+    pub fn aborted(&self) -> usize {
+        self.record.aborted.load(SeqCst)
+    }
+
     /// Panics if anything came that is no well-formed request.
     #[track_caller]
     pub fn assert_strict(&self) {
@@ -218,8 +225,8 @@ impl Conversation {
         Self { index, wire, socket, record }
     }
 
-    /// Reads a request to its end and records it. None if the connection ends instead; one that ends within a request or does
-    /// not hold one is a violation.
+    /// Reads a request to its end and records it. None if the connection ends instead, or holds what is no request: that is a
+    /// violation.
     pub async fn request(&mut self) -> Option<Request> {
         let request = self.wire.request().await;
         let request = self.check(request)?;
@@ -251,8 +258,10 @@ impl Conversation {
     fn check<T>(&self, read: Result<T, WireError>) -> Option<T> {
         match read {
             Ok(read) => Some(read),
-            // A lost connection is no request.
-            Err(WireError::Io(_)) => None,
+            Err(WireError::Io(_) | WireError::Truncated) => {
+                self.record.aborted.fetch_add(1, SeqCst);
+                None
+            }
             Err(error) => {
                 self.record.violations.lock().push(format!("connection {}: {error}", self.index));
                 None

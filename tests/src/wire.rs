@@ -160,7 +160,8 @@ impl Wire {
         if !is_token(method) || target.is_empty() || !is_version(version) {
             return Err(Malformed(format!("the request line {line:?}")));
         }
-        if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let is_whole = target.starts_with('/') || (target == "*" && method == "OPTIONS");
+        if !is_whole || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Malformed(format!("the target {target:?}")));
         }
         let fields = Fields::parse(fields)?;
@@ -516,6 +517,9 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nb\r\n0\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nbc\r\n0\r\n\r\n",
             "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET ?q HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET * HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
         ] {
             assert!(matches!(request(text).await, Err(Malformed(_))), "{text:?}");
         }

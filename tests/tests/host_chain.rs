@@ -259,7 +259,7 @@ async fn filters_know_the_listener() {
 async fn filters_see_earlier_edits() {
     let origin = RawOrigin::ok().await;
     let marking = json!({"rules": [{"on": "request", "do": [{"set": ["X-Mark", "yes"]}]}]});
-    let looking = json!({"rules": [{"on": "request", "filter": "~hq \"x-mark: yes\"", "do": [{"set": ["X-Seen", "1"]}]}]});
+    let looking = json!({"rules": [{"on": "request", "filter": "~hq \"X-Mark: yes\"", "do": [{"set": ["X-Seen", "1"]}]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &marking).scripted("b", &looking).start().await;
     host.get("/").await;
     assert_eq!(origin.only_request().fields.get("x-seen"), Some("1"));

@@ -110,7 +110,7 @@ mod tests {
     fn components_go_where_they_belong() {
         let workspace = Workspace { root: "/w".into(), target: "/t".into(), packages: std::collections::BTreeMap::new() };
         for (folder, place) in [("plugins/a", "/w/plugins"), ("examples/a", "/t/addons"), ("tests/guests/a", "/t/guests")] {
-            let package = Package { folder: folder.into(), is_addon: true, dependencies: vec![], features: vec![] };
+            let package = Package { folder: folder.into(), is_addon: true, dependencies: vec![] };
             assert_eq!(folder_of(&workspace, &package), Path::new(place));
         }
     }

@@ -1,64 +1,32 @@
 //! Tests against a real Synapse.
 
-use std::path::{Path, PathBuf};
+mod js_sdk;
+mod synapse;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::{
-    process::{self, cargo, command, step, works},
+    process::{self, cargo, step},
     test,
     workspace::Workspace,
 };
 
-/// The version that the tests were last seen to pass with.
-const SYNAPSE: &str = "1.163.2";
+/// The tests; no other chore runs them.
+pub(crate) const PACKAGE: &str = "tollgate-e2e";
 
-/// Package and feature that hold the tests.
-const PACKAGE: &str = "tollgate-tests";
-const FEATURE: &str = "e2e";
-
-/// Runs the tests with the path of a Python that has Synapse in `TOLLGATE_E2E_PYTHON`. If that is set already, it is taken
-/// as it is, whatever version it has.
+/// Installs what the tests run against, builds what they start, and runs them; those with matrix-js-sdk only where there is
+/// a Node.js that can run it.
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
-    let has_tests =
-        workspace.packages.get(PACKAGE).is_some_and(|package| package.features.iter().any(|feature| feature == FEATURE));
-    if !has_tests {
-        bail!("there is no package {PACKAGE} with a feature {FEATURE}");
-    }
-    let python = match std::env::var_os("TOLLGATE_E2E_PYTHON") {
-        Some(python) => PathBuf::from(python),
-        None => step("Synapse", || synapse(workspace))?,
-    };
+    let python = step("Synapse", || synapse::prepare(&workspace.target.join("e2e-venv")))?;
+    let folder = workspace.target.join("e2e-node");
+    let has_js_sdk = step("matrix-js-sdk", || js_sdk::prepare(&folder))?;
     test::prepare(workspace)?;
     step("end-to-end tests", || {
         let mut tests = cargo();
-        tests.args(["test", "--package", PACKAGE, "--features", FEATURE, "--test", FEATURE]);
-        process::run(tests.args(arguments).env("TOLLGATE_E2E_PYTHON", &python))
+        tests.args(["test", "--package", PACKAGE, "--test", "synapse"]).env(synapse::PYTHON, &python);
+        if has_js_sdk {
+            tests.args(["--test", "js_sdk"]).env("TOLLGATE_E2E_JS_SDK", &folder);
+        }
+        process::run(tests.args(arguments))
     })
-}
-
-/// A virtual environment with Synapse, made or completed where needed.
-fn synapse(workspace: &Workspace) -> Result<PathBuf> {
-    let environment = workspace.target.join("e2e-venv");
-    let python = environment.join("bin").join("python");
-    if has_synapse(&python) {
-        eprintln!("    Synapse {SYNAPSE} is in {}", environment.display());
-        return Ok(python);
-    }
-    process::run(command("python3").args(["-m", "venv"]).arg(&environment))
-        .context("Python 3.10 or later with venv is needed (Debian: apt-get install python3-venv)")?;
-    process::run(
-        command(&python)
-            .args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"])
-            .arg(format!("matrix-synapse=={SYNAPSE}")),
-    )?;
-    if !has_synapse(&python) {
-        bail!("{} has no Synapse {SYNAPSE} after it was installed", environment.display());
-    }
-    Ok(python)
-}
-
-fn has_synapse(python: &Path) -> bool {
-    let question = format!("import importlib.metadata as m, sys; sys.exit(m.version('matrix-synapse') != '{SYNAPSE}')");
-    works(command(python).args(["-c", &question]))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -19,9 +19,14 @@ pub(crate) fn step<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T
     done
 }
 
-/// A call of the cargo that runs this.
+/// A call of cargo, as a user would call it in this directory.
+///
+/// Not by `CARGO`, which has links resolved: a compiler that is called by another path is another compiler to cargo, and
+/// everything would be built anew with every change between `cargo` and `cargo xtask`.
 pub(crate) fn cargo() -> Command {
-    command(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+    let mut cargo = command("cargo");
+    cargo.env_remove("CARGO");
+    cargo
 }
 
 /// A call of a program, without what cargo told us about this package: build scripts that look at such variables would

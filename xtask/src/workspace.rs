@@ -28,7 +28,6 @@ pub(crate) struct Package {
     pub(crate) is_addon: bool,
     /// Names of what it depends on, in whatever way.
     pub(crate) dependencies: Vec<String>,
-    pub(crate) features: Vec<String>,
 }
 
 impl Workspace {
@@ -49,14 +48,12 @@ impl Workspace {
             let is_addon =
                 items(package, "targets").any(|target| items(target, "kind").any(|kind| kind.as_str() == Some("cdylib")));
             let names = items(package, "dependencies").filter_map(|dependency| dependency.get("name")?.as_str());
-            let features = package.get("features").and_then(Value::as_object);
             packages.insert(
                 name.to_owned(),
                 Package {
                     folder: folder.strip_prefix(&root).unwrap_or(folder).to_owned(),
                     is_addon,
                     dependencies: names.map(str::to_owned).collect(),
-                    features: features.map(|features| features.keys().cloned().collect()).unwrap_or_default(),
                 },
             );
         }
@@ -85,15 +82,14 @@ mod tests {
     #[test]
     fn components_are_told_from_programs() {
         let metadata = r#"{"workspace_root": "/w", "target_directory": "/w/target", "packages": [
-            {"name": "a", "manifest_path": "/w/plugins/a/Cargo.toml", "targets": [{"kind": ["cdylib", "rlib"]}], "features": {},
+            {"name": "a", "manifest_path": "/w/plugins/a/Cargo.toml", "targets": [{"kind": ["cdylib", "rlib"]}],
              "dependencies": [{"name": "sdk"}]},
             {"name": "b", "manifest_path": "/w/b/Cargo.toml", "targets": [{"kind": ["lib"]}, {"kind": ["bin"]}],
-             "features": {"e2e": []}, "dependencies": []}]}"#;
+             "dependencies": []}]}"#;
         let workspace = Workspace::parse(metadata).expect("metadata");
         let addons: Vec<_> = workspace.addons().map(|(name, package)| (name, package.folder.as_path())).collect();
         assert_eq!(addons, [("a", Path::new("plugins/a"))]);
         assert_eq!(workspace.packages["a"].dependencies, ["sdk"]);
-        assert_eq!(workspace.packages["b"].features, ["e2e"]);
         assert_eq!(workspace.program("release", "b"), Path::new("/w/target/release/b"));
     }
 }

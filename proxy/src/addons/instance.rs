@@ -162,7 +162,7 @@ impl Live {
             Hook::Finish(_) => Access::Nothing,
         };
         let state = self.store.data_mut();
-        state.stage = Some(Stage::new(exchange, access, call.is_body_visible, *limits));
+        state.stage = Some(Stage::new(exchange, access, call.body_cap, *limits));
         state.random.refill(limits.random);
         let result = self.guest(call).await;
         let state = self.store.data_mut();

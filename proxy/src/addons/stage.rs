@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Stage {
     exchange: Arc<Exchange>,
     access: Access,
-    is_body_visible: bool,
+    body_cap: Option<usize>,
     limits: Limits,
     request: Option<RequestMessage>,
     response: Option<ResponseMessage>,
@@ -85,11 +85,11 @@ const MAX_NOTE_VALUE: usize = 16 << 10;
 
 impl Stage {
     /// A stage on this exchange.
-    pub(super) const fn new(exchange: Arc<Exchange>, access: Access, is_body_visible: bool, limits: Limits) -> Self {
+    pub(super) const fn new(exchange: Arc<Exchange>, access: Access, body_cap: Option<usize>, limits: Limits) -> Self {
         Self {
             exchange,
             access,
-            is_body_visible,
+            body_cap,
             limits,
             request: None,
             response: None,
@@ -262,26 +262,41 @@ impl Stage {
 
     /// The body of a message as this hook may see it: nothing if it did not ask, but always what it set itself.
     pub(super) fn body(&self, kind: Kind) -> Option<Bytes> {
-        let (own, body) = match kind {
-            Kind::Request => (self.own_request_body, self.request(|request| request.body.bytes().cloned())),
-            Kind::Response => (self.own_response_body, self.response(|response| response.body.bytes().cloned()).flatten()),
+        let body = match kind {
+            Kind::Request => self.request(|request| request.body.bytes().cloned()),
+            Kind::Response => self.response(|response| response.body.bytes().cloned()).flatten(),
         };
-        body.filter(|_| own || self.is_body_visible)
+        if self.is_own(kind) {
+            return body;
+        }
+        let cap = self.body_cap?;
+        body.map(|bytes| bytes.slice(..bytes.len().min(cap)))
     }
 
-    /// Whether it is cut.
+    /// Whether it is cut, by what the hook asked for or before that.
     pub(super) fn is_truncated(&self, kind: Kind) -> bool {
-        let is_truncated = |body: &StagedBody| matches!(body, StagedBody::Truncated(_));
-        self.is_body_visible
-            && match kind {
-                Kind::Request => self.request(|request| is_truncated(&request.body)),
-                Kind::Response => self.response(|response| is_truncated(&response.body)).unwrap_or(false),
-            }
+        let Some(cap) = self.body_cap.filter(|_| !self.is_own(kind)) else { return false };
+        let is_truncated = |body: &StagedBody| {
+            matches!(body, StagedBody::Truncated(_)) || body.bytes().is_some_and(|bytes| bytes.len() > cap)
+        };
+        match kind {
+            Kind::Request => self.request(|request| is_truncated(&request.body)),
+            Kind::Response => self.response(|response| is_truncated(&response.body)).unwrap_or(false),
+        }
+    }
+
+    /// Whether this hook replaced it.
+    const fn is_own(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Request => self.own_request_body,
+            Kind::Response => self.own_response_body,
+        }
     }
 
     /// Replaces the body.
     pub(super) fn set_body(&mut self, kind: Kind, bytes: Vec<u8>) -> Edit {
         let limit = self.limits.max_body;
+        let is_truncated = self.is_truncated(kind);
         let body = match kind {
             Kind::Request => &mut self.request_mut()?.body,
             Kind::Response => {
@@ -292,7 +307,7 @@ impl Stage {
                 &mut response.body
             }
         };
-        if matches!(body, StagedBody::Truncated(_)) {
+        if is_truncated {
             return Err(EditError::ReadOnly);
         }
         at_most("bytes in a body", bytes.len(), limit)?;

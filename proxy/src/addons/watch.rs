@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{
+    EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode},
+};
 use tokio::{
     sync::{Notify, watch},
     task::{JoinSet, spawn_blocking},
@@ -70,11 +73,20 @@ const MAX_NAME: usize = 100;
 // How often a missing directory is looked for.
 const MISSING: Duration = Duration::from_millis(500);
 
+/// Whether something can have changed. Reading the directory is an event, too: to look because of it would never end.
+const fn tells_of_change(kind: EventKind) -> bool {
+    !matches!(kind, EventKind::Access(access) if !matches!(access, AccessKind::Close(AccessMode::Write)))
+}
+
 impl Watcher {
     pub(super) fn new(shared: Arc<Shared>, stopped: watch::Receiver<bool>) -> Self {
         let told = Arc::new(Notify::new());
         let teller = Arc::clone(&told);
-        let notify = notify::recommended_watcher(move |_| teller.notify_one());
+        let notify = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_err() || event.is_ok_and(|event| tells_of_change(event.kind)) {
+                teller.notify_one();
+            }
+        });
         if let Err(error) = &notify {
             tracing::warn!(%error, "the system does not tell of changed files; they are looked at every few seconds");
         }
@@ -314,6 +326,15 @@ fn is_name(stem: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reading_is_no_change() {
+        for access in [AccessKind::Open(AccessMode::Any), AccessKind::Read, AccessKind::Close(AccessMode::Read), AccessKind::Any] {
+            assert!(!tells_of_change(EventKind::Access(access)), "{access:?}");
+        }
+        assert!(tells_of_change(EventKind::Access(AccessKind::Close(AccessMode::Write))));
+        assert!(tells_of_change(EventKind::Any));
+    }
 
     #[test]
     fn names_are_plain() {

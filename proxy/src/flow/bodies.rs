@@ -67,7 +67,7 @@ impl HttpBody for FromClient {
             let len = data.len() as u64;
             this.record.request_bytes.fetch_add(len, Relaxed);
             if let Some(left) = this.left.checked_sub(len) {
-                this.left = left
+                this.left = left;
             } else {
                 let limit = this.record.site.limits.request_body.unwrap_or(u64::MAX);
                 return Poll::Ready(Some(Err(BodyError::TooLarge(limit))));

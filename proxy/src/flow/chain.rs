@@ -2,7 +2,8 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Method, StatusCode};
 
 use super::{
     collect::{Held, Shown},
@@ -15,7 +16,7 @@ use crate::{
         Addon, Call, Event, Hook, HookError, MadeResponse, OnError, OverCap, ResponseMessage, Source, StagedBody,
         UpstreamFailure, Verdict,
     },
-    http::{BodyError, ResponseHead},
+    http::{BodyError, Field, ResponseHead},
     http1::framing::may_have_body,
     upstream::Tunnel,
 };
@@ -234,7 +235,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Fields of the message that the event is about, and its body if a hook replaced it.
-    fn staged(&self, event: Event) -> (crate::http::Headers, Option<bytes::Bytes>) {
+    fn staged(&self, event: Event) -> (crate::http::Headers, Option<Bytes>) {
         let messages = self.record.exchange.lock();
         let (headers, body) = match (&messages.response, event) {
             (Some(response), Event::Response) => (&response.head.headers, &response.body),
@@ -268,8 +269,8 @@ impl<'a> Pass<'a> {
     ) -> Result<Verdict, HookError> {
         let Some(instance) = self.record.instance(index) else { return Ok(Verdict::Next) };
         let subscriptions = addon.subscriptions();
-        let is_body_visible = matched.iter().any(|&index| filters::cap(subscriptions, index).is_some());
-        let call = Call { matched, hook, is_body_visible };
+        let body_cap = matched.iter().filter_map(|&index| filters::cap(subscriptions, index)).map(|(cap, _)| cap).max();
+        let call = Call { matched, hook, body_cap };
         tracing::trace!(flow.id = self.record.facts.id, addon.name = addon.name(), hook.event = %event, "calling a hook");
         instance.call(call, Arc::clone(&self.record.exchange)).await
     }
@@ -313,6 +314,13 @@ impl<'a> Pass<'a> {
     /// Stages a response in place of whatever was staged.
     fn answer(&self, mut response: ResponseMessage) {
         response.may_have_body = may_have_body(&self.record.method, response.head.status);
+        if !response.may_have_body
+            && let StagedBody::Replaced(bytes) = std::mem::replace(&mut response.body, StagedBody::Whole(Bytes::new()))
+        {
+            // What GET would have been answered with (RFC 9110, 9.3.2); 204 and 304 tell no length of their own.
+            let length = Field::new("Content-Length", bytes.len().to_string()).ok();
+            response.head.headers.extend(length.filter(|_| self.record.method == Method::HEAD));
+        }
         self.record.exchange.lock().response = Some(response);
     }
 }

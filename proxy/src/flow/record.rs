@@ -183,7 +183,7 @@ async fn finish(record: Arc<Record>, outcome: Outcome) {
     for (index, addon) in record.chain.addons.iter().enumerate() {
         let matched = filters::matched(&record, index, Event::Finish);
         let Some(instance) = (if matched.is_empty() { None } else { record.instance(index) }) else { continue };
-        let call = || Call { matched: matched.clone(), hook: Hook::Finish(outcome.clone()), is_body_visible: false };
+        let call = || Call { matched: matched.clone(), hook: Hook::Finish(outcome.clone()), body_cap: None };
         let mut finished = instance.call(call(), Arc::clone(&record.exchange)).await;
         if matches!(finished, Err(HookError::Gone)) {
             let fresh = Arc::clone(addon).instance(Arc::clone(&record.facts));

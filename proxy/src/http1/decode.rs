@@ -153,9 +153,7 @@ impl Decoder {
         if digits.is_empty() || digits.len() > 16 {
             return Err(Malformed("not the size of a chunk"));
         }
-        if !matches!(extension.trim_ascii_start().first(), None | Some(b';'))
-            || extension.ends_with(b" ") && !extension.contains(&b';')
-        {
+        if !extension.is_empty() && !extension.trim_ascii_start().starts_with(b";") {
             return Err(Malformed("not the size of a chunk"));
         }
         if extension.iter().any(|&byte| byte != b'\t' && (byte < 0x20 || byte == 0x7f)) {
@@ -298,6 +296,7 @@ mod tests {
             "-3\r\nabc\r\n0\r\n\r\n",
             " 3\r\nabc\r\n0\r\n\r\n",
             "3 \r\nabc\r\n0\r\n\r\n",
+            "3\t\r\nabc\r\n0\r\n\r\n",
             "3_0\r\nabc\r\n0\r\n\r\n",
             "\r\nabc\r\n0\r\n\r\n",
             "3\nabc\r\n0\r\n\r\n",

@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future as _, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -150,7 +150,7 @@ impl Connection {
             interim: (request.version == Version::Http11).then(|| interims.sink()),
         };
         let shared = Arc::clone(&self.shared);
-        let departure = self.attend(site, &interims, shared.flows.run(site, arrival)).await;
+        let departure = self.attend(site, &interims, Box::pin(shared.flows.run(site, arrival))).await;
         match departure {
             Some(Departure::Response(head, body)) => self.respond(site, &request, head, body).await,
             Some(Departure::Upgrade(head, tunnel, ending)) => {
@@ -165,8 +165,7 @@ impl Connection {
     }
 
     /// Awaits the flow's departure; meanwhile writes interim responses and looks out for the client. `None`: it is gone.
-    async fn attend(&mut self, site: &Site, interims: &Interims, run: impl Future<Output = Departure>) -> Option<Departure> {
-        let mut run = pin!(run);
+    async fn attend(&mut self, site: &Site, interims: &Interims, mut run: Pin<Box<impl Future<Output = Departure>>>) -> Option<Departure> {
         poll_fn(|context| {
             let departure = run.as_mut().poll(context);
             while let Some(head) = interims.pop(context.waker()) {
@@ -203,9 +202,9 @@ impl Connection {
             head.headers.remove("trailer");
         }
         let is_leftover = request.upgrades.is_some() && self.input.has_more();
+        let is_unclear = self.input.is_waiting() || self.input.is_broken() || is_leftover;
         let is_draining = self.shared.draining.is_cancelled();
-        let keeps =
-            request.keeps_alive && framing != Framing::UntilClose && !is_draining && !self.input.is_waiting() && !is_leftover;
+        let keeps = request.keeps_alive && framing != Framing::UntilClose && !is_draining && !is_unclear;
         let connection = match (keeps, request.version) {
             (true, Version::Http10) => Some("keep-alive"),
             (false, Version::Http11) => Some("close"),

@@ -63,7 +63,7 @@ async fn exchange(shared: Arc<Shared>, peer: Peer, request: Request<Incoming>) -
         Err((status, why)) => {
             site.metrics.refused(status);
             let (head, body) = refuse(status, &why);
-            return into_response(head, body);
+            return into_response(&head, body);
         }
     };
     let arrival = Arrival {
@@ -77,7 +77,7 @@ async fn exchange(shared: Arc<Shared>, peer: Peer, request: Request<Incoming>) -
         interim: None,
     };
     match shared.flows.run(&site, arrival).await {
-        Departure::Response(head, body) => into_response(head, body),
+        Departure::Response(head, body) => into_response(&head, body),
         Departure::Upgrade(..) | Departure::Drop => Err(Dropped),
     }
 }
@@ -90,6 +90,9 @@ fn read_head(parts: &http::request::Parts, site: &Site, peer: Peer) -> Result<Re
     let mut headers = http2::from_map(&parts.headers);
     if headers.len() > site.limits.header_count || headers.wire_len() > site.limits.header_bytes {
         return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is over the limit".to_owned()));
+    }
+    if headers.get_all("host").nth(1).is_some() {
+        return Err(bad("more than one Host"));
     }
     let host = headers.get_str("host").map(str::to_owned);
     let authority = match (parts.uri.authority(), host) {
@@ -109,8 +112,8 @@ fn read_head(parts: &http::request::Parts, site: &Site, peer: Peer) -> Result<Re
     }
     join_cookies(&mut headers);
     let target = match parts.uri.path_and_query().map(http::uri::PathAndQuery::as_str) {
-        Some("*") if parts.method != Method::OPTIONS => return Err(bad("not a request target")),
-        Some(target) if !target.is_empty() && target.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) => {
+        Some("*") if parts.method == Method::OPTIONS => Bytes::from_static(b"*"),
+        Some(target) if target.starts_with('/') && target.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) => {
             Bytes::copy_from_slice(target.as_bytes())
         }
         _ => return Err(bad("not a request target")),
@@ -129,7 +132,7 @@ fn join_cookies(headers: &mut crate::http::Headers) {
     }
 }
 
-fn into_response(head: ResponseHead, body: Body) -> Result<Response<Body>, Dropped> {
+fn into_response(head: &ResponseHead, body: Body) -> Result<Response<Body>, Dropped> {
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.version_mut() = http::Version::HTTP_2;

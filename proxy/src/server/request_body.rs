@@ -73,6 +73,11 @@ impl Input {
         self.0.lock().waits.is_some()
     }
 
+    /// Whether what came is no body: then nobody knows where the next request would begin.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.lock().is_broken
+    }
+
     /// Whether bytes came beyond the request.
     pub(super) fn has_more(&self) -> bool {
         !self.0.lock().reader.buffer.is_empty()

@@ -1,4 +1,5 @@
-//! What the end-to-end tests stand on: a real Synapse on loopback, Tollgate before it, Matrix users, and load in the background.
+//! What the end-to-end tests stand on: a real Synapse on loopback, Tollgate before it, Matrix users, and their traffic in the
+//! background.
 //!
 //! Synapse runs in the Python that `TOLLGATE_E2E_PYTHON` names; `cargo xtask e2e` installs it, builds addons and proxy, and
 //! runs the tests.
@@ -12,16 +13,15 @@
     reason = "a harness fails by panicking: that is how a test learns of it"
 )]
 
-mod component;
-mod load;
+pub mod components;
 mod stage;
 mod synapse;
+mod traffic;
 mod user;
 mod versions;
 
-pub use component::Component;
-pub use load::Load;
-pub use stage::Stage;
+pub use stage::{CLAMP, Stage};
 pub use synapse::Synapse;
-pub use user::{User, encoded};
+pub use traffic::Traffic;
+pub use user::{User, encoded, json_request};
 pub use versions::Versions;

@@ -1,13 +1,16 @@
 //! A homeserver as a child process.
 
+mod config;
+
 use std::{
     env, fs,
+    io::Write as _,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Weak},
 };
 
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, sync::Mutex};
 use tollgate_tests::{Client, Version, eventually};
@@ -15,7 +18,7 @@ use tollgate_tests::{Client, Version, eventually};
 /// The homeserver's own name.
 pub(crate) const NAME: &str = "localhost";
 
-/// Ports that are tried: between our look for a free one and its use another process can take it.
+/// Starts: between our look for a free port and its use another process can take it.
 const ATTEMPTS: usize = 3;
 
 /// Synapse, but one that ends when nobody holds the other end of its standard input: not even a killed test leaves it behind.
@@ -24,7 +27,7 @@ import os, sys, threading
 from synapse.app.homeserver import main
 
 def end_with_parent():
-    sys.stdin.buffer.read()
+    os.read(0, 1)
     os._exit(0)
 
 threading.Thread(target=end_with_parent, daemon=True).start()
@@ -54,16 +57,98 @@ impl Synapse {
     }
 
     async fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        generate(&directory);
-        let mut synapse = Self::spawn(directory);
         for _ in 1..ATTEMPTS {
-            if synapse.is_up().await {
-                break;
+            let mut synapse = Self::spawn();
+            if synapse.comes_up().await {
+                return synapse;
             }
-            let Self { directory, .. } = synapse.ended();
-            synapse = Self::spawn(directory);
         }
+        let mut synapse = Self::spawn();
+        assert!(synapse.comes_up().await, "Synapse does not start: {}{}", synapse.log("output"), synapse.log("homeserver.log"));
         synapse
     }
+
+    fn spawn() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        generate_config(directory.path());
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = free.local_addr().expect("its address");
+        config::write(directory.path(), address.port());
+        drop(free);
+        let output = fs::File::create(directory.path().join("output")).expect("a file");
+        let mut command = python(directory.path());
+        command.args(["-c", LAUNCHER, "-c", "homeserver.yaml", "-c", config::OVERRIDES]);
+        command.stdin(Stdio::piped()).stdout(output.try_clone().expect("a file")).stderr(output);
+        Self { child: command.spawn().expect("Python starts"), address, directory }
+    }
+
+    /// Waits until it serves; false if it ends instead.
+    async fn comes_up(&mut self) -> bool {
+        let address = self.address;
+        eventually(|| {
+            let is_over = self.is_over();
+            async move { is_over || TcpStream::connect(address).await.is_ok() }
+        })
+        .await;
+        !self.is_over() && Client::fetch(Version::Http1, address, "/health").await.text() == "OK"
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// URL of its root.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Lines with this text about the requests that have reached it, as `127.0.0.1 - 8008 - Received request: GET /health`. They
+    /// are written before the request is answered.
+    #[must_use]
+    pub fn received(&self, text: &str) -> Vec<String> {
+        let log = self.log(config::ACCESS_LOG);
+        log.lines().filter(|line| line.contains("Received request: ") && line.contains(text)).map(str::to_owned).collect()
+    }
+
+    fn log(&self, name: &str) -> String {
+        fs::read(self.directory.path().join(name)).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Synapse {
+    fn drop(&mut self) {
+        // It has nothing that is worth a graceful end. An error means that it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log("homeserver.log");
+            let start = log.char_indices().rev().nth(5_000).map_or(0, |(start, _)| start);
+            let _ = write!(std::io::stderr(), "--- the log of Synapse\n{}---\n", &log[start..]);
+        }
+    }
+}
+
+/// A file of defaults, and keys.
+fn generate_config(directory: &Path) {
+    let mut command = python(directory);
+    command.args(["-m", "synapse.app.homeserver", "--generate-config", "--report-stats=no"]);
+    command.args(["--server-name", NAME, "--config-path", "homeserver.yaml", "--data-directory", "."]);
+    let output = command.stdin(Stdio::null()).output().expect("Python starts");
+    assert!(output.status.success(), "Synapse makes no configuration: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The Python that has Synapse, without the settings of whoever runs the tests.
+fn python(directory: &Path) -> Command {
+    let path = env::var_os("TOLLGATE_E2E_PYTHON");
+    let path = path.expect("TOLLGATE_E2E_PYTHON names a Python with Synapse: `cargo xtask e2e` sets it");
+    let mut command = Command::new(path);
+    command.arg("-I").current_dir(directory);
+    command
 }

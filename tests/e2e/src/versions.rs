@@ -5,9 +5,6 @@ use std::io::Read as _;
 use serde_json::{Map, Value};
 use tollgate_tests::Answer;
 
-/// Where it is.
-pub(crate) const PATH: &str = "/_matrix/client/versions";
-
 /// What a homeserver says that it can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions {
@@ -18,7 +15,10 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// Reads an answer. If it is compressed it must be so by gzip.
+    /// Where they are.
+    pub const PATH: &str = "/_matrix/client/versions";
+
+    /// Reads an answer, which may be compressed by gzip.
     #[must_use]
     pub fn read(answer: &Answer) -> Self {
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -28,7 +28,13 @@ impl Versions {
             Some("gzip") => drop(flate2::read::GzDecoder::new(&*answer.body).read_to_end(&mut json).expect("gzip")),
             Some(other) => panic!("a coding that nobody asked for: {other}"),
         }
-        let mut page: Value = serde_json::from_slice(&json).expect("JSON");
+        Self::parse(&json)
+    }
+
+    /// Reads a page.
+    #[must_use]
+    pub fn parse(json: &[u8]) -> Self {
+        let mut page: Value = serde_json::from_slice(json).expect("JSON");
         let versions = serde_json::from_value(page["versions"].take()).expect("a list of texts");
         let unstable_features = serde_json::from_value(page["unstable_features"].take()).expect("an object");
         Self { versions, unstable_features }

@@ -131,7 +131,7 @@ mod tests {
             .iter()
             .map(|(name, folder, dependencies)| {
                 let dependencies = dependencies.iter().map(ToString::to_string).collect();
-                ((*name).to_owned(), Package { folder: folder.into(), is_addon: false, dependencies, features: vec![] })
+                ((*name).to_owned(), Package { folder: folder.into(), is_addon: false, dependencies })
             })
             .collect();
         Workspace { root: "/w".into(), target: "/t".into(), packages }

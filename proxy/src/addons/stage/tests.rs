@@ -5,6 +5,10 @@ use crate::{
 };
 
 fn stage(access: Access) -> (Arc<Exchange>, Stage) {
+    stage_with(access, None)
+}
+
+fn stage_with(access: Access, body_cap: Option<usize>) -> (Arc<Exchange>, Stage) {
     let head = RequestHead {
         method: Method::GET,
         scheme: Scheme::Http,
@@ -22,7 +26,7 @@ fn stage(access: Access) -> (Arc<Exchange>, Stage) {
         may_have_body: true,
     });
     let limits = Limits { header_count: 4, header_bytes: 100, max_body: 10, ..Limits::default() };
-    (Arc::clone(&exchange), Stage::new(exchange, access, false, limits))
+    (Arc::clone(&exchange), Stage::new(exchange, access, body_cap, limits))
 }
 
 fn value(stage: &Stage, name: &str) -> Option<String> {
@@ -114,7 +118,7 @@ fn illegal_values_change_nothing() {
 
 #[test]
 fn bodies_follow_what_the_message_allows() {
-    let (_, mut stage) = stage(Access::Response);
+    let (_, mut stage) = stage_with(Access::Response, Some(10));
     assert_eq!(stage.set_body(Kind::Response, vec![0]), Err(EditError::ReadOnly));
     assert_eq!(stage.set_status(304), Ok(()));
     assert!(matches!(stage.set_body(Kind::Response, vec![0]), Err(EditError::Invalid(_))));
@@ -134,6 +138,23 @@ fn bodies_not_asked_for_are_not_shown() {
     assert_eq!(stage.set_method("POST"), Ok(()));
     assert_eq!(stage.body(Kind::Request), None);
     assert!(!stage.is_truncated(Kind::Response));
+}
+
+#[test]
+fn bodies_are_cut_at_the_cap() {
+    for (cap, shown, is_cut) in [(9, "by anothe", true), (10, "by another", false), (11, "by another", false)] {
+        let (exchange, mut stage) = stage_with(Access::Request, Some(cap));
+        exchange.lock().request.body = StagedBody::Replaced(Bytes::from_static(b"by another"));
+        assert_eq!(stage.body(Kind::Request).as_deref(), Some(shown.as_bytes()), "{cap}");
+        assert_eq!(stage.is_truncated(Kind::Request), is_cut, "{cap}");
+        assert_eq!(stage.set_body(Kind::Request, vec![0]).is_err(), is_cut, "{cap}");
+    }
+}
+
+#[test]
+fn bodies_that_others_saw_cut_can_be_replaced() {
+    let (_, mut stage) = stage(Access::Response);
+    assert_eq!(stage.set_body(Kind::Response, vec![0]), Ok(()));
 }
 
 #[test]

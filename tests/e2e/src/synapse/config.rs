@@ -1,0 +1,68 @@
+//! What the tests want otherwise than Synapse's own defaults.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+/// File of settings that go before the generated ones; relative, like all others, to the homeserver's directory.
+pub(super) const OVERRIDES: &str = "overrides.yaml";
+
+/// File with a line for each request that came, and one for each that was answered.
+pub(super) const ACCESS_LOG: &str = "access.log";
+
+const LOGGING: &str = "logging.yaml";
+
+/// Writes the settings of a homeserver that listens at this port.
+pub(super) fn write(directory: &Path, port: u16) {
+    // YAML can be written as JSON.
+    for (name, content) in [(OVERRIDES, overrides(port)), (LOGGING, logging())] {
+        fs::write(directory.join(name), format!("{content:#}")).expect("a file");
+    }
+}
+
+fn overrides(port: u16) -> Value {
+    let unlimited = || json!({ "per_second": 1e6, "burst_count": 1_000_000 });
+    json!({
+        "listeners": [{
+            "type": "http",
+            "bind_addresses": ["127.0.0.1"],
+            "port": port,
+            "tls": false,
+            "x_forwarded": true,
+            "resources": [{ "names": ["client"], "compress": true }],
+        }],
+        "log_config": LOGGING,
+        "bcrypt_rounds": 4,
+        "enable_registration": true,
+        "enable_registration_without_verification": true,
+        "report_stats": false,
+        // So that a sync returns only when somebody does something, and tells all of it.
+        "presence": { "enabled": false },
+        "caches": { "sync_response_cache_duration": "0s" },
+        "trusted_key_servers": [],
+        "federation_domain_whitelist": [],
+        "rc_message": unlimited(),
+        "rc_registration": unlimited(),
+        "rc_login": { "address": unlimited(), "account": unlimited(), "failed_attempts": unlimited() },
+        "rc_joins": { "local": unlimited(), "remote": unlimited() },
+        "rc_invites": { "per_room": unlimited(), "per_user": unlimited(), "per_issuer": unlimited() },
+        "rc_media_create": unlimited(),
+    })
+}
+
+/// Unbuffered, as tests look at what was logged.
+fn logging() -> Value {
+    let file = |name, formatter| json!({ "class": "logging.FileHandler", "filename": name, "formatter": formatter });
+    json!({
+        "version": 1,
+        "disable_existing_loggers": false,
+        "formatters": {
+            "bare": { "format": "%(message)s" },
+            "full": { "format": "%(asctime)s %(levelname)s %(name)s %(request)s %(message)s" },
+        },
+        "handlers": { "all": file("homeserver.log", "full"), "access": file(ACCESS_LOG, "bare") },
+        // It tells what comes at this level, and what was answered at a higher one.
+        "loggers": { "synapse.access": { "level": "DEBUG", "handlers": ["access"] } },
+        "root": { "level": "INFO", "handlers": ["all"] },
+    })
+}

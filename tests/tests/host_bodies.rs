@@ -1,0 +1,417 @@
+//! Bodies that hooks want to see whole: their caps, their codings, and what goes on when a hook has edited one or has not.
+#![cfg(test)]
+
+use std::io::Write as _;
+
+use flate2::{
+    Compression,
+    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+};
+use serde_json::{Value, json};
+use tollgate_tests::{Client, Echo, RawClient, RawOrigin, Version, addons::Hosted};
+
+const TEXT: &str = "{\"versions\":[\"v1.1\",\"v1.2\"]} and so on, and so on, and so on";
+
+/// Name in Content-Encoding, and the text with this coding.
+fn coded() -> Vec<(&'static str, Vec<u8>)> {
+    let level = Compression::default();
+    let mut gzip = GzEncoder::new(Vec::new(), level);
+    gzip.write_all(TEXT.as_bytes()).expect("gzip");
+    let mut zlib = ZlibEncoder::new(Vec::new(), level);
+    zlib.write_all(TEXT.as_bytes()).expect("zlib");
+    let mut raw = DeflateEncoder::new(Vec::new(), level);
+    raw.write_all(TEXT.as_bytes()).expect("deflate");
+    let mut br = Vec::new();
+    let settings = brotli::enc::BrotliEncoderParams::default();
+    brotli::BrotliCompress(&mut TEXT.as_bytes(), &mut br, &settings).expect("br");
+    vec![
+        ("gzip", gzip.finish().expect("gzip")),
+        ("deflate", zlib.finish().expect("zlib")),
+        ("deflate", raw.finish().expect("deflate")),
+        ("br", br),
+        ("zstd", zstd::encode_all(TEXT.as_bytes(), 3).expect("zstd")),
+    ]
+}
+
+/// A response with this body and its length.
+fn response(fields: &str, body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+}
+
+fn request(fields: &str, body: &[u8]) -> Vec<u8> {
+    [format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+}
+
+/// Shows the body that it sees in a field of the same message.
+fn showing(event: &str, body: &Value) -> Value {
+    json!({"rules": [{"on": event, "body": body, "do": [{"set": ["X-Body", "{body} {cut}"]}]}]})
+}
+
+#[tokio::test]
+async fn coded_responses_are_shown_plain() {
+    for (coding, body) in coded() {
+        let origin = RawOrigin::answering(response(&format!("Content-Encoding: {coding}\r\n"), &body)).await;
+        let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!("full"))).start().await;
+        assert_eq!(host.get("/").await.header("x-body"), Some(format!("{TEXT} false").as_str()), "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn coded_requests_are_shown_plain() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("request", &json!("full"))).start().await;
+    for (coding, body) in coded() {
+        RawClient::ask(host.address(), request(&format!("Content-Encoding: {coding}\r\n"), &body)).await;
+        let seen = origin.requests().pop().expect("a request");
+        assert_eq!(seen.fields.get("x-body"), Some(format!("{TEXT} false").as_str()), "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn unedited_responses_pass_byte_for_byte() {
+    for (coding, body) in coded() {
+        let origin =
+            RawOrigin::answering(response(&format!("ETag: \"strong\"\r\nContent-Encoding: {coding}\r\n"), &body)).await;
+        let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!("full"))).start().await;
+        let answer = RawClient::ask(host.address(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(answer.body, body, "{coding}");
+        assert_eq!((answer.fields.get("content-encoding"), answer.fields.get("etag")), (Some(coding), Some("\"strong\"")));
+        assert_eq!(answer.fields.get("content-length"), Some(body.len().to_string().as_str()));
+    }
+}
+
+#[tokio::test]
+async fn unedited_requests_pass_byte_for_byte() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("request", &json!("full"))).start().await;
+    for (coding, body) in coded() {
+        RawClient::ask(host.address(), request(&format!("Content-Encoding: {coding}\r\n"), &body)).await;
+        let seen = origin.requests().pop().expect("a request");
+        assert_eq!((seen.body, seen.fields.get("content-encoding")), (body, Some(coding)));
+    }
+    origin.assert_strict();
+}
+
+#[tokio::test]
+async fn unknown_codings_are_shown_as_they_are() {
+    let origin = RawOrigin::answering(response("Content-Encoding: x-own\r\n", b"as it is")).await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!("full"))).start().await;
+    let answer = host.get("/").await;
+    assert_eq!((answer.header("x-body"), answer.header("content-encoding")), (Some("as it is false"), Some("x-own")));
+}
+
+#[tokio::test]
+async fn edited_responses_lose_their_coding() {
+    let editing = json!({"rules": [{"on": "response", "body": "full", "do": [{"set-body": "edited {body}"}]}]});
+    for (coding, body) in coded() {
+        let fields = format!("ETag: \"strong\"\r\nContent-Encoding: {coding}\r\nContent-MD5: x\r\nX-Kept: 1\r\n");
+        let origin = RawOrigin::answering(response(&fields, &body)).await;
+        let host = Hosted::before(&origin.url()).scripted("a", &editing).start().await;
+        let answer = RawClient::ask(host.address(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let expected = format!("edited {TEXT}");
+        assert_eq!(answer.text(), expected, "{coding}");
+        assert_eq!(answer.fields.get("content-length"), Some(expected.len().to_string().as_str()));
+        assert_eq!((answer.fields.get("etag"), answer.fields.get("x-kept")), (Some("W/\"strong\""), Some("1")));
+        assert!(!answer.fields.has("content-encoding") && !answer.fields.has("content-md5"), "{:?}", answer.fields);
+    }
+}
+
+#[tokio::test]
+async fn edited_requests_lose_their_coding() {
+    let origin = RawOrigin::ok().await;
+    let editing = json!({"rules": [{"on": "request", "body": "full", "do": [{"set-body": "edited {body}"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &editing).start().await;
+    for (coding, body) in coded() {
+        RawClient::ask(host.address(), request(&format!("Content-Encoding: {coding}\r\n"), &body)).await;
+        let seen = origin.requests().pop().expect("a request");
+        assert_eq!((seen.text(), seen.fields.has("content-encoding")), (format!("edited {TEXT}"), false));
+    }
+    origin.assert_strict();
+}
+
+#[tokio::test]
+async fn edited_bodies_fit_both_versions() {
+    let origin = Echo::http1().await;
+    let editing = json!({"rules": [
+        {"on": "request", "body": "full", "do": [{"set-body": "{body} and more"}]},
+        {"on": "response", "body": "full", "do": [{"set": ["X-Len", "{header:content-length}"]}, {"set-body": "short"}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &editing).start().await;
+    for version in Version::BOTH {
+        let request = http::Request::post("/").body(tollgate_tests::full("some")).expect("a request");
+        let answer = Client::connect(version, host.address()).await.ask(request).await;
+        assert_eq!((answer.text().as_str(), answer.header("content-length")), ("short", Some("5")), "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn chunked_bodies_are_shown_whole() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("request", &json!("full"))).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+    client.send("3\r\ndef\r\n0\r\n\r\n").await;
+    client.response().await;
+    let seen = origin.only_request();
+    assert_eq!((seen.fields.get("x-body"), seen.text().as_str()), (Some("abcdef false"), "abcdef"));
+}
+
+#[tokio::test]
+async fn trailers_survive_being_collected() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n";
+    let origin = RawOrigin::answering(chunked).await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!("full"))).start().await;
+    for version in Version::BOTH {
+        let request = http::Request::get("/").header("te", "trailers").body(tollgate_tests::empty()).expect("a request");
+        let answer = Client::connect(version, host.address()).await.ask(request).await;
+        assert_eq!((answer.header("x-body"), answer.text().as_str()), (Some("ok false"), "ok"), "{version:?}");
+        assert_eq!(answer.trailers.get("x-sum").and_then(|sum| sum.to_str().ok()), Some("1"), "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_seen_only_if_asked_for() {
+    let origin = RawOrigin::ok().await;
+    let collecting = showing("response", &json!("full"));
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &json!({"rules": [{"on": "response", "do": [{"set": ["X-Unasked", "{body} {cut}"]}]}]}))
+        .scripted("b", &collecting)
+        .start()
+        .await;
+    let answer = host.get("/").await;
+    assert_eq!((answer.header("x-body"), answer.header("x-unasked")), (Some("ok false"), Some("unseen false")));
+}
+
+#[tokio::test]
+async fn own_edits_are_seen_unasked() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [{"on": "response", "do": [{"set-body": "mine"}, {"set": ["X-Body", "{body} {cut}"]}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    assert_eq!(host.get("/").await.header("x-body"), Some("mine false"));
+}
+
+#[tokio::test]
+async fn unasked_uploads_are_read_and_thrown_away() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [{"on": "request", "do": [{"set-body": "mine"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    for _ in 0..2 {
+        client.send(request("", &vec![b'u'; 100_000])).await;
+        assert_eq!(client.response().await.text(), "ok");
+    }
+    assert_eq!(origin.requests().iter().map(|request| request.text()).collect::<Vec<_>>(), ["mine", "mine"]);
+    origin.assert_strict();
+}
+
+#[tokio::test]
+async fn capped_requests_are_refused_above() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("request", &json!({"refuse": 5}))).start().await;
+    for (body, status) in [("four", 200), ("fives", 200), ("sixsix", 413)] {
+        let answer = host.post("/", body).await;
+        assert_eq!(answer.status, status, "{body}");
+        assert_eq!(answer.json()["errcode"] == "M_TOO_LARGE", status == 413);
+    }
+    let seen: Vec<_> = origin.requests().iter().map(|request| request.fields.get("x-body").map(str::to_owned)).collect();
+    assert_eq!(seen, [Some("four false".to_owned()), Some("fives false".to_owned())]);
+}
+
+#[tokio::test]
+async fn capped_requests_pass_unseen_above() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("request", &json!({"pass-unseen": 5}))).start().await;
+    for body in ["fives", "sixsix"] {
+        assert_eq!(host.post("/", body).await.status, 200);
+    }
+    let seen: Vec<_> =
+        origin.requests().iter().map(|request| (request.text(), request.fields.get("x-body").map(str::to_owned))).collect();
+    assert_eq!(seen, [("fives".to_owned(), Some("fives false".to_owned())), ("sixsix".to_owned(), None)]);
+    host.logged("passes unseen").await;
+}
+
+#[tokio::test]
+async fn capped_requests_are_cut_above() {
+    let origin = RawOrigin::ok().await;
+    let mut options = showing("request", &json!({"truncate": 5}));
+    options["rules"][0]["do"].as_array_mut().expect("actions").extend([
+        json!({"try": {"set-body": "other"}}),
+        json!({"set": ["X-Tried", "{tried}"]}),
+    ]);
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    assert_eq!(host.post("/", "sixsix").await.status, 200);
+    let seen = origin.only_request();
+    assert_eq!((seen.fields.get("x-body"), seen.text().as_str()), (Some("sixsi true"), "sixsix"));
+    assert_eq!(seen.fields.get("x-tried"), Some("the message is read-only in this hook"));
+}
+
+#[tokio::test]
+async fn capped_responses_are_refused_above() {
+    let origin = RawOrigin::ok().await;
+    for (cap, status) in [(3, 200), (2, 200), (1, 502)] {
+        let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!({"refuse": cap}))).start().await;
+        let answer = host.get("/").await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-body").is_some()), (status, status == 200), "{cap}");
+    }
+}
+
+#[tokio::test]
+async fn capped_responses_pass_unseen_above() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!({"pass-unseen": 1}))).start().await;
+    let answer = host.get("/").await;
+    assert_eq!((answer.text().as_str(), answer.header("x-body")), ("ok", None));
+}
+
+#[tokio::test]
+async fn capped_responses_are_cut_above() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!({"truncate": 1}))).start().await;
+    let answer = host.get("/").await;
+    assert_eq!((answer.text().as_str(), answer.header("x-body")), ("ok", Some("o true")));
+}
+
+#[tokio::test]
+async fn caps_count_what_codings_hide() {
+    let zeros = vec![b'0'; 1 << 20];
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&zeros).expect("gzip");
+    let bomb = gzip.finish().expect("gzip");
+    let origin = RawOrigin::answering(response("Content-Encoding: gzip\r\n", &bomb)).await;
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &json!({"rules": [
+            {"on": "response", "filter": "~p ^/refuse", "body": {"refuse": 100_000}},
+            {"on": "response", "filter": "~p ^/cut", "body": {"truncate": 10}, "do": [{"set": ["X-Body", "{body} {cut}"]}]},
+        ]}))
+        .start()
+        .await;
+    assert_eq!(host.get("/refuse").await.status, 502);
+    let answer = host.get("/cut").await;
+    assert_eq!((answer.header("x-body"), answer.body.as_ref()), (Some("0000000000 true"), bomb.as_slice()));
+}
+
+#[tokio::test]
+async fn caps_hold_for_replaced_bodies() {
+    let origin = RawOrigin::ok().await;
+    let replacing = json!({"rules": [{"on": "request", "do": [{"set-body": "0123456789"}]}]});
+    let looking = json!({"rules": [{"on": "request", "body": {"truncate": 5}, "do": [
+        {"set": ["X-Body", "{body} {cut}"]}, {"try": {"set-body": "other"}}, {"set": ["X-Tried", "{tried}"]},
+    ]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &replacing).scripted("b", &looking).start().await;
+    host.get("/").await;
+    let seen = origin.only_request();
+    assert_eq!((seen.fields.get("x-body"), seen.text().as_str()), (Some("01234 true"), "0123456789"));
+    assert_eq!(seen.fields.get("x-tried"), Some("the message is read-only in this hook"));
+}
+
+#[tokio::test]
+async fn set_bodies_keep_to_the_limit() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [{"on": "request", "do": [
+        {"try": {"fill-body": 65_535}}, {"try": {"fill-body": 65_536}}, {"try": {"fill-body": 65_537}}, {"set": ["X-Tried", "{tried}"]},
+    ]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).set("addon.a.max_body", "64KiB").start().await;
+    host.get("/").await;
+    let seen = origin.only_request();
+    assert_eq!(seen.fields.get("x-tried"), Some("done|done|too large: 65537 bytes in a body, limit 65536"));
+    assert_eq!(seen.body.len(), 65_536);
+}
+
+#[tokio::test]
+async fn answers_without_body_cannot_get_one() {
+    let options = json!({"rules": [{"on": "response", "do": [{"try": {"set-body": "body"}}, {"set": ["X-Tried", "{tried}"]}]}]});
+    let refused = Some("not legal: body: this response can have none");
+    for (method, status) in [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")] {
+        let origin = RawOrigin::answering(format!("HTTP/1.1 {status}\r\nETag: \"strong\"\r\n\r\n")).await;
+        let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+        let mut client = RawClient::connect(host.address()).await;
+        for _ in 0..2 {
+            client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            let answer = client.response_to(method).await;
+            assert_eq!((answer.fields.get("x-tried"), answer.fields.get("etag")), (refused, Some("\"strong\"")), "{method} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn made_answers_to_head_keep_their_length() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [{"on": "request", "do": [{"respond": [200, [], "four"]}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    for _ in 0..2 {
+        client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.response_to("HEAD").await.fields.get("content-length"), Some("4"));
+    }
+}
+
+#[tokio::test]
+async fn made_answers_without_body_send_none() {
+    let origin = RawOrigin::ok().await;
+    for status in [204, 304] {
+        let options = json!({"rules": [{"on": "request", "do": [{"respond": [status, [], "four"]}]}]});
+        let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+        let mut client = RawClient::connect(host.address()).await;
+        for _ in 0..2 {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert_eq!(client.response().await.status, status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn statuses_without_body_take_it_away() {
+    for actions in [json!([{"set-status": 204}]), json!([{"set-body": "new"}, {"set-status": 304}])] {
+        let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nold body").await;
+        let options = json!({"rules": [{"on": "response", "do": actions}]});
+        let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+        let mut client = RawClient::connect(host.address()).await;
+        for _ in 0..2 {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let answer = client.response().await;
+            assert!(answer.status >= 204 && answer.body.is_empty(), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn statuses_with_body_frame_an_empty_one() {
+    let origin = RawOrigin::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let options = json!({"rules": [{"on": "response", "do": [{"set-status": 200}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let answer = client.response().await;
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
+    }
+}
+
+#[tokio::test]
+async fn head_turned_into_get_is_answered() {
+    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nthe body").await;
+    let options = json!({"rules": [{"on": "request", "do": [{"set-method": "GET"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    for _ in 0..2 {
+        client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let answer = client.response_to("HEAD").await;
+        assert_eq!((answer.status, answer.fields.get("content-length")), (200, Some("8")));
+    }
+}
+
+#[tokio::test]
+async fn get_turned_into_head_is_framed() {
+    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n").await;
+    let options = json!({"rules": [
+        {"on": "request", "do": [{"set-method": "HEAD"}]},
+        {"on": "response", "filter": "~p ^/filled", "do": [{"set-body": "{method}"}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    for (path, body) in [("/", ""), ("/filled", "HEAD"), ("/", "")] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let answer = client.response().await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, body), "{path}");
+    }
+}

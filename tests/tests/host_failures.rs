@@ -1,0 +1,476 @@
+//! Guests that trap, fail, spin or wait, peers that go away in the middle, and what the client and the other flows get.
+#![cfg(test)]
+
+use serde_json::{Value, json};
+use tollgate_tests::{
+    Client, RawClient, RawOrigin, Version,
+    addons::{Hosted, Load},
+    eventually,
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Does this in the request hook.
+fn doing(actions: &Value) -> Value {
+    json!({"rules": [{"on": "request", "do": actions}]})
+}
+
+/// Name, actions, counter that counts it, and what the log says.
+fn failures() -> Vec<(&'static str, Value, &'static str, &'static str)> {
+    vec![
+        ("trap", json!(["trap"]), "traps", "unreachable"),
+        ("panic", json!([{"panic": "oh no"}]), "traps", "src/lib.rs:"),
+        ("recurse", json!(["recurse"]), "traps", "stack"),
+        ("take", json!([{"take": 100 << 20}]), "traps", "memory limit of 67108864"),
+        ("fail", json!([{"fail": "not today"}]), "errors", "not today"),
+        ("spin", json!(["spin"]), "deadlines", "cpu budget of 50ms"),
+        ("wait", json!([{"wait": 60_000}]), "deadlines", "wall budget of 300ms"),
+        ("verdict", json!([{"respond": [99, [], ""]}]), "impossible_verdicts", "status 99"),
+    ]
+}
+
+/// A proxy for each kind of failure at `/NAME`, with this policy.
+async fn failing(origin: &RawOrigin, event: &str, policy: &str) -> Hosted {
+    let rules: Vec<_> = failures()
+        .into_iter()
+        .map(|(name, actions, ..)| json!({"on": event, "filter": format!("~p ^/{name}$"), "do": actions}))
+        .collect();
+    Hosted::before(&origin.url())
+        .scripted("a", &json!({"rules": rules}))
+        .set("addon.a.on_error", policy)
+        .set("addon.a.wall", "300ms")
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn failures_are_answered_503_if_closed() {
+    let origin = RawOrigin::ok().await;
+    let host = failing(&origin, "request", "closed").await;
+    for (name, ..) in failures() {
+        let answer = host.get(&format!("/{name}")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (503, Some("application/json")), "{name}");
+        assert_eq!(answer.json(), json!({"errcode": "M_UNKNOWN", "error": "addon a failed"}), "{name}");
+    }
+    assert_eq!(origin.connections(), 0);
+    assert_eq!(host.get("/fine").await.text(), "ok");
+}
+
+#[tokio::test]
+async fn failures_pass_unedited_if_open() {
+    let origin = RawOrigin::ok().await;
+    let host = failing(&origin, "request", "open").await;
+    for (name, ..) in failures() {
+        let answer = host.get(&format!("/{name}")).await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "ok"), "{name}");
+    }
+    assert_eq!(origin.targets(), failures().iter().map(|(name, ..)| format!("/{name}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn failed_responses_become_503_if_closed() {
+    let origin = RawOrigin::ok().await;
+    let host = failing(&origin, "response", "closed").await;
+    for (name, ..) in failures() {
+        assert_eq!(host.get(&format!("/{name}")).await.status, 503, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn failed_responses_pass_unedited_if_open() {
+    let origin = RawOrigin::ok().await;
+    let host = failing(&origin, "response", "open").await;
+    for (name, ..) in failures() {
+        assert_eq!(host.get(&format!("/{name}")).await.text(), "ok", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn failures_are_counted_by_kind() {
+    let origin = RawOrigin::ok().await;
+    let host = failing(&origin, "request", "closed").await;
+    for (name, _, counter, said) in failures() {
+        let before = host.admin().counter("a", counter).await;
+        host.get(&format!("/{name}")).await;
+        assert_eq!(host.admin().counter("a", counter).await, before + 1, "{name}");
+        host.logged(said).await;
+    }
+    assert_eq!(host.admin().counter("a", "calls").await, failures().len() as u64);
+}
+
+#[tokio::test]
+async fn panics_are_logged_with_their_message() {
+    let origin = RawOrigin::ok().await;
+    let host = failing(&origin, "request", "closed").await;
+    host.get("/panic").await;
+    host.logged("oh no").await;
+    assert!(host.logs().contains("trapped: panicked at "), "{}", host.logs());
+}
+
+#[tokio::test]
+async fn spinning_guests_harm_no_other_flow() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &json!({"rules": [
+            {"on": "request", "filter": "~p ^/spin$", "do": ["spin"]},
+            {"on": "response", "do": [{"set": ["X-Seen", "1"]}]},
+        ]}))
+        .start()
+        .await;
+    let load = Load::of_ok(host.address(), 4, "/fine");
+    for _ in 0..10 {
+        let spinning: Vec<_> = (0..4).map(|_| tokio::spawn(Client::fetch(Version::Http1, host.address(), "/spin"))).collect();
+        for spin in spinning {
+            assert_eq!(spin.await.expect("a flow").status, 503);
+        }
+    }
+    load.more(20).await;
+    load.stop_unharmed().await;
+    assert_eq!(host.admin().counter("a", "deadlines").await, 40);
+}
+
+#[tokio::test]
+async fn waiting_guests_use_no_processor() {
+    let origin = RawOrigin::ok().await;
+    // Waiting takes six times the budget of the processor.
+    let host = Hosted::before(&origin.url()).scripted("a", &doing(&json!([{"wait": 300}]))).start().await;
+    assert_eq!(host.get("/").await.text(), "ok");
+}
+
+#[tokio::test]
+async fn failed_instances_are_called_no_more() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "do": ["trap"]},
+        {"on": "response", "do": [{"set": ["X-Seen", "1"]}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).set("addon.a.on_error", "open").start().await;
+    let answer = host.get("/").await;
+    assert_eq!((answer.text().as_str(), answer.header("x-seen")), ("ok", None));
+}
+
+#[tokio::test]
+async fn earlier_addons_see_the_503() {
+    let origin = RawOrigin::ok().await;
+    let looking = json!({"rules": [{"on": "response", "do": [{"append": ["X-Seen", "{status} {origin}"]}]}]});
+    let mut failing = doing(&json!(["trap"]));
+    failing["rules"].as_array_mut().expect("rules").push(looking["rules"][0].clone());
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &looking)
+        .scripted("b", &failing)
+        .scripted("c", &looking)
+        .start()
+        .await;
+    let answer = host.get("/").await;
+    let seen: Vec<_> = answer.headers.get_all("x-seen").iter().filter_map(|value| value.to_str().ok()).collect();
+    assert_eq!((answer.status.as_u16(), seen), (503, vec!["503 core"]));
+}
+
+#[tokio::test]
+async fn memory_is_limited_as_configured() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "filter": "~p ^/below$", "do": [{"take": 4 << 20}]},
+        {"on": "request", "filter": "~p ^/above$", "do": [{"take": 9 << 20}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).set("addon.a.memory", "8MiB").start().await;
+    assert_eq!(host.get("/below").await.status, 200);
+    assert_eq!(host.get("/above").await.status, 503);
+    let peak = host.admin().counter("a", "memory_peak_bytes").await;
+    assert!((4 << 20..=8 << 20).contains(&peak), "{peak}");
+    assert_eq!(host.admin().status("a").await["memory_limit_bytes"], 8 << 20);
+}
+
+#[tokio::test]
+async fn lines_over_the_rate_are_dropped() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &doing(&json!([{"log-flood": 5_000}])))
+        .set("addon.a.cpu", "5s")
+        .start()
+        .await;
+    assert_eq!(host.get("/").await.text(), "ok");
+    // A burst of two seconds' worth, and what the flood itself lasts.
+    let dropped = host.admin().counter("a", "log_lines_dropped").await;
+    assert!((1..=3_000).contains(&dropped), "{dropped}");
+    host.logged("more log lines than it may").await;
+}
+
+#[tokio::test]
+async fn flows_beyond_the_instances_are_refused() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &doing(&json!([{"log": "holding {target}"}, {"wait": 2_000}])))
+        .set("limits.instances", 2)
+        .start()
+        .await;
+    let held: Vec<_> = ["/1", "/2"].map(|path| tokio::spawn(Client::fetch(Version::Http1, host.address(), path))).into();
+    host.logged("holding /1").await;
+    host.logged("holding /2").await;
+    assert_eq!(host.get("/3").await.status, 503);
+    assert_eq!(host.admin().counter("a", "without_instance").await, 1);
+    for flow in held {
+        assert_eq!(flow.await.expect("a flow").status, 200);
+    }
+    assert_eq!(host.get("/4").await.status, 200);
+}
+
+/// Says in the log how each flow ended.
+fn finishing() -> Value {
+    json!([{"log": "finish of {target}: {status} {complete} {origin} {received} {delivered} ({error})."}])
+}
+
+async fn finishes(host: &Hosted, path: &str) -> String {
+    let start = format!("finish of {path}: ");
+    host.logged(&start).await;
+    // The next flow's finish comes after everything that this one can still bring.
+    host.get("/after").await;
+    host.logged("finish of /after: ").await;
+    let logs = host.logs();
+    let mut told = logs.lines().filter_map(|line| line.split_once(&start)).filter_map(|(_, rest)| rest.split_once(").")).map(|(told, _)| told);
+    let first = told.next().unwrap_or_default().to_owned();
+    assert_eq!(told.next(), None, "told twice: {logs}");
+    first
+}
+
+#[tokio::test]
+async fn finish_tells_of_whole_flows() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
+    host.post("/whole", "12345").await;
+    assert_eq!(finishes(&host, "/whole").await, "200 true upstream 5 2 (none");
+}
+
+#[tokio::test]
+async fn finish_tells_of_made_answers() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "filter": "~p ^/made$", "do": [{"respond": [202, [], "made"]}]},
+        {"on": "finish", "do": finishing()},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    host.get("/made").await;
+    assert_eq!(finishes(&host, "/made").await, "202 true addon a 0 4 (none");
+}
+
+#[tokio::test]
+async fn finish_tells_of_dropped_flows() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "filter": "~p ^/dropped$", "do": ["drop"]},
+        {"on": "finish", "do": finishing()},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("GET /dropped HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.expect_end().await;
+    let told = finishes(&host, "/dropped").await;
+    assert_eq!(told, "none false none 0 0 (dropped by addon a");
+}
+
+#[tokio::test]
+async fn finish_tells_of_refusing_upstreams() {
+    let (origin, options) = (RawOrigin::ok().await, json!({"rules": [
+        {"on": "request", "filter": "~p ^/refused$", "do": [{"set-upstream": "http://127.0.0.1:1"}]},
+        {"on": "finish", "do": finishing()},
+    ]}));
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    assert_eq!(host.get("/refused").await.status, 502);
+    let told = finishes(&host, "/refused").await;
+    assert!(told.starts_with("502 true core 0 "), "{told}");
+}
+
+#[tokio::test]
+async fn finish_tells_of_clients_that_left() {
+    // The origin never ends its answer to /left.
+    let origin = RawOrigin::start(|mut conversation| async move {
+        while let Some(request) = conversation.request().await {
+            let answer = if request.target == "/left" {
+                "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"
+            } else {
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+            };
+            if conversation.send(answer).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    let host = Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.response_head().await;
+    client.take(9).await;
+    drop(client);
+    let told = finishes(&host, "/left").await;
+    assert!(told.starts_with("200 false upstream 0 9 ("), "{told}");
+}
+
+#[tokio::test]
+async fn finish_tells_of_upstreams_that_left() {
+    let origin = RawOrigin::start(|mut conversation| async move {
+        while let Some(request) = conversation.request().await {
+            if request.target == "/broken" {
+                let _ = conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this").await;
+                return conversation.reset();
+            }
+            if conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    let host = Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("GET /broken HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.read_to_end().await;
+    let told = finishes(&host, "/broken").await;
+    assert!(told.starts_with("200 false upstream 0 "), "{told}");
+}
+
+#[tokio::test]
+async fn finish_comes_after_a_failed_hook() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "filter": "~p ^/failed$", "do": ["trap"]},
+        {"on": "finish", "do": finishing()},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    assert_eq!(host.get("/failed").await.status, 503);
+    let told = finishes(&host, "/failed").await;
+    assert!(told.starts_with("503 true core 0 "), "{told}");
+}
+
+#[tokio::test]
+async fn abandoned_hooks_run_to_their_end() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "filter": "~p ^/left$", "do": [{"log": "before the wait"}, {"wait": 500}, {"log": "after the wait"}]},
+        {"on": "finish", "do": finishing()},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    for version in Version::BOTH {
+        let before = host.times_logged("before the wait");
+        let mut client = Client::connect(version, host.address()).await;
+        let flow = tokio::spawn(client.start(http::Request::get("/left").body(tollgate_tests::empty()).expect("a request")));
+        eventually(async || host.times_logged("before the wait") > before).await;
+        assert_eq!(host.times_logged("after the wait"), before, "{version:?}");
+        flow.abort();
+        drop(client);
+        eventually(async || host.times_logged("after the wait") > before).await;
+        eventually(async || host.times_logged("finish of /left: none false") > before).await;
+    }
+    // Nothing of it went upstream, not even a connection.
+    assert_eq!(origin.connections(), 0);
+    assert_eq!(host.get("/after").await.text(), "ok");
+    assert_eq!(origin.targets(), ["/after"]);
+}
+
+#[tokio::test]
+async fn abandoned_edits_are_discarded() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "do": [{"set-target": "/edited"}, {"log": "edited"}, {"wait": 300}]},
+        {"on": "finish", "do": [{"log": "ended as {target}."}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    host.logged("edited").await;
+    drop(client);
+    host.logged("ended as /left.").await;
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
+async fn upstream_errors_can_be_answered() {
+    let origin = RawOrigin::closing("").await;
+    let answering = json!({"rules": [{"on": "upstream-error", "do": [{"respond": [200, [["X-By", "a"]], "{kind}"]}]}]});
+    let looking = json!({"rules": [{"on": "response", "do": [{"set": ["X-Origin", "{origin}"]}]}, {"on": "upstream-error"}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &answering).scripted("b", &looking).start().await;
+    let answer = host.get("/").await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str(), answer.header("x-by")), (200, "Closed", Some("a")));
+    assert_eq!(answer.header("x-origin"), Some("addon a"));
+}
+
+#[tokio::test]
+async fn upstream_errors_ask_last_addon_first() {
+    let origin = RawOrigin::closing("").await;
+    let answering = |name: &str| {
+        json!({"rules": [{"on": "upstream-error", "do": [{"log": format!("{name} was asked")}, {"respond": [200, [], name]}]}]})
+    };
+    let host =
+        Hosted::before(&origin.url()).scripted("a", &answering("a")).scripted("b", &answering("b")).start().await;
+    assert_eq!(host.get("/").await.text(), "b");
+    assert_eq!(host.times_logged("a was asked"), 0);
+}
+
+#[tokio::test]
+async fn upstream_errors_name_their_kind() {
+    let silent = RawOrigin::start(|mut conversation| async move {
+        conversation.request().await;
+        conversation.take(1).await;
+    })
+    .await;
+    let garbled = RawOrigin::answering("no HTTP at all\r\n\r\n").await;
+    let answering = json!({"rules": [{"on": "upstream-error", "do": [{"respond": [200, [], "{kind}"]}]}]});
+    let host = Hosted::before("http://127.0.0.1:1")
+        .scripted("a", &answering)
+        .with(|builder| {
+            builder
+                .listener("silent", &silent.url())
+                .listener("garbled", &garbled.url())
+                .listener("nameless", "http://name.invalid")
+                .listener("tls", &garbled.url().replace("http:", "https:"))
+        })
+        .set("timeouts.response", "200ms")
+        .start()
+        .await;
+    for (listener, kind) in
+        [("main", "Connect"), ("silent", "Timeout"), ("garbled", "Protocol"), ("nameless", "Dns"), ("tls", "Tls")]
+    {
+        assert_eq!(Client::fetch(Version::Http1, host.address_of(listener), "/").await.text(), kind, "{listener}");
+    }
+}
+
+#[tokio::test]
+async fn unanswered_upstream_errors_pass_response_hooks() {
+    let silent = RawOrigin::start(|mut conversation| async move {
+        conversation.request().await;
+        conversation.take(1).await;
+    })
+    .await;
+    let looking = json!({"rules": [{"on": "response", "do": [{"set": ["X-Seen", "{status} {origin}"]}]}, {"on": "upstream-error"}]});
+    let host = Hosted::before("http://127.0.0.1:1")
+        .scripted("a", &looking)
+        .with(|builder| builder.listener("silent", &silent.url()))
+        .set("timeouts.response", "200ms")
+        .start()
+        .await;
+    let refused = host.get("/").await;
+    assert_eq!((refused.status.as_u16(), refused.header("x-seen")), (502, Some("502 core")));
+    assert_eq!(refused.json()["errcode"], "M_UNKNOWN");
+    let late = Client::fetch(Version::Http1, host.address_of("silent"), "/").await;
+    assert_eq!((late.status.as_u16(), late.header("x-seen")), (504, Some("504 core")));
+}
+
+#[tokio::test]
+async fn upstream_errors_of_failing_addons_are_503() {
+    for (policy, status) in [("closed", 503), ("open", 502)] {
+        let options = json!({"rules": [{"on": "upstream-error", "do": ["trap"]}]});
+        let host = Hosted::before("http://127.0.0.1:1").scripted("a", &options).set("addon.a.on_error", policy).start().await;
+        assert_eq!(host.get("/").await.status, status, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_upstreams_pass_unchanged() {
+    let origin = RawOrigin::answering("HTTP/1.1 503 Busy\r\nRetry-After: 9\r\nContent-Length: 4\r\n\r\nbusy").await;
+    let options = json!({"rules": [{"on": "upstream-error", "do": [{"respond": [200, [], "no"]}]}, {"on": "response"}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send(GET).await;
+    let answer = client.response().await;
+    assert_eq!((answer.status, answer.reason.as_str(), answer.text().as_str()), (503, "Busy", "busy"));
+    assert_eq!(answer.fields.get("retry-after"), Some("9"));
+}
