@@ -71,7 +71,10 @@ pub fn check(sources: &Sources) -> anyhow::Result<()> {
         }
     }
     let broken = readiness.failed.len() + readiness.missing.len();
-    if let Some(directory) = readiness.directory {
+    // One that is missing is the default one: any other would have been an error of the configuration.
+    if let Some(directory) = &readiness.directory
+        && config.plugins.exists()
+    {
         anyhow::bail!("the plugins directory cannot be read: {directory}");
     }
     anyhow::ensure!(broken == 0, "{broken} addon(s) cannot be used: {}", settings::names(&readiness));

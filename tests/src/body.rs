@@ -1,6 +1,11 @@
 //! Bodies that tests send through hyper.
 
-use std::{convert::Infallible, io, pin::Pin, task::{Context, Poll}};
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::HeaderMap;

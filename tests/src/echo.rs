@@ -27,7 +27,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    body::{BoxBody, empty, full},
+    body::{BoxBody, channel, empty, full},
     tls::Identity,
 };
 
@@ -217,7 +217,13 @@ async fn answer(request: Request<Incoming>, connection: usize) -> Response<BoxBo
 
 fn with_trailers() -> Response<BoxBody> {
     let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))]);
-    let mut response = Response::new(full("ok").with_trailers(async { Some(Ok(trailers)) }).boxed());
+    let (sender, body) = channel();
+    tokio::spawn(async move {
+        if sender.send("ok").await {
+            sender.trailers(trailers).await;
+        }
+    });
+    let mut response = Response::new(body);
     response.headers_mut().insert("trailer", HeaderValue::from_static("x-sum"));
     response
 }

@@ -1,6 +1,6 @@
 //! HTTP/2 frame by frame, for what no library would send.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -11,9 +11,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// One frame (RFC 9113, 4.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// 0 DATA, 1 HEADERS, 3 RST_STREAM, 4 SETTINGS, 6 PING, 7 GOAWAY, 8 WINDOW_UPDATE, 9 CONTINUATION.
+    /// 0 `DATA`, 1 `HEADERS`, 3 `RST_STREAM`, 4 `SETTINGS`, 6 `PING`, 7 `GOAWAY`, 8 `WINDOW_UPDATE`, 9 `CONTINUATION`.
     pub kind: u8,
-    /// 1 END_STREAM or ACK, 4 END_HEADERS.
+    /// 1 `END_STREAM` or `ACK`, 4 `END_HEADERS`.
     pub flags: u8,
     /// 0 is the connection.
     pub stream: u32,
@@ -45,7 +45,7 @@ impl Frame {
         Self::new(0, u8::from(is_end), stream, bytes)
     }
 
-    /// RST_STREAM with CANCEL.
+    /// `RST_STREAM` with `CANCEL`.
     #[must_use]
     pub fn reset(stream: u32) -> Self {
         Self::new(3, 0, stream, Bytes::from_static(&[0, 0, 0, 8]))
@@ -107,13 +107,18 @@ impl FrameClient {
         client
     }
 
-    /// Sends frames in one write.
+    /// Sends frames in one write. A peer that has closed is no error: reading will tell.
     pub async fn send(&mut self, frames: &[Frame]) {
+        let _ = self.try_send(frames).await;
+    }
+
+    /// Sends frames in one write.
+    pub async fn try_send(&mut self, frames: &[Frame]) -> io::Result<()> {
         let mut out = BytesMut::new();
         for frame in frames {
             frame.write(&mut out);
         }
-        self.client.send(&out).await;
+        self.client.try_send(&out).await
     }
 
     /// The next frame; None when the connection has ended. SETTINGS are acknowledged.

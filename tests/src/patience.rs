@@ -14,11 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until the condition holds, looking again and again; panics when patience is at its end.
 #[track_caller]
-pub fn eventually<C, F>(mut condition: C) -> impl Future<Output = ()>
-where
-    C: FnMut() -> F,
-    F: Future<Output = bool>,
-{
+pub fn eventually(mut condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let place = Location::caller();
     async move {
         let start = Instant::now();
@@ -36,9 +32,7 @@ where
 pub fn within<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let place = Location::caller();
     async move {
-        match timeout(PATIENCE, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => panic!("what {place} waits for did not come in {PATIENCE:?}"),
-        }
+        let outcome = timeout(PATIENCE, work).await.ok();
+        outcome.unwrap_or_else(|| panic!("what {place} waits for did not come in {PATIENCE:?}"))
     }
 }

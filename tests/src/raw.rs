@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use rustls::{ClientConfig, pki_types::{CertificateDer, ServerName}};
+use rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, ServerName},
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -42,7 +45,8 @@ impl RawClient {
         let stream = within(TcpStream::connect(address)).await?;
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = within(TlsConnector::from(Arc::clone(config)).connect(name, stream)).await?;
-        let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|first| first.clone().into_owned());
+        let certificate =
+            stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|first| first.clone().into_owned());
         let (reader, writer) = tokio::io::split(stream);
         Ok(Self { wire: Wire::new(reader, writer), socket: None, certificate })
     }

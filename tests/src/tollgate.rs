@@ -5,6 +5,7 @@ mod output;
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -18,7 +19,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::patience::{PATIENCE, eventually, within};
+use crate::{
+    patience::{PATIENCE, eventually, within},
+    tls::{Authority, Identity},
+};
 
 use output::Output;
 
@@ -164,7 +168,9 @@ impl Tollgate {
 
     /// Sends SIGHUP, and waits until the configuration was taken over or refused.
     pub async fn reload(&self) {
-        let verdicts = || self.logs().matches("configuration was read again").count() + self.logs().matches("configuration is refused").count();
+        let verdicts = || {
+            self.logs().matches("configuration was read again").count() + self.logs().matches("configuration is refused").count()
+        };
         let before = verdicts();
         self.signal(Signal::HUP);
         eventually(async || verdicts() > before).await;
@@ -270,6 +276,19 @@ impl Builder {
         self
     }
 
+    /// TLS for clients of the listener `main`.
+    #[must_use]
+    pub fn tls(self, identity: &Identity) -> Self {
+        let (cert, key) = (identity.cert.to_string_lossy(), identity.key.to_string_lossy());
+        self.set("listener.main.tls", format!("{{cert = {cert:?}, key = {key:?}}}"))
+    }
+
+    /// Trust in upstreams of the listener `main`.
+    #[must_use]
+    pub fn upstream_ca(self, authority: &Authority) -> Self {
+        self.set("listener.main.upstream_ca", format!("{:?}", authority.ca().to_string_lossy()))
+    }
+
     /// An environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -343,9 +362,13 @@ impl Builder {
         std::fs::create_dir_all(&plugins).expect("a directory");
         let cache = self.cache.clone().unwrap_or_else(|| directory.join("cache"));
         let level = if self.log.is_empty() { "info,tollgate=debug" } else { &self.log };
-        let mut file = format!("plugins = {plugins:?}\ncache = {cache:?}\n\n[admin]\nlisten = \"127.0.0.1:0\"\n\n[log]\nlevel = \"{level}\"\n");
+        let mut file = format!(
+            "plugins = {:?}\ncache = {:?}\n\n[admin]\nlisten = \"127.0.0.1:0\"\n\n[log]\nlevel = \"{level}\"\n",
+            plugins.to_string_lossy(),
+            cache.to_string_lossy(),
+        );
         for (name, upstream) in &self.listeners {
-            file += &format!("\n[[listener]]\nname = \"{name}\"\nbind = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\n");
+            let _ = write!(file, "\n[[listener]]\nname = \"{name}\"\nbind = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\n");
         }
         file + "\n" + &self.toml
     }

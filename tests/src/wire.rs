@@ -80,8 +80,10 @@ pub struct Wire {
     /// What was read and not yet taken.
     pub buffer: BytesMut,
     body: State,
-    on_read: Box<dyn FnMut(&[u8]) + Send>,
+    on_read: OnRead,
 }
+
+type OnRead = Box<dyn FnMut(&[u8]) + Send>;
 
 #[derive(Debug, Clone, Copy)]
 enum State {
@@ -96,10 +98,7 @@ use WireError::{Malformed, Truncated};
 
 impl Wire {
     /// Speaks over a stream.
-    pub fn new(
-        reader: impl AsyncRead + Send + Unpin + 'static,
-        writer: impl AsyncWrite + Send + Unpin + 'static,
-    ) -> Self {
+    pub fn new(reader: impl AsyncRead + Send + Unpin + 'static, writer: impl AsyncWrite + Send + Unpin + 'static) -> Self {
         Self {
             reader: Box::new(reader),
             writer: Box::new(writer),
@@ -322,7 +321,9 @@ impl Wire {
             match self.line().await {
                 Ok(None) if head.is_empty() => return Ok(None),
                 Ok(None) => return Err(Truncated),
-                Ok(Some(line)) if line.is_empty() && head.is_empty() => return Err(Malformed("an empty line before a head".to_owned())),
+                Ok(Some(line)) if line.is_empty() && head.is_empty() => {
+                    return Err(Malformed("an empty line before a head".to_owned()));
+                }
                 Ok(Some(line)) if line.is_empty() => {
                     head.truncate(head.len() - 2);
                     return Ok(Some(head));
@@ -420,9 +421,10 @@ impl Fields {
         let codings: Vec<_> = self.all("transfer-encoding").collect();
         match (&lengths[..], &codings[..]) {
             ([], []) => Ok(None),
-            ([length], []) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
-                length.parse().map(|length| Some(Framing::Length(length))).map_err(|_| Malformed(format!("the length {length:?}")))
-            }
+            ([length], []) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => length
+                .parse()
+                .map(|length| Some(Framing::Length(length)))
+                .map_err(|_| Malformed(format!("the length {length:?}"))),
             ([], ["chunked"]) => Ok(Some(Framing::Chunked)),
             _ => Err(Malformed(format!("the framing {lengths:?} {codings:?}"))),
         }
@@ -493,10 +495,11 @@ mod tests {
 
     #[tokio::test]
     async fn careful_messages_are_read() {
-        let read = request("POST /a HTTP/1.1\r\nHost: h\r\nX-a:  1 \r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n")
-            .await
-            .expect("well-formed")
-            .expect("a request");
+        let read =
+            request("POST /a HTTP/1.1\r\nHost: h\r\nX-a:  1 \r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n")
+                .await
+                .expect("well-formed")
+                .expect("a request");
         assert_eq!((read.method.as_str(), read.target.as_str(), &read.body[..]), ("POST", "/a", &b"abc"[..]));
         assert_eq!((read.fields.get("x-A"), read.trailers.get("t")), (Some("1"), Some("1")));
     }

@@ -8,6 +8,8 @@
     reason = "a failed expectation is how a test speaks, in its helpers too"
 )]
 
+#[path = "core/abuse_http2.rs"]
+mod abuse_http2;
 #[path = "core/common.rs"]
 mod common;
 #[path = "core/connections.rs"]

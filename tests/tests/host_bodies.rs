@@ -70,8 +70,7 @@ async fn coded_requests_are_shown_plain() {
 #[tokio::test]
 async fn unedited_responses_pass_byte_for_byte() {
     for (coding, body) in coded() {
-        let origin =
-            RawOrigin::answering(response(&format!("ETag: \"strong\"\r\nContent-Encoding: {coding}\r\n"), &body)).await;
+        let origin = RawOrigin::answering(response(&format!("ETag: \"strong\"\r\nContent-Encoding: {coding}\r\n"), &body)).await;
         let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!("full"))).start().await;
         let answer = RawClient::ask(host.address(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!(answer.body, body, "{coding}");
@@ -200,7 +199,7 @@ async fn unasked_uploads_are_read_and_thrown_away() {
         client.send(request("", &vec![b'u'; 100_000])).await;
         assert_eq!(client.response().await.text(), "ok");
     }
-    assert_eq!(origin.requests().iter().map(|request| request.text()).collect::<Vec<_>>(), ["mine", "mine"]);
+    assert_eq!(origin.requests().iter().map(tollgate_tests::Request::text).collect::<Vec<_>>(), ["mine", "mine"]);
     origin.assert_strict();
 }
 
@@ -234,10 +233,10 @@ async fn capped_requests_pass_unseen_above() {
 async fn capped_requests_are_cut_above() {
     let origin = RawOrigin::ok().await;
     let mut options = showing("request", &json!({"truncate": 5}));
-    options["rules"][0]["do"].as_array_mut().expect("actions").extend([
-        json!({"try": {"set-body": "other"}}),
-        json!({"set": ["X-Tried", "{tried}"]}),
-    ]);
+    options["rules"][0]["do"]
+        .as_array_mut()
+        .expect("actions")
+        .extend([json!({"try": {"set-body": "other"}}), json!({"set": ["X-Tried", "{tried}"]})]);
     let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
     assert_eq!(host.post("/", "sixsix").await.status, 200);
     let seen = origin.only_request();
@@ -279,10 +278,13 @@ async fn caps_count_what_codings_hide() {
     let bomb = gzip.finish().expect("gzip");
     let origin = RawOrigin::answering(response("Content-Encoding: gzip\r\n", &bomb)).await;
     let host = Hosted::before(&origin.url())
-        .scripted("a", &json!({"rules": [
-            {"on": "response", "filter": "~p ^/refuse", "body": {"refuse": 100_000}},
-            {"on": "response", "filter": "~p ^/cut", "body": {"truncate": 10}, "do": [{"set": ["X-Body", "{body} {cut}"]}]},
-        ]}))
+        .scripted(
+            "a",
+            &json!({"rules": [
+                {"on": "response", "filter": "~p ^/refuse", "body": {"refuse": 100_000}},
+                {"on": "response", "filter": "~p ^/cut", "body": {"truncate": 10}, "do": [{"set": ["X-Body", "{body} {cut}"]}]},
+            ]}),
+        )
         .start()
         .await;
     assert_eq!(host.get("/refuse").await.status, 502);
@@ -328,7 +330,11 @@ async fn answers_without_body_cannot_get_one() {
         for _ in 0..2 {
             client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).await;
             let answer = client.response_to(method).await;
-            assert_eq!((answer.fields.get("x-tried"), answer.fields.get("etag")), (refused, Some("\"strong\"")), "{method} {status}");
+            assert_eq!(
+                (answer.fields.get("x-tried"), answer.fields.get("etag")),
+                (refused, Some("\"strong\"")),
+                "{method} {status}"
+            );
         }
     }
 }
@@ -392,6 +398,11 @@ async fn head_turned_into_get_is_answered() {
     let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nthe body").await;
     let options = json!({"rules": [{"on": "request", "do": [{"set-method": "GET"}]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = Client::connect(Version::Http2, host.address()).await;
+    for _ in 0..2 {
+        let answer = client.ask(http::Request::head("/").body(tollgate_tests::empty()).expect("a request")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-length"), answer.body.len()), (200, Some("8"), 0));
+    }
     let mut client = RawClient::connect(host.address()).await;
     for _ in 0..2 {
         client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -414,4 +425,53 @@ async fn get_turned_into_head_is_framed() {
         let answer = client.response().await;
         assert_eq!((answer.status, answer.text().as_str()), (200, body), "{path}");
     }
+}
+
+#[tokio::test]
+async fn collected_uploads_are_asked_for() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("request", &json!("full"))).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
+    assert_eq!(client.response_head().await.status, 100);
+    client.send("body").await;
+    assert_eq!(client.response().await.text(), "ok");
+    let seen = origin.only_request();
+    assert_eq!((seen.fields.get("x-body"), seen.fields.get("expect")), (Some("body false"), None));
+}
+
+#[tokio::test]
+async fn refused_uploads_are_not_asked_for() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [{"on": "request", "do": [{"refuse": [403, "M_FORBIDDEN", "no"]}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await;
+    let answer = client.response().await;
+    assert_eq!((answer.status, answer.interim.len()), (403, 0));
+}
+
+#[tokio::test]
+async fn half_sent_bodies_reach_nobody() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "body": "full", "do": [{"log": "was called"}]},
+        {"on": "finish", "do": [{"log": "ended with {received} bytes."}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf.").await;
+    drop(client);
+    host.logged("ended with 5 bytes.").await;
+    assert_eq!((origin.connections(), host.times_logged("was called")), (0, 0));
+}
+
+#[tokio::test]
+async fn large_bodies_go_through_a_guest() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [{"on": "request", "body": "full", "do": [{"set-body": "{body}"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).set("addon.a.cpu", "10s").start().await;
+    let body: Vec<u8> = (0..4_u32 << 20).map(|place| b'a' + u8::try_from(place % 23).expect("small")).collect();
+    assert_eq!(host.post("/", body.clone()).await.status, 200);
+    assert!(origin.only_request().body == body, "another body");
 }

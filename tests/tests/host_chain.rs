@@ -32,12 +32,7 @@ fn sent_order(origin: &RawOrigin) -> Vec<String> {
 }
 
 async fn chain_of_three(origin: &RawOrigin, second: &Value) -> Hosted {
-    Hosted::before(&origin.url())
-        .scripted("a", &signing("a"))
-        .scripted("b", second)
-        .scripted("c", &signing("c"))
-        .start()
-        .await
+    Hosted::before(&origin.url()).scripted("a", &signing("a")).scripted("b", second).scripted("c", &signing("c")).start().await
 }
 
 #[tokio::test]
@@ -238,7 +233,10 @@ async fn unmatched_flows_create_no_instance() {
     assert_eq!(host.admin().counter("a", "instances_created").await, 0);
     host.post("/only?x", "").await;
     assert_eq!(host.admin().counter("a", "instances_created").await, 1);
-    assert_eq!(origin.requests().last().and_then(|request| request.fields.get("x-seen").map(str::to_owned)).as_deref(), Some("1"));
+    assert_eq!(
+        origin.requests().last().and_then(|request| request.fields.get("x-seen").map(str::to_owned)).as_deref(),
+        Some("1")
+    );
 }
 
 #[tokio::test]
@@ -268,7 +266,8 @@ async fn filters_see_earlier_edits() {
 #[tokio::test]
 async fn filters_can_look_into_bodies() {
     let origin = RawOrigin::ok().await;
-    let options = json!({"rules": [{"on": "request", "filter": "~bq needle", "body": "full", "do": [{"set": ["X-Found", "{body}"]}]}]});
+    let options =
+        json!({"rules": [{"on": "request", "filter": "~bq needle", "body": "full", "do": [{"set": ["X-Found", "{body}"]}]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
     host.post("/", "hay").await;
     host.post("/", "hay needle hay").await;

@@ -134,7 +134,11 @@ async fn host_belongs_to_the_core() {
 #[tokio::test]
 async fn framing_fields_of_responses_belong_to_the_core() {
     let origin = RawOrigin::ok().await;
-    let edits = [json!({"set": ["Content-Length", "7"]}), json!({"append": ["Transfer-Encoding", "chunked"]}), json!({"set": ["Connection", "close"]})];
+    let edits = [
+        json!({"set": ["Content-Length", "7"]}),
+        json!({"append": ["Transfer-Encoding", "chunked"]}),
+        json!({"set": ["Connection", "close"]}),
+    ];
     let options = json!({"rules": [{"on": "response", "do": tried(&edits)}]});
     let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
     let mut client = RawClient::connect(host.address()).await;
@@ -213,7 +217,8 @@ async fn order_and_case_of_fields_are_kept() {
     )
     .await;
     let seen = origin.only_request();
-    let own: Vec<_> = seen.fields.names().filter(|name| name.to_ascii_lowercase().starts_with("x-") && !name.contains("Forwarded")).collect();
+    let own: Vec<_> =
+        seen.fields.names().filter(|name| name.to_ascii_lowercase().starts_with("x-") && !name.contains("Forwarded")).collect();
     assert_eq!(own, ["X-fIRST", "x-SECOND", "x-third", "X-Fourth"]);
     assert_eq!(seen.fields.get("x-second"), Some("new"));
 }
@@ -291,7 +296,11 @@ async fn bytes_of_fields_are_counted() {
 
 #[tokio::test]
 async fn notes_are_counted() {
-    let edits = [json!({"note": ["k".repeat(256), "v"]}), json!({"note": ["k".repeat(257), "v"]}), json!({"note": ["k", "v".repeat(16_385)]})];
+    let edits = [
+        json!({"note": ["k".repeat(256), "v"]}),
+        json!({"note": ["k".repeat(257), "v"]}),
+        json!({"note": ["k", "v".repeat(16_385)]}),
+    ];
     let (ended, _) = try_on_request(&edits).await;
     let expected =
         ["done", "too large: 257 bytes in the key of a note, limit 256", "too large: 16385 bytes in a note, limit 16384"];

@@ -111,10 +111,13 @@ async fn panics_are_logged_with_their_message() {
 async fn spinning_guests_harm_no_other_flow() {
     let origin = RawOrigin::ok().await;
     let host = Hosted::before(&origin.url())
-        .scripted("a", &json!({"rules": [
-            {"on": "request", "filter": "~p ^/spin$", "do": ["spin"]},
-            {"on": "response", "do": [{"set": ["X-Seen", "1"]}]},
-        ]}))
+        .scripted(
+            "a",
+            &json!({"rules": [
+                {"on": "request", "filter": "~p ^/spin$", "do": ["spin"]},
+                {"on": "response", "do": [{"set": ["X-Seen", "1"]}]},
+            ]}),
+        )
         .start()
         .await;
     let load = Load::of_ok(host.address(), 4, "/fine");
@@ -155,12 +158,8 @@ async fn earlier_addons_see_the_503() {
     let looking = json!({"rules": [{"on": "response", "do": [{"append": ["X-Seen", "{status} {origin}"]}]}]});
     let mut failing = doing(&json!(["trap"]));
     failing["rules"].as_array_mut().expect("rules").push(looking["rules"][0].clone());
-    let host = Hosted::before(&origin.url())
-        .scripted("a", &looking)
-        .scripted("b", &failing)
-        .scripted("c", &looking)
-        .start()
-        .await;
+    let host =
+        Hosted::before(&origin.url()).scripted("a", &looking).scripted("b", &failing).scripted("c", &looking).start().await;
     let answer = host.get("/").await;
     let seen: Vec<_> = answer.headers.get_all("x-seen").iter().filter_map(|value| value.to_str().ok()).collect();
     assert_eq!((answer.status.as_u16(), seen), (503, vec!["503 core"]));
@@ -227,7 +226,11 @@ async fn finishes(host: &Hosted, path: &str) -> String {
     host.get("/after").await;
     host.logged("finish of /after: ").await;
     let logs = host.logs();
-    let mut told = logs.lines().filter_map(|line| line.split_once(&start)).filter_map(|(_, rest)| rest.split_once(").")).map(|(told, _)| told);
+    let mut told = logs
+        .lines()
+        .filter_map(|line| line.split_once(&start))
+        .filter_map(|(_, rest)| rest.split_once(")."))
+        .map(|(told, _)| told);
     let first = told.next().unwrap_or_default().to_owned();
     assert_eq!(told.next(), None, "told twice: {logs}");
     first
@@ -236,7 +239,8 @@ async fn finishes(host: &Hosted, path: &str) -> String {
 #[tokio::test]
 async fn finish_tells_of_whole_flows() {
     let origin = RawOrigin::ok().await;
-    let host = Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
+    let host =
+        Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
     host.post("/whole", "12345").await;
     assert_eq!(finishes(&host, "/whole").await, "200 true upstream 5 2 (none");
 }
@@ -270,10 +274,13 @@ async fn finish_tells_of_dropped_flows() {
 
 #[tokio::test]
 async fn finish_tells_of_refusing_upstreams() {
-    let (origin, options) = (RawOrigin::ok().await, json!({"rules": [
-        {"on": "request", "filter": "~p ^/refused$", "do": [{"set-upstream": "http://127.0.0.1:1"}]},
-        {"on": "finish", "do": finishing()},
-    ]}));
+    let (origin, options) = (
+        RawOrigin::ok().await,
+        json!({"rules": [
+            {"on": "request", "filter": "~p ^/refused$", "do": [{"set-upstream": "http://127.0.0.1:1"}]},
+            {"on": "finish", "do": finishing()},
+        ]}),
+    );
     let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
     assert_eq!(host.get("/refused").await.status, 502);
     let told = finishes(&host, "/refused").await;
@@ -296,7 +303,8 @@ async fn finish_tells_of_clients_that_left() {
         }
     })
     .await;
-    let host = Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
+    let host =
+        Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
     let mut client = RawClient::connect(host.address()).await;
     client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.response_head().await;
@@ -320,7 +328,8 @@ async fn finish_tells_of_upstreams_that_left() {
         }
     })
     .await;
-    let host = Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
+    let host =
+        Hosted::before(&origin.url()).scripted("a", &json!({"rules": [{"on": "finish", "do": finishing()}]})).start().await;
     let mut client = RawClient::connect(host.address()).await;
     client.send("GET /broken HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.read_to_end().await;
@@ -396,11 +405,8 @@ async fn upstream_errors_can_be_answered() {
 #[tokio::test]
 async fn upstream_errors_ask_last_addon_first() {
     let origin = RawOrigin::closing("").await;
-    let answering = |name: &str| {
-        json!({"rules": [{"on": "upstream-error", "do": [{"log": format!("{name} was asked")}, {"respond": [200, [], name]}]}]})
-    };
-    let host =
-        Hosted::before(&origin.url()).scripted("a", &answering("a")).scripted("b", &answering("b")).start().await;
+    let answering = |name: &str| json!({"rules": [{"on": "upstream-error", "do": [{"log": format!("{name} was asked")}, {"respond": [200, [], name]}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &answering("a")).scripted("b", &answering("b")).start().await;
     assert_eq!(host.get("/").await.text(), "b");
     assert_eq!(host.times_logged("a was asked"), 0);
 }
@@ -440,7 +446,8 @@ async fn unanswered_upstream_errors_pass_response_hooks() {
         conversation.take(1).await;
     })
     .await;
-    let looking = json!({"rules": [{"on": "response", "do": [{"set": ["X-Seen", "{status} {origin}"]}]}, {"on": "upstream-error"}]});
+    let looking =
+        json!({"rules": [{"on": "response", "do": [{"set": ["X-Seen", "{status} {origin}"]}]}, {"on": "upstream-error"}]});
     let host = Hosted::before("http://127.0.0.1:1")
         .scripted("a", &looking)
         .with(|builder| builder.listener("silent", &silent.url()))
@@ -473,4 +480,18 @@ async fn errors_of_upstreams_pass_unchanged() {
     let answer = client.response().await;
     assert_eq!((answer.status, answer.reason.as_str(), answer.text().as_str()), (503, "Busy", "busy"));
     assert_eq!(answer.fields.get("retry-after"), Some("9"));
+}
+
+#[tokio::test]
+async fn random_bytes_are_counted() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "filter": "~p ^/below$", "do": [{"random": 65_536}]},
+        {"on": "request", "filter": "~p ^/above$", "do": [{"random": 65_537}]},
+        {"on": "response", "do": [{"random": 65_536}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    assert_eq!(host.get("/below").await.status, 200);
+    assert_eq!(host.get("/above").await.status, 503);
+    host.logged("over its budget of random bytes").await;
 }

@@ -207,3 +207,48 @@ async fn noisy_guest_replays_with_a_warning() {
     assert_eq!(host.get("/").await.header("x-counts"), Some("1 2"));
     host.logged("hello from configure").await;
 }
+
+#[tokio::test]
+async fn memory_of_ended_flows_is_zeroed() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [
+        {"on": "request", "filter": "~p ^/write$", "do": [{"take": 8 << 20}]},
+        {"on": "request", "filter": "~p ^/read$", "do": [{"set": ["X-Residue", "{residue}"]}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).set("addon.a.cpu", "10s").start().await;
+    host.admin().frozen("a").await;
+    for _ in 0..5 {
+        assert_eq!(host.get("/write").await.status, 200);
+        host.admin().until("a", |status| status["instances_live"] == 0).await;
+        assert_eq!(host.get("/read").await.status, 200);
+    }
+    let residues: Vec<_> =
+        origin.requests().iter().filter_map(|request| request.fields.get("x-residue").map(str::to_owned)).collect();
+    assert_eq!(residues, ["0"; 5]);
+}
+
+#[tokio::test]
+async fn guests_may_print_in_hooks() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [{"on": "request", "do": [{"print": "first of {id}\nsecond of {id}"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("printing", &options).start().await;
+    let status = host.admin().frozen("printing").await;
+    assert_eq!(status["warning"], Value::Null);
+    assert_eq!(host.get("/").await.text(), "ok");
+    host.logged("second of 1").await;
+    for part in ["first of 1", "second of 1"] {
+        let logs = host.logs();
+        let line = logs.lines().find(|line| line.contains(part)).unwrap_or_default();
+        assert!(line.contains("addon.name=\"printing\"") && line.contains("flow.id=1"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn guests_cannot_forge_log_lines() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"rules": [{"on": "request", "do": [{"log": "harmless\nERROR forged\u{1b}[31m"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    host.get("/").await;
+    host.logged("harmless\\nERROR forged\\u{1b}[31m").await;
+    assert!(!host.logs().contains('\u{1b}') && !host.logs().lines().any(|line| line.starts_with("ERROR")));
+}

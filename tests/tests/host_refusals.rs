@@ -4,9 +4,7 @@
 use serde_json::{Value, json};
 use tollgate_tests::{
     RawOrigin,
-    addons::{
-        Hosted, core_module, empty_component, exporting, guest, importing,
-    },
+    addons::{Hosted, core_module, empty_component, exporting, guest, importing},
 };
 
 /// Why a component with these options is not loaded.
@@ -197,4 +195,10 @@ async fn other_files_are_no_addons() {
         .unwrap_or_default();
     assert_eq!(names, [json!("real")]);
     assert_eq!(host.admin().get("/health/ready").await.status, 200);
+}
+
+#[tokio::test]
+async fn configure_ends_with_its_time() {
+    let why = refusal_of(&guest("scripted"), &json!({"configure": [{"wait": 60_000}]})).await;
+    assert_eq!(why, "configure failed: over its wall budget of 10s");
 }

@@ -92,11 +92,7 @@ async fn removed_addons_leave_the_chain() {
 #[tokio::test]
 async fn renamed_addons_leave_no_gap() {
     let origin = RawOrigin::ok().await;
-    let host = Hosted::before(&origin.url())
-        .scripted("a", &versioned("same"))
-        .options("b", &versioned("same"))
-        .start()
-        .await;
+    let host = Hosted::before(&origin.url()).scripted("a", &versioned("same")).options("b", &versioned("same")).start().await;
     let load = load(&host, always);
     for (from, to) in [("a", "b"), ("b", "a"), ("a", "b")] {
         std::fs::rename(host.plugins().join(format!("{from}.wasm")), host.plugins().join(format!("{to}.wasm"))).expect("a name");
@@ -455,4 +451,97 @@ async fn a_thousand_reloads_lose_nothing() {
     );
     assert!(generation > u64::from(RELOADS), "{generation}");
     assert!(late < early + (64 << 20), "memory grows: {} MiB, then {} MiB", early >> 20, late >> 20);
+}
+
+#[tokio::test]
+async fn chains_are_swapped_whole() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url())
+        .scripted(
+            "a",
+            &json!({"rules": [
+                {"on": "request", "do": [{"note": ["asked", "{generation}"]}]},
+                {"on": "response", "do": [{"set": ["X-Answered", "{generation}"]}]},
+            ]}),
+        )
+        .scripted("b", &json!({"rules": [{"on": "response", "do": [{"set": ["X-Asked", "{note:asked}"]}]}]}))
+        .start()
+        .await;
+    let load = load(&host, always);
+    for _ in 0..20 {
+        for name in ["a", "b"] {
+            assert_eq!(host.admin().reload(name).await.status, 200);
+        }
+    }
+    load.stop_unharmed().await;
+}
+
+#[tokio::test]
+async fn changed_orders_mix_in_no_flow() {
+    let origin = RawOrigin::ok().await;
+    let signing = |name: &str| {
+        json!({"rules": [
+            {"on": "request", "do": [{"note": ["asked", format!("{name}{{note:asked}}")]}]},
+            {"on": "response", "do": [{"set": ["X-Asked", "{note:asked}"]}, {"note": ["answered", format!("{{note:answered}}{name}")]},
+                {"set": ["X-Answered", "{note:answered}"]}]},
+        ]})
+    };
+    let host = Hosted::before(&origin.url())
+        .with(|builder| builder.config_toml("addons = [\"a\", \"b\"]"))
+        .scripted("a", &signing("a"))
+        .scripted("b", &signing("b"))
+        .start()
+        .await;
+    // Asked by the first, then by the second; answered by the second, then by the first.
+    let load = Load::start(host.address(), 4, "/", |answer| match (answer.header("x-asked"), answer.header("x-answered")) {
+        (Some("banone"), Some("noneba")) | (Some("abnone"), Some("noneab")) => Ok(()),
+        other => Err(format!("{} {other:?}", answer.status)),
+    });
+    let (one, other) = (host.config(), host.config().replace("[\"a\", \"b\"]", "[\"b\", \"a\"]"));
+    for round in 0..6 {
+        std::fs::write(host.config_path(), if round % 2 == 0 { &other } else { &one }).expect("a file");
+        host.reload().await;
+        load.more(10).await;
+    }
+    load.stop_unharmed().await;
+}
+
+#[tokio::test]
+async fn concurrent_changes_take_turns() {
+    let origin = RawOrigin::ok().await;
+    let host = with_addon(&origin).await;
+    let load = load(&host, always);
+    let admin = host.admin();
+    let puts: Vec<_> = (0..20)
+        .map(|number| tokio::spawn(async move { admin.put_options("a", &versioned(&format!("put-{number}"))).await }))
+        .collect();
+    for put in puts {
+        assert_eq!(put.await.expect("an answer").status, 200);
+    }
+    let tag = host.admin().get("/addons/a/options").await.json()["tag"].as_str().expect("a tag").to_owned();
+    assert!(answered(&host).await.starts_with(&format!("{tag} ")), "{tag}");
+    load.stop_unharmed().await;
+}
+
+#[tokio::test]
+async fn bad_files_do_not_bar_options() {
+    let origin = RawOrigin::ok().await;
+    let host = with_addon(&origin).await;
+    host.drop_in("a", b"not wasm");
+    let why = host.admin().refused("a").await;
+    assert_eq!(host.admin().put_options("a", &versioned("new")).await.status, 200);
+    assert!(answered(&host).await.starts_with("new guest-build-00000000 "));
+    assert_eq!(host.admin().status("a").await["error"], json!(why));
+}
+
+#[tokio::test]
+async fn put_options_go_with_their_addon() {
+    let origin = RawOrigin::ok().await;
+    let host = with_addon(&origin).await;
+    assert_eq!(host.admin().put_options("a", &versioned("put")).await.status, 200);
+    take_out(&host.plugins(), "a");
+    eventually(async || answered(&host).await == "nobody").await;
+    host.drop_in("a", &guest("scripted"));
+    host.admin().in_force("a", &guest("scripted")).await;
+    assert!(answered(&host).await.starts_with("old "));
 }

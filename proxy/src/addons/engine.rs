@@ -45,7 +45,7 @@ const KEEP_RESIDENT_BLIND: usize = 128 << 10;
 // Slots that stay warm for one addon while others are in use: bounds what an idle proxy keeps resident.
 const WARM_SLOTS: u32 = 64;
 
-const FUNCTION_CACHE: usize = 64 << 20;
+const FUNCTION_CACHE: usize = 32 << 20;
 
 impl Engine {
     /// An engine with slots for `settings.max_instances` and its cache in `settings.cache`.
@@ -109,6 +109,8 @@ fn config(max_instances: u32, cache: &Path) -> wasmtime::Result<Config> {
         // Names of functions are enough in a trap's backtrace; the map from code to bytes costs memory and load time.
         .generate_address_map(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
+        // Each compilation has one thread: flows keep the other cores, and what the allocator keeps back is halved.
+        .parallel_compilation(false)
         .memory_init_cow(true)
         // Memories of snapshots up to the default limit are mapped, never copied, however scattered what is in them.
         .memory_guaranteed_dense_image_size(64 << 20)

@@ -14,7 +14,7 @@ pub struct Settings {
     /// Instances that may live at one time, over all addons. Beyond it, a hook fails with
     /// [`HookError::Instance`](crate::hooks::HookError::Instance). Default 2,000.
     pub max_instances: u32,
-    /// Addons compiled at one time. Default 1: the compiler itself uses several threads.
+    /// Addons compiled at one time, each on one thread. Default 2, or 1 on a single core.
     pub compilers: usize,
     /// Largest component file in bytes. Default 64 MiB.
     pub max_component: u64,
@@ -88,7 +88,7 @@ impl Settings {
             plugins: plugins.into(),
             cache: cache.into(),
             max_instances: 2_000,
-            compilers: 1,
+            compilers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
             max_component: 64 << 20,
             max_options: 8 << 20,
             settle: Duration::from_millis(100),

@@ -276,9 +276,8 @@ impl Stage {
     /// Whether it is cut, by what the hook asked for or before that.
     pub(super) fn is_truncated(&self, kind: Kind) -> bool {
         let Some(cap) = self.body_cap.filter(|_| !self.is_own(kind)) else { return false };
-        let is_truncated = |body: &StagedBody| {
-            matches!(body, StagedBody::Truncated(_)) || body.bytes().is_some_and(|bytes| bytes.len() > cap)
-        };
+        let is_truncated =
+            |body: &StagedBody| matches!(body, StagedBody::Truncated(_)) || body.bytes().is_some_and(|bytes| bytes.len() > cap);
         match kind {
             Kind::Request => self.request(|request| is_truncated(&request.body)),
             Kind::Response => self.response(|response| is_truncated(&response.body)).unwrap_or(false),

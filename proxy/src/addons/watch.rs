@@ -171,6 +171,10 @@ impl Watcher {
             }
         }
         self.unsettled.retain(|watched, _| look.marks.contains_key(watched) || self.known.contains_key(watched));
+        // A load for the options file reads the component, too: at the start nothing is configured twice.
+        let both: BTreeSet<_> =
+            loads.iter().filter(|(_, cause)| matches!(cause, Cause::OptionsFile)).map(|(entry, _)| Arc::clone(&entry.name)).collect();
+        loads.retain(|(entry, cause)| !matches!(cause, Cause::File) || !both.contains(&entry.name));
         self.act(loads, removals);
     }
 

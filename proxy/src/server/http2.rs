@@ -1,17 +1,26 @@
 //! HTTP/2 with a client (RFC 9113), upon hyper.
 
+mod activity;
+mod paced;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+use activity::{Active, Activity};
+use paced::Paced;
 
 use super::{Peer, Shared};
 use crate::{
     flow::{Arrival, Departure, Site, refuse},
-    http::{Body, Field, RequestHead, ResponseHead, Scheme, Version, body},
+    http::{Field, RequestHead, ResponseHead, Scheme, Version, body},
     http1::Framing,
     http2,
 };
@@ -24,9 +33,10 @@ struct Dropped;
 /// Serves a connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
     let site = shared.site.load_full();
+    let activity = Activity::new();
     let service = {
-        let shared = Arc::clone(&shared);
-        service_fn(move |request| exchange(Arc::clone(&shared), peer, request))
+        let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
+        service_fn(move |request| exchange(Arc::clone(&shared), peer, activity.begin(), request))
     };
     let header_bytes = u32::try_from(site.limits.header_bytes).unwrap_or(u32::MAX);
     let mut connection = std::pin::pin!(
@@ -48,38 +58,49 @@ pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRea
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = activity.idle(site.timeouts.idle) => {
+            // GOAWAY; what the client has not taken of flows that have ended can still go out.
+            connection.as_mut().graceful_shutdown();
+            timeout(site.timeouts.idle, connection).await.unwrap_or(Ok(()))
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(client.address = %peer.address, error = http2::describe(&error), "an HTTP/2 connection ended");
     }
 }
 
-async fn exchange(shared: Arc<Shared>, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
+async fn exchange(
+    shared: Arc<Shared>,
+    peer: Peer,
+    active: Active,
+    request: Request<Incoming>,
+) -> Result<Response<Paced>, Dropped> {
     let site = shared.site.load_full();
     let (parts, incoming) = request.into_parts();
     let length = http_body::Body::size_hint(&incoming).exact();
-    let head = match read_head(&parts, &site, peer) {
-        Ok(head) => head,
+    let (head, body) = match read_head(&parts, &site, peer) {
         Err((status, why)) => {
             site.metrics.refused(status);
-            let (head, body) = refuse(status, &why);
-            return into_response(&head, body);
+            refuse(status, &why)
+        }
+        Ok(head) => {
+            let arrival = Arrival {
+                head,
+                body: http2::body(incoming, body::Peer::Client),
+                framing: length.map_or(Framing::Chunked, Framing::Length),
+                peer: peer.address,
+                is_tls: peer.is_tls,
+                expects_continue: false,
+                upgrade: None,
+                interim: None,
+            };
+            match shared.flows.run(&site, arrival).await {
+                Departure::Response(head, body) => (head, body),
+                Departure::Upgrade(..) | Departure::Drop => return Err(Dropped),
+            }
         }
     };
-    let arrival = Arrival {
-        head,
-        body: http2::body(incoming, body::Peer::Client),
-        framing: length.map_or(Framing::Chunked, Framing::Length),
-        peer: peer.address,
-        is_tls: peer.is_tls,
-        expects_continue: false,
-        upgrade: None,
-        interim: None,
-    };
-    match shared.flows.run(&site, arrival).await {
-        Departure::Response(head, body) => into_response(&head, body),
-        Departure::Upgrade(..) | Departure::Drop => Err(Dropped),
-    }
+    into_response(&head, Paced::new(body, active, site.timeouts.body_idle))
 }
 
 fn read_head(parts: &http::request::Parts, site: &Site, peer: Peer) -> Result<RequestHead, (StatusCode, String)> {
@@ -132,7 +153,7 @@ fn join_cookies(headers: &mut crate::http::Headers) {
     }
 }
 
-fn into_response(head: &ResponseHead, body: Body) -> Result<Response<Body>, Dropped> {
+fn into_response(head: &ResponseHead, body: Paced) -> Result<Response<Paced>, Dropped> {
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.version_mut() = http::Version::HTTP_2;

@@ -1,6 +1,6 @@
 //! Tollgate before Synapse.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf};
 
 use tempfile::TempDir;
 use tollgate_tests::{
@@ -13,13 +13,12 @@ use crate::{components, synapse::Synapse, user::User, versions::Versions};
 /// Name of the addon that all of this is about.
 pub const CLAMP: &str = "version-clamp";
 
-/// A proxy of its own for each test, before the homeserver that all share.
+/// A proxy of its own for each test, before the homeserver that all share. If a test fails, the logs of both are shown.
 pub struct Stage {
-    // Fields are dropped in this order.
     /// The proxy.
     pub tollgate: Tollgate,
     /// The homeserver.
-    pub synapse: Arc<Synapse>,
+    pub synapse: &'static Synapse,
     home: TempDir,
 }
 
@@ -80,5 +79,13 @@ impl Stage {
     /// What the homeserver itself says of versions.
     pub async fn own_versions(&self) -> Versions {
         Versions::read(&Client::fetch(Version::Http1, self.synapse.address(), Versions::PATH).await)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the log of Synapse\n{}---", self.synapse.last_words());
+        }
     }
 }

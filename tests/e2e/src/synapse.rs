@@ -4,40 +4,42 @@ mod config;
 
 use std::{
     env, fs,
-    io::Write as _,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{Arc, Weak},
 };
 
 use tempfile::TempDir;
-use tokio::{net::TcpStream, sync::Mutex};
+use tokio::{net::TcpStream, sync::OnceCell};
 use tollgate_tests::{Client, Version, eventually};
 
 /// The homeserver's own name.
 pub(crate) const NAME: &str = "localhost";
 
+/// File that its standard output and error go to.
+const OUTPUT: &str = "output";
+
 /// Starts: between our look for a free port and its use another process can take it.
 const ATTEMPTS: usize = 3;
 
-/// Synapse, but one that ends when nobody holds the other end of its standard input: not even a killed test leaves it behind.
+/// Synapse, but one that ends, and removes its directory, when nobody holds the other end of its standard input: not even a
+/// killed test leaves it behind.
 const LAUNCHER: &str = "\
-import os, sys, threading
+import os, shutil, threading
 from synapse.app.homeserver import main
 
-def end_with_parent():
+def end_with_parent(directory):
     os.read(0, 1)
+    shutil.rmtree(directory, ignore_errors=True)
     os._exit(0)
 
-threading.Thread(target=end_with_parent, daemon=True).start()
+threading.Thread(target=end_with_parent, args=[os.getcwd()], daemon=True).start()
 main()
 ";
 
-static SHARED: Mutex<Weak<Synapse>> = Mutex::const_new(Weak::new());
+static SHARED: OnceCell<Synapse> = OnceCell::const_new();
 
-/// A homeserver with an empty database, open registration and no limits of rates. It speaks with nobody but its clients, and
-/// ends when this is dropped; if that is because a test fails, the end of its log is shown.
+/// A homeserver with an empty database, open registration and no limits of rates. It speaks with nobody but its clients.
 pub struct Synapse {
     child: Child,
     address: SocketAddr,
@@ -45,15 +47,9 @@ pub struct Synapse {
 }
 
 impl Synapse {
-    /// The one that concurrent tests share; it ends with the last of them.
-    pub async fn shared() -> Arc<Self> {
-        let mut shared = SHARED.lock().await;
-        if let Some(synapse) = shared.upgrade() {
-            return synapse;
-        }
-        let synapse = Arc::new(Self::start().await);
-        *shared = Arc::downgrade(&synapse);
-        synapse
+    /// The one that the tests of a program share; it ends with the program.
+    pub async fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::start).await
     }
 
     async fn start() -> Self {
@@ -64,7 +60,7 @@ impl Synapse {
             }
         }
         let mut synapse = Self::spawn();
-        assert!(synapse.comes_up().await, "Synapse does not start: {}{}", synapse.log("output"), synapse.log("homeserver.log"));
+        assert!(synapse.comes_up().await, "Synapse does not start: {}{}", synapse.log(OUTPUT), synapse.last_words());
         synapse
     }
 
@@ -75,7 +71,7 @@ impl Synapse {
         let address = free.local_addr().expect("its address");
         config::write(directory.path(), address.port());
         drop(free);
-        let output = fs::File::create(directory.path().join("output")).expect("a file");
+        let output = fs::File::create(directory.path().join(OUTPUT)).expect("a file");
         let mut command = python(directory.path());
         command.args(["-c", LAUNCHER, "-c", "homeserver.yaml", "-c", config::OVERRIDES]);
         command.stdin(Stdio::piped()).stdout(output.try_clone().expect("a file")).stderr(output);
@@ -117,6 +113,14 @@ impl Synapse {
         log.lines().filter(|line| line.contains("Received request: ") && line.contains(text)).map(str::to_owned).collect()
     }
 
+    /// The end of what it told about itself.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let log = self.log(config::LOG);
+        let start = log.char_indices().rev().nth(5_000).map_or(0, |(start, _)| start);
+        log[start..].to_owned()
+    }
+
     fn log(&self, name: &str) -> String {
         fs::read(self.directory.path().join(name)).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
@@ -124,14 +128,9 @@ impl Synapse {
 
 impl Drop for Synapse {
     fn drop(&mut self) {
-        // It has nothing that is worth a graceful end. An error means that it is gone already.
+        // An error means that it is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if std::thread::panicking() {
-            let log = self.log("homeserver.log");
-            let start = log.char_indices().rev().nth(5_000).map_or(0, |(start, _)| start);
-            let _ = write!(std::io::stderr(), "--- the log of Synapse\n{}---\n", &log[start..]);
-        }
     }
 }
 

@@ -121,7 +121,7 @@ impl HostedBuilder {
     pub fn options(self, name: &str, options: &Value) -> Self {
         let file = self.home.path().join(format!("{name}.json"));
         write_aside(&file, options);
-        self.with(|builder| builder.config_toml(&format!("[addon.{name}]\noptions_file = {file:?}")))
+        self.with(|builder| builder.config_toml(&format!("[addon.{name}]\noptions_file = \"{}\"", file.display())))
     }
 
     /// This component under this name, of which the configuration knows nothing.

@@ -39,6 +39,7 @@ struct Shared {
 
 impl Load {
     /// Clients that ask for this target until they are stopped. `check` tells what is wrong with an answer.
+    #[must_use]
     pub fn start(
         address: SocketAddr,
         clients: usize,
@@ -55,7 +56,8 @@ impl Load {
             set.spawn(async move {
                 let mut client = Client::connect(version, address).await;
                 while !shared.is_over.load(SeqCst) {
-                    let verdict = match client.try_ask(http::Request::get(target).body(crate::empty()).expect("a request")).await {
+                    let verdict = match client.try_ask(http::Request::get(target).body(crate::empty()).expect("a request")).await
+                    {
                         Ok(answer) => check(&answer),
                         Err(error) => {
                             client = Client::connect(version, address).await;
@@ -76,6 +78,7 @@ impl Load {
     }
 
     /// A load whose answers must have status 200.
+    #[must_use]
     pub fn of_ok(address: SocketAddr, clients: usize, target: &'static str) -> Self {
         Self::start(address, clients, target, |answer| {
             if answer.status == 200 { Ok(()) } else { Err(format!("{}: {}", answer.status, answer.text())) }

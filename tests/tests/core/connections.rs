@@ -19,11 +19,12 @@ async fn pipelined_requests_are_answered_in_order() {
     let mut client = RawClient::connect(tollgate.address()).await;
     let mut all = String::new();
     for number in 0..40 {
-        all += &match number % 3 {
+        all += match number % 3 {
             0 => format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n"),
             1 => format!("POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
             _ => format!("PUT /{number} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
-        };
+        }
+        .as_str();
     }
     client.send(all).await;
     for number in 0..40 {
@@ -266,4 +267,92 @@ async fn unknown_names_are_bad_gateways() {
     let tollgate = Tollgate::before("http://no-such-host.invalid").await;
     let response = RawClient::ask(tollgate.address(), request("GET", "", "")).await;
     assert_core_error(&response, 502, "no address");
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_tried() {
+    // `localhost` is ::1 as well, where nothing listens.
+    let origin = RawOrigin::ok().await;
+    let tollgate = Tollgate::before(&format!("http://localhost:{}", origin.address().port())).await;
+    assert_eq!(RawClient::ask(tollgate.address(), request("GET", "", "")).await.text(), "ok");
+}
+
+#[tokio::test]
+async fn any_method_may_have_a_body() {
+    let origin = RawOrigin::ok().await;
+    let tollgate = Tollgate::before(&origin.url()).await;
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "FOO"] {
+        let mut client = RawClient::connect(tollgate.address()).await;
+        client.send(request(method, "Content-Length: 3\r\n", "abc")).await;
+        assert_eq!(client.response_to(method).await.status, 200, "{method}");
+    }
+    assert!(origin.requests().iter().all(|request| request.text() == "abc"));
+    origin.assert_strict();
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_odd_flows() {
+    let origin = RawOrigin::start(|mut conversation| async move {
+        let Some(head) = conversation.head().await else { return };
+        let _ = match head.target.as_str() {
+            "/ok" => conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await,
+            "/broken" => conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok").await,
+            "/reset" => return conversation.reset(),
+            _ => {
+                conversation.take_all().await;
+                Ok(())
+            }
+        };
+    })
+    .await;
+    let tollgate = Tollgate::before(&origin.url()).await;
+    let before = tollgate.descriptors();
+    for _ in 0..10 {
+        for text in ["GET /ok", "GET /broken", "GET /reset", "GET /silent", "POST /silent", "nonsense"] {
+            let mut client = RawClient::connect(tollgate.address()).await;
+            client.send(format!("{text} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na")).await;
+            if text.ends_with("silent") || text.ends_with("ok") {
+                client.reset();
+            } else {
+                client.half_close().await;
+                client.read_to_end().await;
+            }
+        }
+        let mut client = Client::connect(Version::Http2, tollgate.address()).await;
+        let asked = tokio::spawn(client.start(http::Request::get("/silent").body(full("")).expect("a request")));
+        tokio::task::yield_now().await;
+        asked.abort();
+    }
+    eventually(async || tollgate.descriptors() <= before + 1).await;
+    let metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let metrics = RawClient::ask(tollgate.admin(), metrics).await.text();
+    for line in
+        metrics.lines().filter(|line| line.starts_with("tollgate_flows_active{") || line.starts_with("tollgate_connections{"))
+    {
+        assert!(line.ends_with(" 0"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn rests_of_answered_uploads_are_drained() {
+    let origin = RawOrigin::start(|mut conversation| async move {
+        while let Some(head) = conversation.head().await {
+            let answer = if head.method == "GET" { "HTTP/1.1 200 OK\r\n" } else { "HTTP/1.1 403 Forbidden\r\n" };
+            let _ = conversation.send(format!("{answer}Content-Length: 2\r\n\r\nok")).await;
+            if head.method != "GET" {
+                return drop(conversation.take_all().await);
+            }
+        }
+    })
+    .await;
+    let tollgate = Tollgate::before(&origin.url()).await;
+    let mut client = RawClient::connect(tollgate.address()).await;
+    client.send(request("POST", "Content-Length: 100000\r\n", "")).await;
+    assert_eq!(client.response().await.status, 403);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(10_000).get(..100_000).expect("enough")).await;
+    client.send(request("GET", "", "")).await;
+    assert_eq!(client.response().await.status, 200);
+    client.send(request("GET", "Connection: close\r\n", "")).await;
+    assert_eq!(client.response().await.status, 200);
+    client.expect_end().await;
 }

@@ -50,7 +50,8 @@ async fn codings_but_one_chunked_are_refused() {
         "",
     ]
     .map(|value| format!("Transfer-Encoding: {value}\r\n"));
-    let repeated = ["chunked", "identity", "x", ""].map(|value| format!("Transfer-Encoding: chunked\r\ntransfer-encoding: {value}\r\n"));
+    let repeated =
+        ["chunked", "identity", "x", ""].map(|value| format!("Transfer-Encoding: chunked\r\ntransfer-encoding: {value}\r\n"));
     all_refused(single.iter().chain(&repeated).map(|lines| request("POST", lines, "0\r\n\r\n"))).await;
 }
 
@@ -279,7 +280,8 @@ async fn odd_chunks_never_make_requests() {
         "fffffffffffffffff\r\nabc\r\n0\r\n\r\n",
         "00000000000000000003\r\nabc\r\n0\r\n\r\n",
     ] {
-        assert_refused(tollgate.address(), request("POST", "Transfer-Encoding: chunked\r\n", &format!("{body}{SMUGGLED}")), 400).await;
+        assert_refused(tollgate.address(), request("POST", "Transfer-Encoding: chunked\r\n", &format!("{body}{SMUGGLED}")), 400)
+            .await;
         let long = format!("3;{}\r\nabc\r\n0\r\n\r\n{SMUGGLED}", "x".repeat(64 * 1024));
         assert_refused(tollgate.address(), request("POST", "Transfer-Encoding: chunked\r\n", &long), 400).await;
     }

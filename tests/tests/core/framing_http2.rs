@@ -32,7 +32,8 @@ async fn all_refused<'a>(lists: impl IntoIterator<Item = FieldList<'a>>) {
     let origin = RawOrigin::ok().await;
     let tollgate = Tollgate::before(&origin.url()).await;
     for list in lists {
-        let case = list.iter().map(|(name, value)| format!("{name}={} ", value.escape_ascii())).collect::<String>();
+        let case: Vec<_> = list.iter().map(|(name, value)| format!("{name}={}", value.escape_ascii())).collect();
+        let case = case.join(" ");
         assert_refused(&tollgate, &[Frame::headers(1, &list, true)], &case).await;
         assert_eq!(origin.connections(), 0, "{case}: {:?}", origin.requests());
     }
@@ -125,7 +126,9 @@ async fn lengths_must_be_true() {
     let origin = RawOrigin::ok().await;
     let tollgate = Tollgate::before(&origin.url()).await;
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
-    for (length, body) in [("3", "abcd"), ("3", "ab"), ("0", smuggled), ("5", ""), ("+3", "abc"), ("3, 3", "abc"), ("x", "abc"), ("", "abc")] {
+    for (length, body) in
+        [("3", "abcd"), ("3", "ab"), ("0", smuggled), ("5", ""), ("+3", "abc"), ("3, 3", "abc"), ("x", "abc"), ("", "abc")]
+    {
         let head = Frame::headers(1, &fields(&[(":method", b"POST"), ("content-length", length.as_bytes())]), body.is_empty());
         let frames = if body.is_empty() { vec![head] } else { vec![head, Frame::data(1, body, true)] };
         assert_refused(&tollgate, &frames, &format!("{length:?} {body:?}")).await;

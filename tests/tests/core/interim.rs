@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tollgate_tests::{Answer, Client, Curl, RawClient, RawOrigin, Tollgate, Version, channel, empty, eventually, within};
+use tollgate_tests::{Answer, Client, Curl, Echo, RawClient, RawOrigin, Tollgate, Version, channel, empty, eventually, within};
 
 use crate::common::{assert_core_error, request};
 
@@ -167,6 +167,30 @@ async fn core_refuses_without_continue() {
 }
 
 #[tokio::test]
+async fn expectations_without_body_change_nothing() {
+    let origin = RawOrigin::ok().await;
+    let tollgate = Tollgate::before(&origin.url()).await;
+    let mut client = RawClient::connect(tollgate.address()).await;
+    for (method, lines) in [("GET", ""), ("POST", "Content-Length: 0\r\n")] {
+        client.send(request(method, &format!("Expect: 100-continue\r\n{lines}"), "")).await;
+        let response = client.response().await;
+        assert_eq!((response.text().as_str(), response.interim.len(), response.fields.has("connection")), ("ok", 0, false));
+    }
+    assert!(origin.requests().iter().all(|request| !request.fields.has("expect")));
+}
+
+#[tokio::test]
+async fn core_continues_before_http2_upstreams() {
+    let echo = Echo::http2().await;
+    let tollgate = Tollgate::builder().upstream(&echo.url()).set("listener.main.upstream_protocol", "h2").start().await;
+    let mut client = RawClient::connect(tollgate.address()).await;
+    client.send(request("POST", EXPECT, "")).await;
+    assert_eq!(client.response_head().await.status, 100);
+    client.send("abc").await;
+    assert_eq!(client.response().await.json()["length"], 3);
+}
+
+#[tokio::test]
 async fn old_clients_cannot_expect() {
     let origin = RawOrigin::ok().await;
     let tollgate = Tollgate::before(&origin.url()).await;
@@ -185,7 +209,8 @@ async fn curl_expects_and_uploads() {
     let file = tollgate.directory().join("body");
     std::fs::write(&file, &body).expect("a file");
     for version in ["--http1.1", "--http2-prior-knowledge", "--http1.0"] {
-        let answer = Curl::new(&tollgate.url()).args(&[version, "-H", "Expect: 100-continue", "--upload-file"]).arg(&file).run().await;
+        let answer =
+            Curl::new(&tollgate.url()).args(&[version, "-H", "Expect: 100-continue", "--upload-file"]).arg(&file).run().await;
         assert_eq!((answer.code, answer.status), (0, 200), "{version}: {answer:?}");
     }
     assert!(origin.requests().iter().all(|request| request.body.len() == body.len()));

@@ -1,7 +1,9 @@
 //! Limits, each below, at and above.
 
 use http_body_util::BodyExt as _;
-use tollgate_tests::{Client, Frame, FrameClient, RawClient, RawOrigin, Tollgate, Version, channel, empty, eventually, full, within};
+use tollgate_tests::{
+    Client, Frame, FrameClient, RawClient, RawOrigin, Tollgate, Version, channel, empty, eventually, full, within,
+};
 
 use crate::common::{assert_core_error, assert_refused, request};
 

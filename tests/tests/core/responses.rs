@@ -178,7 +178,9 @@ async fn reset_bodies_break_the_message() {
 
 #[tokio::test]
 async fn bodies_may_end_with_the_connection() {
-    for head in ["HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n"] {
+    for head in
+        ["HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n"]
+    {
         let origin = RawOrigin::closing(format!("{head}\r\nuntil the end")).await;
         let tollgate = Tollgate::before(&origin.url()).await;
         let mut client = RawClient::connect(tollgate.address()).await;

@@ -6,7 +6,9 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::sleep,
 };
-use tollgate_tests::{Answer, Authority, Client, FrameClient, RawClient, RawOrigin, Response, Tollgate, Version, channel, empty, eventually, within};
+use tollgate_tests::{
+    Answer, Authority, Client, FrameClient, RawClient, RawOrigin, Response, Tollgate, Version, channel, empty, eventually, within,
+};
 
 use crate::common::{assert_core_error, request};
 
@@ -83,7 +85,7 @@ async fn slow_handshakes_end_at_their_limit() {
     let tollgate = Tollgate::builder()
         .upstream(&origin.url())
         .config_toml("[timeouts]\nheader_read = \"300ms\"")
-        .set("listener.main.tls", format!("{{cert = {:?}, key = {:?}}}", identity.cert, identity.key))
+        .tls(&identity)
         .start()
         .await;
     for start in [&b""[..], b"\x16\x03\x01"] {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tollgate_tests::{Conversation, RawClient, RawOrigin, Tollgate, eventually, within};
+use tollgate_tests::{Authority, Conversation, RawClient, RawOrigin, Tollgate, eventually, within};
 
 use crate::common::{assert_core_error, request};
 
 const OFFER: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: a2V5\r\n";
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: b2s=\r\n\r\n";
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: b2s=\r\n\r\n";
 
 /// Sends back whatever comes, to the end.
 async fn echo(mut conversation: Conversation) {
@@ -116,7 +117,8 @@ async fn bytes_after_a_refused_upgrade_stay_here() {
 
 #[tokio::test]
 async fn refused_upgrades_keep_the_connection() {
-    let origin = RawOrigin::answering("HTTP/1.1 426 No\r\nUpgrade: x/1\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nno").await;
+    let origin =
+        RawOrigin::answering("HTTP/1.1 426 No\r\nUpgrade: x/1\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nno").await;
     let tollgate = Tollgate::before(&origin.url()).await;
     let mut client = RawClient::connect(tollgate.address()).await;
     for _ in 0..3 {
@@ -173,7 +175,11 @@ async fn lost_clients_end_the_tunnel() {
         let mut client = RawClient::connect(tollgate.address()).await;
         client.send(request("GET", OFFER, "")).await;
         assert_eq!(client.response_head().await.status, 101);
-        if is_reset { client.reset() } else { drop(client) }
+        if is_reset {
+            client.reset();
+        } else {
+            drop(client);
+        }
         eventually(async || origin.open() == 0).await;
     }
 }
@@ -240,4 +246,21 @@ async fn upgrades_may_have_bodies() {
     client.send("def").await;
     assert_eq!(client.take(3).await, "def");
     assert_eq!(origin.only_request().text(), "abc");
+}
+
+#[tokio::test]
+async fn tunnels_pass_tls() {
+    let authority = Authority::new();
+    let identity = authority.localhost();
+    let origin = echo_origin().await;
+    let tollgate = Tollgate::builder().upstream(&origin.url()).tls(&identity).start().await;
+    let config = authority.client_config(&["http/1.1"]);
+    let mut client = RawClient::connect_tls(tollgate.address(), &config).await.expect("TLS");
+    client.send(request("GET", OFFER, "")).await;
+    assert_eq!(client.response_head().await.status, 101);
+    client.send("abc").await;
+    assert_eq!(client.take(3).await, "abc");
+    client.send("def").await;
+    client.half_close().await;
+    assert_eq!(client.read_to_end().await, "def");
 }

@@ -12,7 +12,7 @@ const VERSION: &str = "37.5.0";
 
 /// Puts the SDK into a folder, where it is not there yet. False, and a word about it, on a machine without Node.js.
 pub(super) fn prepare(folder: &Path) -> Result<bool> {
-    let has_node = works(command("node").args(["-e", "process.exit(parseInt(process.versions.node) < 20)"]));
+    let has_node = works(command("node").args(["-e", "process.exit(Number(parseInt(process.versions.node) < 20))"]));
     if !has_node || !works(command("npm").arg("--version")) {
         eprintln!("    LEFT OUT: there is no Node.js 20 or later with npm; all other tests run");
         return Ok(false);

@@ -10,6 +10,9 @@ pub(super) const OVERRIDES: &str = "overrides.yaml";
 /// File with a line for each request that came, and one for each that was answered.
 pub(super) const ACCESS_LOG: &str = "access.log";
 
+/// File with all that it logs.
+pub(super) const LOG: &str = "homeserver.log";
+
 const LOGGING: &str = "logging.yaml";
 
 /// Writes the settings of a homeserver that listens at this port.
@@ -60,7 +63,7 @@ fn logging() -> Value {
             "bare": { "format": "%(message)s" },
             "full": { "format": "%(asctime)s %(levelname)s %(name)s %(request)s %(message)s" },
         },
-        "handlers": { "all": file("homeserver.log", "full"), "access": file(ACCESS_LOG, "bare") },
+        "handlers": { "all": file(LOG, "full"), "access": file(ACCESS_LOG, "bare") },
         // It tells what comes at this level, and what was answered at a higher one.
         "loggers": { "synapse.access": { "level": "DEBUG", "handlers": ["access"] } },
         "root": { "level": "INFO", "handlers": ["all"] },

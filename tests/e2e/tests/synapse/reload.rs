@@ -10,7 +10,7 @@ use tollgate_tests::{
     eventually, within,
 };
 
-/// What nobody can do without losing a request, if anything is.
+/// Outside of Matrix v1.11, and there.
 const FENCED: &str = "/_synapse/admin/v1/server_version";
 
 /// Whether something from outside of v1.11 is kept out.

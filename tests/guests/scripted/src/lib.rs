@@ -26,6 +26,9 @@ static BUILD: &str = "guest-build-00000000";
 /// How often `{count}` was shown: a global, as the flow's scratch space.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
+/// Bytes that `{residue}` looks at.
+const RESIDUE: usize = 4 << 20;
+
 struct Scripted {
     script: Script,
     table: Option<HashMap<u64, u64>>,
@@ -116,8 +119,7 @@ impl Scripted {
     /// Does what the matched rules say, in order; the first verdict ends it.
     fn run(&mut self, flow: &Flow, given: &mut Given<'_, '_>) -> Result<Done, Error> {
         for &index in flow.matched() {
-            let actions: Vec<Action> =
-                self.script.rules.get(index as usize).map(|rule| rule.actions.clone()).unwrap_or_default();
+            let actions: Vec<Action> = self.script.rules.get(index as usize).map(|rule| rule.actions.clone()).unwrap_or_default();
             for action in &actions {
                 match self.act(action, flow, given)? {
                     Done::Next => {}
@@ -214,12 +216,14 @@ impl Scripted {
     fn value(&self, name: &str, argument: &str, flow: &Flow, given: &Given<'_, '_>) -> String {
         match name {
             "tag" => self.script.tag.clone(),
+            "token" => self.script.token.clone(),
             "build" => black_box(BUILD).to_owned(),
             "count" => (COUNT.fetch_add(1, Relaxed) + 1).to_string(),
             "tried" => self.tried.join("|"),
             "table" => self.table.iter().flatten().map(|(_, square)| square).sum::<u64>().to_string(),
             "order" => listed(self.table.iter().flatten().map(|(key, _)| key)),
             "random" => random(),
+            "residue" => residue().to_string(),
             "note" => flow.note(argument).unwrap_or_else(|| "none".to_owned()),
             "matched" => listed(flow.matched()),
             "id" => flow.id().to_string(),
@@ -279,7 +283,9 @@ impl<'b> Given<'_, 'b> {
             ("version", Self::Response(_, response)) => response.version(),
             ("version", _) => request.version(),
             ("status", Self::Response(_, response)) => response.status().to_string(),
-            ("status", Self::Finish(_, outcome)) => outcome.status().map_or_else(|| "none".to_owned(), |status| status.to_string()),
+            ("status", Self::Finish(_, outcome)) => {
+                outcome.status().map_or_else(|| "none".to_owned(), |status| status.to_string())
+            }
             ("origin", Self::Response(_, response)) => origin(&response.origin()),
             ("origin", Self::Finish(_, outcome)) => outcome.origin().map_or_else(|| "none".to_owned(), |made| origin(&made)),
             ("complete", Self::Finish(_, outcome)) => outcome.is_complete().to_string(),
@@ -298,11 +304,12 @@ fn private(action: &Action, fill: impl Fn(&str) -> String) -> Result<(), Error> 
         Action::Log(text) => log::info!("{}", fill(text)),
         Action::LogFlood(count) => (0..*count).for_each(|number| log::info!("line {number}")),
         #[allow(clippy::print_stdout, reason = "what a guest that has not read the documentation does")]
-        Action::Print(text) => println!("{text}"),
+        Action::Print(text) => println!("{}", fill(text)),
         Action::Wait(milliseconds) => sleep(Duration::from_millis(*milliseconds)),
         Action::Take(bytes) => {
             black_box(vec![1_u8; *bytes].leak());
         }
+        Action::Random(bytes) => getrandom::fill(&mut vec![0; *bytes])?,
         Action::Spin => loop {
             black_box(());
         },
@@ -327,9 +334,14 @@ fn deep(depth: u64) -> u64 {
 fn random() -> String {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {
-        Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Ok(()) => format!("{:032x}", u128::from_be_bytes(bytes)),
         Err(error) => error.to_string(),
     }
+}
+
+/// What is left of others in memory that should be new: the allocator takes it for zeroed.
+fn residue() -> u64 {
+    black_box(vec![0_u8; RESIDUE]).iter().map(|&byte| u64::from(byte)).sum()
 }
 
 fn listed<T: ToString>(values: impl IntoIterator<Item = T>) -> String {

@@ -9,7 +9,7 @@ use tollgate_sdk::{Event, OverCap, Subscription};
 pub(crate) struct Script {
     /// Shown by `{tag}`.
     pub(crate) tag: String,
-    /// A secret that is never used.
+    /// Shown by `{token}`: a secret by its name.
     pub(crate) token: String,
     /// Entries of the table that `configure` builds: shown by `{table}` and `{order}`.
     pub(crate) table: u64,
@@ -94,6 +94,8 @@ pub(crate) enum Action {
     Wait(u64),
     /// Takes so many bytes of memory, and keeps them.
     Take(usize),
+    /// Asks for so many random bytes.
+    Random(usize),
     /// Computes for ever.
     Spin,
     /// Ends the instance without a word.
