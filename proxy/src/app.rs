@@ -16,7 +16,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -29,6 +32,9 @@ use crate::{
 
 use sites::Sites;
 
+/// How long `finish` events of flows that were closed may take at the very end.
+const LAST_HOOKS: Duration = Duration::from_secs(2);
+
 /// Serves until a signal ends it.
 ///
 /// On standard output, once everything listens: a line for each listener and one for the admin listener, `NAME URL`, then
@@ -38,10 +44,11 @@ use sites::Sites;
 /// # Errors
 /// Those of the configuration, all at once, before anything is bound; then those of binding.
 pub fn run(sources: Sources) -> anyhow::Result<()> {
+    let seen = reload::Seen::now(&sources);
     let config = sources.load()?;
     let log = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let done = runtime.block_on(serve(sources, config, log));
+    let done = runtime.block_on(serve(sources, config, log, seen));
     runtime.shutdown_background();
     done
 }
@@ -114,15 +121,17 @@ pub fn inspect(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(sources: Sources, config: Config, log: logging::Handle) -> anyhow::Result<()> {
+async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: reload::Seen) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
     let metrics = Metrics::new();
     let cache = settings::cache(&config)?;
     let registry = Registry::start(settings::addons(&config, &cache)).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
     let stop = Stop::new();
     let flows = Arc::new(Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone()));
-    let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.tasks.clone());
-    sites.apply(&config.listeners)?;
+    let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone());
+    let listeners = sites.bind(&config.listeners)?;
+    sites.take_over(listeners);
     let health =
         Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::new(sites.names()) });
     let admin_address = match &config.admin {
@@ -137,18 +146,19 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle) -> anyhow
         }
     };
     announce(&sites, admin_address)?;
-    let grace = config.grace;
-    let mut reloader = reload::Reloader::new(sources, config, cache, log);
-    let mut signals = Signals::new()?;
+    let mut reloader = reload::Reloader::new(sources, config, cache, log, seen);
     while let Event::Reload = next_event(&mut signals, &mut reloader).await {
-        reloader.reload(&mut sites, &registry).await;
-        *health.listeners.lock() = sites.names();
+        tokio::select! {
+            () = reloader.reload(&mut sites, &registry) => *health.listeners.lock() = sites.names(),
+            () = signals.stop() => break,
+        }
     }
     health.is_draining.store(true, Relaxed);
+    stop.draining.cancel();
+    let grace = reloader.grace();
     tracing::info!(grace.seconds = grace.as_secs_f64(), "stopping: flows may end");
-    registry.shutdown().await;
     tokio::select! {
-        () = stop.drain(grace) => tracing::info!("stopped"),
+        () = stop.drain(grace, &registry) => tracing::info!("stopped"),
         () = signals.stop() => tracing::warn!("stopped at once by a second signal"),
     }
     stop.ended.cancel();
@@ -184,22 +194,30 @@ fn announce(sites: &Sites, admin: Option<std::net::SocketAddr>) -> anyhow::Resul
 /// What a stop goes by.
 struct Stop {
     draining: CancellationToken,
+    closing: CancellationToken,
     ended: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Stop {
     fn new() -> Self {
-        Self { draining: CancellationToken::new(), ended: CancellationToken::new(), tasks: TaskTracker::new() }
+        Self {
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
     }
 
-    /// Waits until all flows have ended, at most for the grace time.
-    async fn drain(&self, grace: Duration) {
-        self.draining.cancel();
+    /// Waits until all flows have ended, at most for the grace time; then ends them, and waits a little for their last hooks.
+    async fn drain(&self, grace: Duration, registry: &Registry) {
         self.tasks.close();
-        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "the grace time is over: closing what is open");
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "the grace time is over: closing what is open");
+            self.closing.cancel();
+            let _ = timeout(LAST_HOOKS, self.tasks.wait()).await;
         }
+        let _ = timeout(LAST_HOOKS, registry.shutdown()).await;
     }
 }
 

@@ -134,6 +134,13 @@ impl Filter {
         self.root.evaluate(&Texts::new(view), None)
     }
 
+    /// What can be said of later events once the request is as it will be sent: `No` if none of them can match, `Yes` if all
+    /// do.
+    #[must_use]
+    pub fn foresee(&self, view: &View<'_>) -> Answer {
+        self.root.foresee(&Texts::new(view))
+    }
+
     /// Whether an answer can depend on the body of the request.
     #[must_use]
     pub const fn needs_request_body(&self) -> bool {

@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     hooks::{Addons, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
-    http::{Body, BodyError, RequestHead, ResponseHead},
+    http::{Body, BodyError, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
@@ -168,6 +168,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
             stage(record, head);
+            let body = body.not_idle(Peer::Upstream, record.site.timeouts.body_idle);
             pass.response(from, Held::new(body)).await
         }
         Ok(Reply::Upgraded(mut head, tunnel)) => {

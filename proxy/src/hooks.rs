@@ -474,6 +474,19 @@ impl StagedBody {
 }
 
 impl FailureKind {
+    /// For the client: what is behind the proxy is not its business.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Dns => "the upstream has no address",
+            Self::Connect => "the upstream cannot be reached",
+            Self::Tls => "the upstream cannot be trusted",
+            Self::Timeout => "the upstream did not answer in time",
+            Self::Closed => "the upstream closed the connection before it answered",
+            Self::Protocol => "the upstream's answer is not HTTP, or over a limit",
+        }
+    }
+
     /// Status for the client.
     #[must_use]
     pub const fn status(self) -> StatusCode {

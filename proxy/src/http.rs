@@ -4,6 +4,7 @@ pub mod body;
 pub mod coding;
 pub mod head;
 pub mod headers;
+mod idle;
 pub mod url;
 
 pub use body::{Body, BodyError};

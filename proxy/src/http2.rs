@@ -1,7 +1,7 @@
 //! HTTP/2 messages as hyper has them, and as the core has them.
 
 use std::{
-    error::Error as _,
+    error::Error,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -48,14 +48,13 @@ pub fn body(incoming: Incoming, peer: Peer) -> Body {
 /// The error of the core's own body that made hyper give up, if that is why.
 #[must_use]
 pub fn body_error(error: &hyper::Error) -> Option<BodyError> {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<BodyError>() {
-            return Some(error.clone());
-        }
-        source = error.source();
-    }
-    None
+    cause::<BodyError>(error).cloned()
+}
+
+/// The first cause of this type.
+#[must_use]
+pub fn cause<E: Error + 'static>(error: &hyper::Error) -> Option<&E> {
+    std::iter::successors(error.source(), |&cause| cause.source()).find_map(|cause| cause.downcast_ref())
 }
 
 /// The error with its causes, in one line.

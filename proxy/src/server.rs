@@ -28,6 +28,8 @@ pub struct Shared {
     pub tls: Option<ArcSwap<rustls::ServerConfig>>,
     /// Cancelled when the process is to stop: idle connections close, busy ones after their flow.
     pub draining: CancellationToken,
+    /// Cancelled when the grace time is over: connections close as they are.
+    pub closing: CancellationToken,
     /// Counts connections, so that a stop can wait for them.
     pub tracker: TaskTracker,
 }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub protocol: Protocol,
     /// Trust for `https`.
     pub tls: Arc<rustls::ClientConfig>,
+    /// The same with HTTP/1.1 alone on offer, for upgrades: HTTP/2 has none.
+    pub tls_http1: Arc<rustls::ClientConfig>,
     /// Name lookup, connection and TLS handshake together; default 10 s.
     pub connect_timeout: Duration,
     /// From the end of sending to the head of the response; default 120 s.
@@ -127,7 +129,7 @@ impl Client {
     /// Cancel safe: dropping it closes the connection that was in use.
     pub async fn send(&self, request: &Outgoing, body: Body) -> Result<Reply, SendFailure> {
         let again = body.try_clone();
-        let mut connection = self.connection(&request.origin, true).await?;
+        let mut connection = self.connection(request, true).await?;
         let is_reused = connection.is_reused;
         let error = match self.exchange(connection.transport, request, body).await {
             Ok(reply) => return Ok(reply),
@@ -137,18 +139,20 @@ impl Client {
         match again {
             Some(body) if may_repeat => {
                 tracing::debug!(upstream.origin = %request.origin, "a kept connection was closed: sending again on a fresh one");
-                connection = self.connection(&request.origin, false).await?;
+                connection = self.connection(request, false).await?;
                 self.exchange(connection.transport, request, body).await.map_err(|error| error.failure)
             }
             _ => Err(error.failure),
         }
     }
 
-    async fn connection(&self, origin: &Arc<Origin>, may_reuse: bool) -> Result<pool::Taken, SendFailure> {
-        if may_reuse && let Some(transport) = self.pool.take(origin) {
+    async fn connection(&self, request: &Outgoing, may_reuse: bool) -> Result<pool::Taken, SendFailure> {
+        let origin = &request.origin;
+        let upgrades = request.upgrade.is_some();
+        if may_reuse && let Some(transport) = self.pool.take(origin, upgrades) {
             return Ok(pool::Taken { transport, is_reused: true });
         }
-        let transport = connect::connect(origin, &self.settings, &self.pool).await.map_err(|error| {
+        let transport = connect::connect(origin, &self.settings, upgrades, &self.pool).await.map_err(|error| {
             SendFailure::Upstream(UpstreamFailure { kind: error.kind(), message: format!("{origin}: {error}") })
         })?;
         Ok(pool::Taken { transport, is_reused: false })

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use crate::raw::RawClient;
+use crate::{origin::Conversation, raw::RawClient};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -24,6 +24,11 @@ pub struct Frame {
 /// A connection that sends any frames.
 pub struct FrameClient {
     client: RawClient,
+}
+
+/// The other end of such a connection: an origin that answers with any frames.
+pub struct FrameOrigin {
+    conversation: Conversation,
 }
 
 impl Frame {
@@ -148,5 +153,37 @@ impl FrameClient {
     /// The connection underneath.
     pub const fn raw(&mut self) -> &mut RawClient {
         &mut self.client
+    }
+}
+
+impl FrameOrigin {
+    /// Takes a connection over from its start: the preface and SETTINGS.
+    pub async fn accept(conversation: Conversation) -> Option<Self> {
+        let mut origin = Self { conversation };
+        let preface = origin.conversation.take(PREFACE.len()).await?;
+        assert_eq!(preface, PREFACE, "the client does not speak HTTP/2");
+        origin.send(&[Frame::new(4, 0, 0, Bytes::new()), Frame::new(4, 1, 0, Bytes::new())]).await;
+        Some(origin)
+    }
+
+    /// Waits for the next request and tells its stream. None when the connection has ended.
+    pub async fn request(&mut self) -> Option<u32> {
+        loop {
+            let head = self.conversation.take(9).await?;
+            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            self.conversation.take(length).await?;
+            if head[3] == 1 {
+                return Some(u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]));
+            }
+        }
+    }
+
+    /// Sends frames in one write. A peer that has closed is no error.
+    pub async fn send(&mut self, frames: &[Frame]) {
+        let mut out = BytesMut::new();
+        for frame in frames {
+            frame.write(&mut out);
+        }
+        let _ = self.conversation.send(&out).await;
     }
 }

@@ -29,7 +29,7 @@ pub use body::{BoxBody, ChunkSender, channel, empty, full};
 pub use client::{Answer, Client, Version};
 pub use curl::{Curl, CurlAnswer};
 pub use echo::{Echo, Echoed};
-pub use frames::{Frame, FrameClient, block};
+pub use frames::{Frame, FrameClient, FrameOrigin, block};
 pub use origin::{Conversation, RawOrigin};
 pub use patience::{PATIENCE, eventually, within};
 pub use raw::RawClient;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 const MAX_HEAD: usize = 2 << 20;
 
 /// A request as it was on the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// As written.
     pub method: String,
@@ -29,7 +29,7 @@ pub struct Request {
 }
 
 /// A response as it was on the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     /// `HTTP/1.1` or `HTTP/1.0`.
     pub version: String,
@@ -465,6 +465,33 @@ impl fmt::Debug for Fields {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_map().entries(self.0.iter().map(|(name, value)| (name, value.escape_ascii().to_string()))).finish()
     }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {} {} {:?} ", self.method, self.target, self.version, self.fields)?;
+        show_body(&self.body, &self.trailers, out)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for interim in &self.interim {
+            write!(out, "{interim:?}, then ")?;
+        }
+        write!(out, "{} {} {} {:?} ", self.version, self.status, self.reason, self.fields)?;
+        show_body(&self.body, &self.trailers, out)
+    }
+}
+
+/// The start of a body, and what followed it.
+fn show_body(body: &[u8], trailers: &Fields, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const SHOWN: usize = 1000;
+    write!(out, "\"{}\"", body[..body.len().min(SHOWN)].escape_ascii())?;
+    if body.len() > SHOWN {
+        write!(out, "… ({} bytes)", body.len())?;
+    }
+    if trailers.0.is_empty() { Ok(()) } else { write!(out, " {trailers:?}") }
 }
 
 impl From<io::Error> for WireError {

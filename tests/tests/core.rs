@@ -1,12 +1,5 @@
 //! The proxy core from outside: raw clients and raw origins around the real binary, no addon between.
-
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation is how a test speaks, in its helpers too"
-)]
+#![cfg(test)]
 
 #[path = "core/abuse_http2.rs"]
 mod abuse_http2;
@@ -30,6 +23,8 @@ mod limits;
 mod protocols;
 #[path = "core/responses.rs"]
 mod responses;
+#[path = "core/responses_http2.rs"]
+mod responses_http2;
 #[path = "core/streaming.rs"]
 mod streaming;
 #[path = "core/timeouts.rs"]

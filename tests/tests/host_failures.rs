@@ -2,8 +2,9 @@
 #![cfg(test)]
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tollgate_tests::{
-    Client, RawClient, RawOrigin, Version,
+    Answer, Client, RawClient, RawOrigin, Version,
     addons::{Hosted, Load},
     eventually,
 };
@@ -24,7 +25,7 @@ fn failures() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("take", json!([{"take": 100 << 20}]), "traps", "memory limit of 67108864"),
         ("fail", json!([{"fail": "not today"}]), "errors", "not today"),
         ("spin", json!(["spin"]), "deadlines", "cpu budget of 50ms"),
-        ("wait", json!([{"wait": 60_000}]), "deadlines", "wall budget of 300ms"),
+        ("wait", json!([{"wait": 60_000}]), "deadlines", "wall budget of 2s"),
         ("verdict", json!([{"respond": [99, [], ""]}]), "impossible_verdicts", "status 99"),
     ]
 }
@@ -38,7 +39,7 @@ async fn failing(origin: &RawOrigin, event: &str, policy: &str) -> Hosted {
     Hosted::before(&origin.url())
         .scripted("a", &json!({"rules": rules}))
         .set("addon.a.on_error", policy)
-        .set("addon.a.wall", "300ms")
+        .set("addon.a.wall", "2s")
         .start()
         .await
 }
@@ -195,23 +196,41 @@ async fn lines_over_the_rate_are_dropped() {
     host.logged("more log lines than it may").await;
 }
 
-#[tokio::test]
-async fn flows_beyond_the_instances_are_refused() {
-    let origin = RawOrigin::ok().await;
+/// A proxy with room for two instances, and two flows that hold them for two seconds.
+async fn crowded(origin: &RawOrigin) -> (Hosted, Vec<JoinHandle<Answer>>) {
     let host = Hosted::before(&origin.url())
         .scripted("a", &doing(&json!([{"log": "holding {target}"}, {"wait": 2_000}])))
         .set("limits.instances", 2)
         .start()
         .await;
-    let held: Vec<_> = ["/1", "/2"].map(|path| tokio::spawn(Client::fetch(Version::Http1, host.address(), path))).into();
+    let held = ["/1", "/2"].map(|path| tokio::spawn(Client::fetch(Version::Http1, host.address(), path))).into();
     host.logged("holding /1").await;
     host.logged("holding /2").await;
+    (host, held)
+}
+
+#[tokio::test]
+async fn flows_beyond_the_instances_are_refused() {
+    let origin = RawOrigin::ok().await;
+    let (host, held) = crowded(&origin).await;
     assert_eq!(host.get("/3").await.status, 503);
     assert_eq!(host.admin().counter("a", "without_instance").await, 1);
+    host.logged("no instance: all 2 are in use").await;
     for flow in held {
         assert_eq!(flow.await.expect("a flow").status, 200);
     }
     assert_eq!(host.get("/4").await.status, 200);
+}
+
+#[tokio::test]
+async fn options_change_while_all_instances_are_in_use() {
+    let origin = RawOrigin::ok().await;
+    let (host, held) = crowded(&origin).await;
+    let answer = host.admin().put_options("a", &json!({"tag": "new"})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for flow in held {
+        assert_eq!(flow.await.expect("a flow").status, 200);
+    }
 }
 
 /// Says in the log how each flow ended.

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, component::Linker,
 };
@@ -26,7 +27,11 @@ struct Shared {
     ticker: Ticker,
     secret: cache::Secret,
     max_instances: u32,
+    seats: Arc<Semaphore>,
 }
+
+/// To be held by an instance of a flow while it lives.
+pub(super) type Seat = OwnedSemaphorePermit;
 
 // A component made by wit-component is one module, a shim with a table, and a fixup; more is allowed for composed ones.
 const CORE_INSTANCES: u32 = 8;
@@ -45,6 +50,10 @@ const KEEP_RESIDENT_BLIND: usize = 128 << 10;
 // Slots that stay warm for one addon while others are in use: bounds what an idle proxy keeps resident.
 const WARM_SLOTS: u32 = 64;
 
+// Slots beyond those of flows: so a change of options or code, which configures an instance, goes through when flows have
+// taken all of theirs, and takes none away from them. Loads and snapshots at one time are far fewer.
+const SPARE: u32 = 16;
+
 const FUNCTION_CACHE: usize = 32 << 20;
 
 impl Engine {
@@ -55,12 +64,14 @@ impl Engine {
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
         let directory = cache::directory(&settings.cache)?;
         let secret = cache::secret(&directory)?;
-        let wasmtime = wasmtime::Engine::new(&config(settings.max_instances, &directory)?)?;
+        let max_instances = settings.max_instances;
+        let wasmtime = wasmtime::Engine::new(&config(max_instances.saturating_add(SPARE), &directory)?)?;
         let ticker = Ticker::start(&wasmtime)?;
         let mut linker = Linker::new(&wasmtime);
         bindings::add_to_linker(&mut linker)?;
         wasi::add_to_linker(&mut linker)?;
-        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker, secret, max_instances: settings.max_instances }) })
+        let seats = Arc::new(Semaphore::new(usize::try_from(max_instances)?.min(Semaphore::MAX_PERMITS)));
+        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker, secret, max_instances, seats }) })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -75,7 +86,12 @@ impl Engine {
         &self.shared.secret
     }
 
-    /// Instances that may live at one time.
+    /// A seat for an instance of a flow; none if all are taken.
+    pub(super) fn seat(&self) -> Option<Seat> {
+        Arc::clone(&self.shared.seats).try_acquire_owned().ok()
+    }
+
+    /// Instances of flows that may live at one time.
     #[must_use]
     pub fn max_instances(&self) -> u32 {
         self.shared.max_instances
@@ -86,10 +102,10 @@ impl Engine {
     }
 }
 
-fn config(max_instances: u32, cache: &Path) -> wasmtime::Result<Config> {
+fn config(slots: u32, cache: &Path) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_instances)))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)))
         .epoch_interruption(true)
         .consume_fuel(false)
         .max_wasm_stack(GUEST_STACK)
@@ -122,14 +138,14 @@ fn config(max_instances: u32, cache: &Path) -> wasmtime::Result<Config> {
     Ok(config)
 }
 
-fn pool(max_instances: u32) -> PoolingAllocationConfig {
+fn pool(slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     let keep = if PoolingAllocationConfig::is_pagemap_scan_available() { KEEP_RESIDENT } else { KEEP_RESIDENT_BLIND };
-    pool.total_component_instances(max_instances)
-        .total_core_instances(max_instances.saturating_mul(4))
-        .total_memories(max_instances)
-        .total_tables(max_instances.saturating_mul(2))
-        .total_stacks(max_instances)
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(4))
+        .total_memories(slots)
+        .total_tables(slots.saturating_mul(2))
+        .total_stacks(slots)
         .total_gc_heaps(1)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)

@@ -12,6 +12,7 @@ use super::{
     budget::{self, Budget},
     call::{Abandoned, Unstoppable},
     configure::{not_made, trapped},
+    engine::Seat,
     generation::{Code, Generation},
     lines::{cut, one_line},
     stage::{Access, Stage},
@@ -44,6 +45,7 @@ struct Live {
     store: Store<HostState>,
     addon: Addon,
     _alive: Alive,
+    _seat: Seat,
 }
 
 /// What a hook answered, by event.
@@ -121,6 +123,9 @@ impl Shared {
     async fn make(&self) -> Result<Box<Live>, HookError> {
         let generation = &self.generation;
         let limits = generation.limits();
+        let Some(seat) = generation.engine().seat() else {
+            return Err(HookError::Instance(format!("all {} are in use", generation.engine().max_instances())));
+        };
         let alive = Stats::alive(generation.stats());
         let (store, addon) = match &*generation.code() {
             Code::Snapshot(code) => {
@@ -141,7 +146,7 @@ impl Shared {
                 (store, configured.addon)
             }
         };
-        Ok(Box::new(Live { store, addon, _alive: alive }))
+        Ok(Box::new(Live { store, addon, _alive: alive, _seat: seat }))
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Settings {
     pub plugins: PathBuf,
     /// Directory for compiled code and the seed secret; made if it is missing, readable by its owner only.
     pub cache: PathBuf,
-    /// Instances that may live at one time, over all addons. Beyond it, a hook fails with
+    /// Instances of flows that may live at one time, over all addons. Beyond it, a hook fails with
     /// [`HookError::Instance`](crate::hooks::HookError::Instance). Default 2,000.
     pub max_instances: u32,
     /// Addons compiled at one time, each on one thread. Default 2, or 1 on a single core.

@@ -125,7 +125,7 @@ mod tests {
             let shared = Arc::clone(&shared);
             move || {
                 shared.run(|| {
-                    drop(ticked.try_send(()));
+                    let _ = ticked.try_send(());
                     true
                 });
             }

@@ -172,8 +172,11 @@ impl Watcher {
         }
         self.unsettled.retain(|watched, _| look.marks.contains_key(watched) || self.known.contains_key(watched));
         // A load for the options file reads the component, too: at the start nothing is configured twice.
-        let both: BTreeSet<_> =
-            loads.iter().filter(|(_, cause)| matches!(cause, Cause::OptionsFile)).map(|(entry, _)| Arc::clone(&entry.name)).collect();
+        let both: BTreeSet<_> = loads
+            .iter()
+            .filter(|(_, cause)| matches!(cause, Cause::OptionsFile))
+            .map(|(entry, _)| Arc::clone(&entry.name))
+            .collect();
         loads.retain(|(entry, cause)| !matches!(cause, Cause::File) || !both.contains(&entry.name));
         self.act(loads, removals);
     }
@@ -333,7 +336,8 @@ mod tests {
 
     #[test]
     fn reading_is_no_change() {
-        for access in [AccessKind::Open(AccessMode::Any), AccessKind::Read, AccessKind::Close(AccessMode::Read), AccessKind::Any] {
+        for access in [AccessKind::Open(AccessMode::Any), AccessKind::Read, AccessKind::Close(AccessMode::Read), AccessKind::Any]
+        {
             assert!(!tells_of_change(EventKind::Access(access)), "{access:?}");
         }
         assert!(tells_of_change(EventKind::Access(AccessKind::Close(AccessMode::Write))));

@@ -6,8 +6,8 @@ use serde_json::Value;
 pub(super) const REDACTED: &str = "[redacted]";
 
 /// Words in keys whose values are not for showing.
-const SECRET_WORDS: [&str; 9] =
-    ["token", "password", "passwd", "secret", "authorization", "credential", "cookie", "private", "apikey"];
+const SECRET_WORDS: [&str; 10] =
+    ["token", "password", "passphrase", "passwd", "secret", "authorization", "bearer", "credential", "cookie", "private"];
 
 /// The document with the values of secret keys replaced.
 pub(super) fn redact(value: &Value) -> Value {
@@ -33,8 +33,10 @@ pub(super) fn restore(value: &mut Value, current: &Value) -> Result<(), String> 
 fn restore_at(value: &mut Value, current: Option<&Value>, path: &mut String) -> Result<(), String> {
     let len = path.len();
     match value {
-        Value::String(text) if text == REDACTED => {
-            *value = current.cloned().ok_or_else(|| path.clone())?;
+        Value::String(text) if text.contains(REDACTED) => {
+            let is_shown =
+                |current: &&Value| text == REDACTED || current.as_str().is_some_and(|current| without_user(current) == *text);
+            *value = current.filter(is_shown).cloned().ok_or_else(|| path.clone())?;
         }
         Value::Object(members) => {
             for (key, value) in members {
@@ -45,6 +47,8 @@ fn restore_at(value: &mut Value, current: Option<&Value>, path: &mut String) -> 
             }
         }
         Value::Array(values) => {
+            // Where elements were added or removed, nobody can tell whose secret is meant.
+            let current = current.filter(|current| current.as_array().is_some_and(|current| current.len() == values.len()));
             for (index, value) in values.iter_mut().enumerate() {
                 path.push('[');
                 path.push_str(&index.to_string());
@@ -60,7 +64,7 @@ fn restore_at(value: &mut Value, current: Option<&Value>, path: &mut String) -> 
 
 fn is_secret(key: &str) -> bool {
     let key: String = key.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
-    SECRET_WORDS.iter().any(|word| key.contains(word))
+    key.ends_with("key") || SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
 /// A URL without user and password.
@@ -95,7 +99,22 @@ mod tests {
         let mut sent = redact(&current);
         assert_eq!(restore(&mut sent, &current), Ok(()));
         assert_eq!(sent, current);
-        let mut unknown = json!({"b": [1, {"secret": "s"}, REDACTED]});
-        assert_eq!(restore(&mut unknown, &current), Err("b[2]".to_owned()));
+        for (mut unknown, path) in [
+            (json!({"b": [1, {"secret": "s"}, REDACTED]}), "b[2]"),
+            (json!({"b": [{"secret": REDACTED}]}), "b[0].secret"),
+            (json!({"c": "http://[redacted]@h"}), "c"),
+        ] {
+            assert_eq!(restore(&mut unknown, &current), Err(path.to_owned()));
+        }
+    }
+
+    #[test]
+    fn users_in_urls_can_be_sent_back() {
+        let current = json!({"url": "http://u:p@h/x"});
+        let mut sent = redact(&current);
+        assert_eq!(restore(&mut sent, &current), Ok(()));
+        assert_eq!(sent, current);
+        let mut other = json!({"url": "http://[redacted]@elsewhere/x"});
+        assert_eq!(restore(&mut other, &current), Err("url".to_owned()));
     }
 }

@@ -29,14 +29,32 @@ pub(super) struct Reloader {
     ticks: tokio::time::Interval,
 }
 
+/// The configuration's file at one moment.
+pub(super) struct Seen(Stamps);
+
+impl Seen {
+    /// As it is now.
+    pub(super) fn now(sources: &Sources) -> Self {
+        Self(stamps(&sources.file.iter().cloned().collect::<Vec<_>>()))
+    }
+}
+
 type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
-    pub(super) fn new(sources: Sources, config: Config, cache: PathBuf, log: logging::Handle) -> Self {
+    /// `seen`: the configuration's file as it was before it was read.
+    pub(super) fn new(sources: Sources, config: Config, cache: PathBuf, log: logging::Handle, seen: Seen) -> Self {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let seen = stamps(&files(&sources, &config));
+        let mut now = stamps(&files(&sources, &config));
+        now.extend(seen.0);
+        let seen = now;
         Self { sources, config, cache, log, seen, ticks }
+    }
+
+    /// How long flows may go on after SIGTERM.
+    pub(super) const fn grace(&self) -> Duration {
+        self.config.grace
     }
 
     /// Waits until a file has changed and then been still for one look. Cancel safe.
@@ -57,6 +75,7 @@ impl Reloader {
 
     /// Reads the configuration again and puts it in force as a whole; any error leaves everything as it was.
     pub(super) async fn reload(&mut self, sites: &mut Sites, registry: &Arc<Registry>) {
+        // Seen before they are read: what changes meanwhile is a change again.
         self.seen = stamps(&files(&self.sources, &self.config));
         let config = match self.sources.load() {
             Ok(config) => config,
@@ -67,13 +86,20 @@ impl Reloader {
                 return;
             }
         };
-        // Chains of new listeners must be there before their first flow.
-        registry.update(settings::addons(&config, &self.cache)).await;
-        if let Err(error) = sites.apply(&config.listeners) {
-            tracing::error!(error = format!("{error:#}"), "the changed configuration is refused; the old one stays in force");
-            registry.update(settings::addons(&self.config, &self.cache)).await;
-            return;
-        }
+        let next = match sites.bind(&config.listeners) {
+            Ok(next) => next,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "the changed configuration is refused; the old one stays in force");
+                return;
+            }
+        };
+        // Chains of new listeners must be there before their first flow, those of listeners that go until their last.
+        let mut addons = settings::addons(&config, &self.cache);
+        let old = settings::addons(&self.config, &self.cache).listeners;
+        addons.listeners.extend(old.into_iter().filter(|(name, _)| config.listeners.iter().all(|new| *new.name != **name)));
+        registry.update(addons).await;
+        sites.take_over(next);
         for (key, is_same) in [
             ("admin", config.admin == self.config.admin),
             ("plugins", config.plugins == self.config.plugins),
@@ -86,8 +112,10 @@ impl Reloader {
             }
         }
         self.log.set(&config.log);
+        let fresh = stamps(&files(&self.sources, &config));
+        let seen = std::mem::take(&mut self.seen);
+        self.seen = fresh.into_iter().map(|(path, stamp)| (path.clone(), seen.get(&path).copied().unwrap_or(stamp))).collect();
         self.config = config;
-        self.seen = stamps(&files(&self.sources, &self.config));
         tracing::info!("the configuration was read again and is in force");
     }
 }

@@ -25,6 +25,7 @@ pub(super) struct Sites {
     flows: Arc<Flows>,
     metrics: Arc<Metrics>,
     draining: CancellationToken,
+    closing: CancellationToken,
     tasks: TaskTracker,
     running: Vec<Running>,
 }
@@ -45,16 +46,21 @@ enum Prepared {
 
 impl Sites {
     /// Nothing listens yet.
-    pub(super) const fn new(flows: Arc<Flows>, metrics: Arc<Metrics>, draining: CancellationToken, tasks: TaskTracker) -> Self {
-        Self { flows, metrics, draining, tasks, running: Vec::new() }
+    pub(super) const fn new(
+        flows: Arc<Flows>,
+        metrics: Arc<Metrics>,
+        draining: CancellationToken,
+        closing: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { flows, metrics, draining, closing, tasks, running: Vec::new() }
     }
 
-    /// Makes what listens what the configuration says. Listeners that stay keep their connections, which use the new
-    /// settings from their next request on; those that go let their flows end.
+    /// Binds what is new in the configuration; nothing is accepted yet, and nothing has changed.
     ///
     /// # Errors
-    /// When a certificate cannot be used or an address cannot be bound: then nothing has changed.
-    pub(super) fn apply(&mut self, listeners: &[config::Listener]) -> anyhow::Result<()> {
+    /// When a certificate cannot be used or an address cannot be bound.
+    pub(super) fn bind(&self, listeners: &[config::Listener]) -> anyhow::Result<Next> {
         let mut prepared = Vec::new();
         for listener in listeners {
             prepared.push(self.prepare(listener).with_context(|| format!("listener {}", listener.name))?);
@@ -69,6 +75,7 @@ impl Sites {
                         site: ArcSwap::new(site),
                         tls: tls.map(ArcSwap::new),
                         draining: self.draining.child_token(),
+                        closing: self.closing.clone(),
                         tracker: self.tasks.clone(),
                     });
                     let socket = Listener::bind(listener.bind, Arc::clone(&shared))
@@ -78,25 +85,25 @@ impl Sites {
                 }
             });
         }
-        self.take_over(bound);
-        Ok(())
+        Ok(Next(bound))
     }
 
     fn prepare(&self, listener: &config::Listener) -> anyhow::Result<Prepared> {
         let site = Arc::new(self.site(listener)?);
         let tls = listener.tls.as_ref().map(|tls| tls::server_config(&tls.cert, &tls.key)).transpose()?;
-        let same = self.running.iter().position(|running| {
-            running.config.name == listener.name
-                && running.config.bind == listener.bind
-                && running.shared.tls.is_some() == tls.is_some()
-        });
+        let same = self
+            .running
+            .iter()
+            .position(|running| running.config.bind == listener.bind && running.shared.tls.is_some() == tls.is_some());
         Ok(match same {
             Some(index) => Prepared::Same(index, listener.clone(), site, tls),
             None => Prepared::Fresh(listener.clone(), site, tls),
         })
     }
 
-    fn take_over(&mut self, bound: Vec<Bound>) {
+    /// Makes what listens what was bound. Listeners that stay keep their connections, which use the new settings from their next
+    /// request on; those that go let their flows end.
+    pub(super) fn take_over(&mut self, Next(bound): Next) {
         let mut old: Vec<Option<Running>> = std::mem::take(&mut self.running).into_iter().map(Some).collect();
         for bound in bound {
             match bound {
@@ -116,6 +123,9 @@ impl Sites {
                     if let (Some(current), Some(fresh)) = (&running.shared.tls, tls) {
                         current.store(fresh);
                     }
+                    if running.config.limits.connections != listener.limits.connections {
+                        tracing::warn!(listener.name = %listener.name, "a change of limits.connections takes a restart");
+                    }
                     running.config = listener;
                     self.running.push(running);
                 }
@@ -133,6 +143,7 @@ impl Sites {
         let client = Client::new(Settings {
             protocol,
             tls: upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol)?,
+            tls_http1: upstream::tls::client_config(listener.upstream_ca.as_deref(), Protocol::Http1)?,
             connect_timeout: listener.timeouts.connect,
             response_timeout: listener.timeouts.response.unwrap_or(FOREVER),
             idle_timeout: listener.timeouts.idle,
@@ -166,6 +177,9 @@ impl Sites {
         self.running.iter().map(|running| Arc::clone(&running.config.name)).collect()
     }
 }
+
+/// Listeners that are bound and not yet in use.
+pub(super) struct Next(Vec<Bound>);
 
 enum Bound {
     Fresh(Running, Listener),

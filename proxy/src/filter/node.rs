@@ -74,6 +74,27 @@ impl Node {
         }
     }
 
+    /// What can be said before there is a response: whatever looks at one, at a body or at how the flow ends is open.
+    pub(super) fn foresee(&self, texts: &Texts<'_>) -> Answer {
+        let all = |nodes: &[Self], settled: Answer| {
+            let answers = nodes.iter().map(|node| node.foresee(texts));
+            answers.fold(settled.not(), |sum, answer| match (sum, answer) {
+                (sum, answer) if sum == settled || answer == settled => settled,
+                (Answer::Unknown, _) | (_, Answer::Unknown) => Answer::Unknown,
+                (sum, _) => sum,
+            })
+        };
+        match self {
+            Self::Not(node) => node.foresee(texts).not(),
+            Self::All(nodes) => all(nodes, Answer::No),
+            Self::Any(nodes) => all(nodes, Answer::Yes),
+            Self::HasResponse | Self::HasError | Self::IsWebsocket | Self::IsAsset | Self::Status(_) => Answer::Unknown,
+            Self::Matches(search) if search.part.is_open_at_first() => Answer::Unknown,
+            Self::Matches(search) => texts.search(search.part, &search.pattern),
+            Self::Constant(_) | Self::Listener(_) => self.evaluate(texts, None),
+        }
+    }
+
     /// Whether the answer can depend on this part.
     pub(super) fn looks_at(&self, part: Part) -> bool {
         match self {

@@ -96,6 +96,11 @@ impl Part {
         }
     }
 
+    /// Whether it is unknown before there is a response.
+    pub(super) const fn is_open_at_first(self) -> bool {
+        matches!(self, Self::RequestBody | Self::ResponseType | Self::ResponseFields | Self::ResponseBody)
+    }
+
     /// Whether every flow has it.
     pub(super) const fn is_always_there(self) -> bool {
         matches!(

@@ -4,12 +4,11 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::record::{Ending, Record};
 use crate::http::{Body, BodyError, body::Peer};
@@ -19,8 +18,6 @@ pub(super) struct FromClient {
     inner: Body,
     record: Arc<Record>,
     left: u64,
-    idle: Option<Duration>,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// A response's body: the flow ends with it.
@@ -38,10 +35,8 @@ impl FromClient {
         }
         let site = &record.site;
         Body::stream(Self {
-            inner: body,
+            inner: body.not_idle(Peer::Client, site.timeouts.body_idle),
             left: site.limits.request_body.unwrap_or(u64::MAX),
-            idle: site.timeouts.body_idle,
-            timer: None,
             record: Arc::clone(record),
         })
     }
@@ -53,14 +48,7 @@ impl HttpBody for FromClient {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
-            if let Some(idle) = this.idle {
-                ready!(this.timer.get_or_insert_with(|| Box::pin(sleep(idle))).as_mut().poll(context));
-                return Poll::Ready(Some(Err(BodyError::Idle(Peer::Client))));
-            }
-            return Poll::Pending;
-        };
-        this.timer = None;
+        let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {

@@ -16,7 +16,7 @@ use crate::{
         Addon, Call, Event, Hook, HookError, MadeResponse, OnError, OverCap, ResponseMessage, Source, StagedBody,
         UpstreamFailure, Verdict,
     },
-    http::{BodyError, Field, ResponseHead},
+    http::{Body, BodyError, Field, ResponseHead},
     http1::framing::may_have_body,
     upstream::Tunnel,
 };
@@ -106,11 +106,17 @@ impl<'a> Pass<'a> {
                 Ok(ControlFlow::Break(cap)) => {
                     let text = format!("the response is over the limit of {cap} bytes");
                     self.answer(respond::staged(StatusCode::BAD_GATEWAY, &text));
+                    body = Held::new(Body::empty());
                     continue;
                 }
                 Err(error) => {
                     self.record.fail(error.to_string());
-                    self.answer(respond::staged(StatusCode::BAD_GATEWAY, &error.to_string()));
+                    let status = match error {
+                        BodyError::Idle(_) => StatusCode::GATEWAY_TIMEOUT,
+                        _ => StatusCode::BAD_GATEWAY,
+                    };
+                    self.answer(respond::staged(status, &error.to_string()));
+                    body = Held::new(Body::empty());
                     continue;
                 }
             };
@@ -118,17 +124,21 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Response, matched, Hook::Response).await {
+                Ok(Verdict::Next | Verdict::EndChain) => continue,
                 Ok(Verdict::Respond(made)) => self.made(addon.as_ref(), made),
                 Ok(Verdict::Refuse(refusal)) => self.made(addon.as_ref(), respond::refusal(&refusal)),
                 Ok(Verdict::Drop) => {
                     self.record.fail(format!("dropped by addon {}", addon.name()));
                     return Passed::Drop;
                 }
-                Ok(Verdict::Next | Verdict::EndChain) => {}
                 Err(error) => {
-                    self.fails_closed(addon.as_ref(), Event::Response, &error);
+                    if !self.fails_closed(addon.as_ref(), Event::Response, &error) {
+                        continue;
+                    }
                 }
             }
+            // Another response is staged: nothing of the one before may come back.
+            body = Held::new(Body::empty());
         }
         Passed::Response(body)
     }
@@ -162,9 +172,9 @@ impl<'a> Pass<'a> {
             }
         }
         if !is_answered {
-            self.answer(respond::staged(failure.kind.status(), &format!("upstream failed: {}", failure.message)));
+            self.answer(respond::staged(failure.kind.status(), failure.kind.describe()));
         }
-        self.response(chain.addons.len(), Held::new(crate::http::Body::empty())).await
+        self.response(chain.addons.len(), Held::new(Body::empty())).await
     }
 
     /// Indices of the matching subscriptions, with the body collected as far as they want it. Breaks with the cap of a

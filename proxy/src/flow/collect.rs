@@ -15,10 +15,15 @@ use crate::{
     http::{Body, BodyError, Headers, coding},
 };
 
+/// Pieces below this size are joined as they come.
+const SMALL: usize = 16 * 1024;
+
 /// The body of a message on its way through the chain.
 pub(super) struct Held {
     /// What was collected, as it came.
     pieces: VecDeque<Bytes>,
+    /// Small pieces that came after them, as one: each on its own would cost more than its bytes.
+    tail: BytesMut,
     len: usize,
     trailers: Option<http::HeaderMap>,
     /// What was not; none when all was collected.
@@ -36,8 +41,8 @@ pub(super) enum Shown {
 
 impl Held {
     /// Nothing is collected yet.
-    pub(super) const fn new(body: Body) -> Self {
-        Self { pieces: VecDeque::new(), len: 0, trailers: None, rest: Some(body) }
+    pub(super) fn new(body: Body) -> Self {
+        Self { pieces: VecDeque::new(), tail: BytesMut::new(), len: 0, trailers: None, rest: Some(body) }
     }
 
     /// Collects up to `cap` bytes and shows them as hooks see them. Unknown or broken codings are left on. Can be called
@@ -77,13 +82,24 @@ impl Held {
     }
 
     fn push(&mut self, data: Bytes) {
-        if !data.is_empty() {
-            self.len += data.len();
+        self.len += data.len();
+        if data.len() < SMALL {
+            self.tail.extend_from_slice(&data);
+        } else {
+            self.settle();
             self.pieces.push_back(data);
         }
     }
 
+    /// Makes a piece of the small ones.
+    fn settle(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push_back(self.tail.split().freeze());
+        }
+    }
+
     fn joined(&mut self) -> Bytes {
+        self.settle();
         if self.pieces.len() > 1 {
             let mut joined = BytesMut::with_capacity(self.len);
             for piece in self.pieces.drain(..) {
@@ -99,6 +115,7 @@ impl Held {
         if let StagedBody::Replaced(bytes) = staged {
             return Body::full(bytes.clone());
         }
+        self.settle();
         match (self.pieces.len(), &self.trailers) {
             (0, None) => self.rest.unwrap_or_default(),
             (1, None) if self.rest.is_none() => Body::full(self.pieces.pop_front().unwrap_or_default()),

@@ -46,6 +46,14 @@ pub(crate) fn matched(record: &Record, index: usize, event: Event) -> Vec<u32> {
     wanted(record, index, event).matched
 }
 
+/// Whether one of the subscriptions can still match, now that the request is as it will be sent.
+pub(crate) fn can_match_later(record: &Record, subscriptions: &[Subscription]) -> bool {
+    let messages = record.exchange.lock();
+    let view = view(record, &messages, Event::Response, false);
+    let mut later = subscriptions.iter().filter(|subscription| subscription.event > Event::RequestChunk);
+    later.any(|subscription| subscription.filter.foresee(&view) != Answer::No)
+}
+
 fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event, by_prefix: bool) -> View<'a> {
     let is_request = event <= Event::RequestChunk;
     let response = messages.response.as_ref().filter(|_| !is_request);

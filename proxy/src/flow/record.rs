@@ -73,11 +73,12 @@ impl Record {
         Some(Arc::clone(instance))
     }
 
-    /// Gives up instances that no later event can need: addons that subscribe to `request` alone.
+    /// Gives up instances that no later event can need, so that a flow that waits long for its response holds none for
+    /// nothing.
     pub fn release_after_request(&self) {
         let mut instances = self.instances.lock();
         for (slot, addon) in instances.iter_mut().zip(&self.chain.addons) {
-            if slot.is_some() && addon.subscriptions().iter().all(|subscription| subscription.event <= Event::RequestChunk) {
+            if slot.is_some() && !filters::can_match_later(self, addon.subscriptions()) {
                 *slot = None;
             }
         }

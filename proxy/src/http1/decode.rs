@@ -1,6 +1,6 @@
 //! Bodies: from framed bytes to data and trailers (RFC 9112, 7.1).
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::{Framing, HeadLimits, parse};
 use crate::http::Headers;
@@ -11,6 +11,8 @@ const MAX_CHUNK_LINE: usize = 256;
 const MAX_EXTENSIONS: usize = 16 * 1024;
 /// Most data of a body that is handed on in one piece.
 const MAX_PIECE: usize = 64 * 1024;
+/// Pieces up to this size are copied: a small piece that is held must not hold the whole buffer that it was read into.
+const COPY_UP_TO: usize = 16 * 1024;
 
 /// Takes the framing off one body. Does no I/O: it is fed a buffer and takes from its front.
 #[derive(Debug)]
@@ -134,7 +136,14 @@ impl Decoder {
             State::Length(left) | State::ChunkData(left) => usize::try_from(left).unwrap_or(usize::MAX),
             _ => usize::MAX,
         };
-        let data = buffer.split_to(left.min(buffer.len()).min(MAX_PIECE)).freeze();
+        let len = left.min(buffer.len()).min(MAX_PIECE);
+        let data = if len <= COPY_UP_TO {
+            let copy = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
+            buffer.advance(len);
+            copy
+        } else {
+            buffer.split_to(len).freeze()
+        };
         let taken = data.len() as u64;
         self.state = match self.state {
             State::Length(left) if left == taken => State::End,
@@ -196,7 +205,7 @@ impl Decoder {
 /// Whether a field may come after the body: not what frames, routes or authorises a message (RFC 9110, 6.5.1).
 #[must_use]
 pub fn may_be_trailer(name: &str) -> bool {
-    const NEVER: [&str; 16] = [
+    const NEVER: [&str; 21] = [
         "authorization",
         "cache-control",
         "connection",
@@ -206,6 +215,7 @@ pub fn may_be_trailer(name: &str) -> bool {
         "content-type",
         "cookie",
         "expect",
+        "forwarded",
         "host",
         "max-forwards",
         "set-cookie",
@@ -213,6 +223,10 @@ pub fn may_be_trailer(name: &str) -> bool {
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
     ];
     !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
 }

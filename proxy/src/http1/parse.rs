@@ -98,10 +98,15 @@ pub fn request(bytes: &Bytes, scheme: Scheme, limits: HeadLimits) -> Result<Requ
         return Err(Malformed("the method is too long"));
     }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed("not a method"))?;
-    let headers = fields(bytes, parsed.headers)?;
+    let mut headers = fields(bytes, parsed.headers)?;
     let host = host(&headers, version)?;
     let target = parsed.path.unwrap_or_default();
+    let is_absolute = !target.starts_with('/') && target.contains("://");
     let (scheme, authority, target) = split_target(bytes, target, &method, scheme, host)?;
+    if is_absolute && let Ok(field) = Field::new("Host", authority.as_str().to_owned()) {
+        // What the target names replaces what Host names, for hooks as for upstreams (RFC 9112, 3.2.2).
+        headers.set(field);
+    }
     Ok(RequestHead { method, scheme, authority, target, version, headers })
 }
 

@@ -69,8 +69,14 @@ impl Listener {
             let metrics = Arc::clone(&shared.site.load().metrics);
             metrics.accepted.inc();
             metrics.connections.inc();
-            if let Err(error) = serve(shared, stream, address).await {
-                tracing::debug!(client.address = %address, %error, "a connection ended");
+            let closing = shared.closing.clone();
+            tokio::select! {
+                ended = serve(shared, stream, address) => {
+                    if let Err(error) = ended {
+                        tracing::debug!(client.address = %address, %error, "a connection ended");
+                    }
+                }
+                () = closing.cancelled() => {}
             }
             metrics.connections.dec();
             drop(permit);

@@ -165,7 +165,12 @@ impl Connection {
     }
 
     /// Awaits the flow's departure; meanwhile writes interim responses and looks out for the client. `None`: it is gone.
-    async fn attend(&mut self, site: &Site, interims: &Interims, mut run: Pin<Box<impl Future<Output = Departure>>>) -> Option<Departure> {
+    async fn attend(
+        &mut self,
+        site: &Site,
+        interims: &Interims,
+        mut run: Pin<Box<impl Future<Output = Departure>>>,
+    ) -> Option<Departure> {
         poll_fn(|context| {
             let departure = run.as_mut().poll(context);
             while let Some(head) = interims.pop(context.waker()) {

@@ -100,7 +100,7 @@ async fn exchange(
             }
         }
     };
-    into_response(&head, Paced::new(body, active, site.timeouts.body_idle))
+    into_response(&parts.method, &head, Paced::new(body, active, site.timeouts.body_idle))
 }
 
 fn read_head(parts: &http::request::Parts, site: &Site, peer: Peer) -> Result<RequestHead, (StatusCode, String)> {
@@ -153,10 +153,16 @@ fn join_cookies(headers: &mut crate::http::Headers) {
     }
 }
 
-fn into_response(head: &ResponseHead, body: Paced) -> Result<Response<Paced>, Dropped> {
+fn into_response(method: &Method, head: &ResponseHead, body: Paced) -> Result<Response<Paced>, Dropped> {
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.version_mut() = http::Version::HTTP_2;
-    *response.headers_mut() = http2::into_map(&head.headers).ok_or(Dropped)?;
+    let mut headers = http2::into_map(&head.headers).ok_or(Dropped)?;
+    // hyper tells the length that a body has. Where there is none, the head tells what it would be; 204 never does.
+    let tells_length = *method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED;
+    if !tells_length {
+        headers.remove(http::header::CONTENT_LENGTH);
+    }
+    *response.headers_mut() = headers;
     Ok(response)
 }

@@ -18,6 +18,9 @@ use crate::{
     http1::{Decoded, Decoder, Framing, HeadLimits, Reader, decode::DecodeError, read::ReadError},
 };
 
+/// Bytes of later requests that are read while one is answered.
+const MAX_EARLY: usize = 64 * 1024;
+
 /// Shared between a connection and the body of its current request.
 #[derive(Clone)]
 pub(super) struct Input(Arc<Mutex<Inner>>);
@@ -28,6 +31,8 @@ struct Inner {
     /// Set when the client waits for 100 (Continue), until the body is first asked for.
     waits: Option<Interims>,
     is_broken: bool,
+    /// Number of the request: a body that outlives its request must not read from the next one's.
+    epoch: u64,
     /// Woken when the body is complete, so that the connection looks out for the client from then on.
     watcher: Option<Waker>,
 }
@@ -36,7 +41,7 @@ impl Input {
     /// Reads from a fresh connection.
     pub(super) fn new(reader: Reader) -> Self {
         let decoder = Decoder::new(Framing::None, HeadLimits::default());
-        Self(Arc::new(Mutex::new(Inner { reader, decoder, waits: None, is_broken: false, watcher: None })))
+        Self(Arc::new(Mutex::new(Inner { reader, decoder, waits: None, is_broken: false, epoch: 0, watcher: None })))
     }
 
     /// Waits for the first byte of a head.
@@ -58,8 +63,10 @@ impl Input {
     pub(super) fn begin(&self, framing: Framing, limits: HeadLimits, waits: Option<Interims>) -> Body {
         let mut inner = self.0.lock();
         inner.decoder = Decoder::new(framing, limits);
+        inner.epoch += 1;
+        let epoch = inner.epoch;
         inner.waits = waits.filter(|_| !inner.decoder.is_ended());
-        if inner.decoder.is_ended() { Body::empty() } else { Body::stream(RequestBody(self.clone())) }
+        if inner.decoder.is_ended() { Body::empty() } else { Body::stream(RequestBody { input: self.clone(), epoch }) }
     }
 
     /// Whether the whole body was read.
@@ -91,13 +98,14 @@ impl Input {
             inner.watcher = Some(context.waker().clone());
             return Poll::Pending;
         }
-        if !inner.reader.buffer.is_empty() {
-            return Poll::Pending;
+        // What comes early is kept, up to a bound: beyond it nobody can tell whether the client is still there.
+        while inner.reader.buffer.len() < MAX_EARLY {
+            match ready!(inner.reader.poll_fill(context, 8 * 1024)) {
+                Ok(read) if read > 0 => {}
+                _ => return Poll::Ready(()),
+            }
         }
-        match ready!(inner.reader.poll_fill(context, 8 * 1024)) {
-            Ok(read) if read > 0 => Poll::Pending,
-            _ => Poll::Ready(()),
-        }
+        Poll::Pending
     }
 
     /// Reads and throws away what is left of the body, `budget` bytes at most.
@@ -169,14 +177,21 @@ impl Inner {
 }
 
 /// The body of the current request.
-struct RequestBody(Input);
+struct RequestBody {
+    input: Input,
+    epoch: u64,
+}
 
 impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let decoded = ready!(self.0.0.lock().poll_decode(context));
+        let mut inner = self.input.0.lock();
+        if inner.epoch != self.epoch {
+            return Poll::Ready(Some(Err(BodyError::Aborted(Peer::Client))));
+        }
+        let decoded = ready!(inner.poll_decode(context));
         Poll::Ready(match decoded {
             Ok(Decoded::Data(data)) => Some(Ok(Frame::data(data))),
             Ok(Decoded::Trailers(trailers)) => crate::http2::into_map(&trailers).map(|trailers| Ok(Frame::trailers(trailers))),
@@ -186,10 +201,11 @@ impl HttpBody for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_complete()
+        let inner = self.input.0.lock();
+        inner.epoch == self.epoch && inner.decoder.is_ended() && !inner.is_broken
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.0.lock().decoder.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.input.0.lock().decoder.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

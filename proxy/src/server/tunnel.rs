@@ -1,12 +1,22 @@
 //! Bytes both ways, after an upgrade.
 
 use std::{
+    future::Future,
     io,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures_util::future::{Either, select};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
 
 use crate::{
     flow::Ending,
@@ -17,15 +27,33 @@ use crate::{
 /// How much is copied at once.
 const PIECE: usize = 16 * 1024;
 
-/// Copies until both sides have closed, or one is lost. A side that closes its sending is closed towards the other, which
-/// may go on.
+/// Copies until both sides have closed, or one is lost. A side that closes its sending is closed towards the other, which may go
+/// on as long as it sends something within the idle timeout.
 pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending) {
-    let record = std::sync::Arc::clone(ending.record());
-    let up = copy(client.reader, client.buffer, upstream.writer, &record.request_bytes);
-    let down = copy(upstream.reader, upstream.buffer, client.writer, &record.response_bytes);
-    match tokio::try_join!(up, down) {
-        Ok(_) => ending.complete(),
+    let record = Arc::clone(ending.record());
+    let up = pin!(copy(client.reader, client.buffer, upstream.writer, &record.request_bytes));
+    let down = pin!(copy(upstream.reader, upstream.buffer, client.writer, &record.response_bytes));
+    let idle = record.site.timeouts.idle;
+    let ended = match select(up, down).await {
+        Either::Left((Ok(()), down)) => finish(down, &record.response_bytes, idle).await,
+        Either::Right((Ok(()), up)) => finish(up, &record.request_bytes, idle).await,
+        Either::Left((Err(error), _)) | Either::Right((Err(error), _)) => Err(error),
+    };
+    match ended {
+        Ok(()) => ending.complete(),
         Err(error) => record.fail(format!("the tunnel broke: {error}")),
+    }
+}
+
+/// The direction that is left, while it moves.
+async fn finish(mut copy: impl Future<Output = io::Result<()>> + Unpin, count: &AtomicU64, idle: Duration) -> io::Result<()> {
+    loop {
+        let before = count.load(Relaxed);
+        match timeout(idle, &mut copy).await {
+            Ok(ended) => return ended,
+            Err(_) if count.load(Relaxed) == before => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => {}
+        }
     }
 }
 

@@ -56,14 +56,20 @@ impl ConnectError {
     }
 }
 
-/// Connects within the connect timeout. A fresh HTTP/2 connection is shared through the pool at once.
-pub(super) async fn connect(origin: &Arc<Origin>, settings: &Settings, pool: &Arc<Pool>) -> Result<Transport, ConnectError> {
+/// Connects within the connect timeout; where the request is to upgrade the connection, TLS offers HTTP/1.1 alone. A fresh HTTP/2 connection is shared through the pool at once.
+pub(super) async fn connect(
+    origin: &Arc<Origin>,
+    settings: &Settings,
+    upgrades: bool,
+    pool: &Arc<Pool>,
+) -> Result<Transport, ConnectError> {
     let deadline = Instant::now() + settings.connect_timeout;
-    let dial = dial(origin, settings);
+    let tls = if upgrades { &settings.tls_http1 } else { &settings.tls };
+    let dial = dial(origin, tls);
     let stream = timeout_at(deadline, dial).await.map_err(|_| ConnectError::Timeout)??;
     match stream {
         Stream::Tcp(stream) if settings.protocol == Protocol::Http2 => {
-            let started = http2::start(stream);
+            let started = http2::start(stream, settings);
             let sender = timeout_at(deadline, started).await.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Http2)?;
             pool.share(origin, sender.clone());
             Ok(Transport::Http2(sender))
@@ -77,7 +83,7 @@ pub(super) async fn connect(origin: &Arc<Origin>, settings: &Settings, pool: &Ar
             ))))
         }
         Stream::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            let started = http2::start(*stream);
+            let started = http2::start(*stream, settings);
             let sender = timeout_at(deadline, started).await.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Http2)?;
             pool.share(origin, sender.clone());
             Ok(Transport::Http2(sender))
@@ -101,7 +107,7 @@ enum Stream {
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-async fn dial(origin: &Origin, settings: &Settings) -> Result<Stream, ConnectError> {
+async fn dial(origin: &Origin, tls: &Arc<rustls::ClientConfig>) -> Result<Stream, ConnectError> {
     let host = origin.authority.bare_host();
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, origin.port())).await.map_err(ConnectError::Dns)?.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
@@ -121,7 +127,7 @@ async fn dial(origin: &Origin, settings: &Settings) -> Result<Stream, ConnectErr
         Scheme::Http => Ok(Stream::Tcp(stream)),
         Scheme::Https => {
             let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
-            let connector = TlsConnector::from(Arc::clone(&settings.tls));
+            let connector = TlsConnector::from(Arc::clone(tls));
             Ok(Stream::Tls(Box::new(connector.connect(name, stream).await.map_err(ConnectError::Tls)?)))
         }
     }

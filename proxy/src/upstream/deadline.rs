@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,31 +14,43 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::http::{Body, BodyError};
 
-/// Passes when for `timeout` neither the request moved nor a response came.
+/// Passes when for `timeout` neither the request moved nor a response came. While the request waits for its sender, the upstream
+/// owes nothing.
 pub(super) struct Deadline {
-    moved: Arc<Mutex<Instant>>,
+    progress: Arc<Mutex<Progress>>,
     timeout: Duration,
+}
+
+struct Progress {
+    moved: Instant,
+    waits_for_sender: bool,
 }
 
 /// A body that puts the deadline off with every piece.
 struct Paced {
     inner: Body,
-    moved: Arc<Mutex<Instant>>,
+    progress: Arc<Mutex<Progress>>,
 }
 
 impl Deadline {
     /// A deadline and the body to send in place of `body`.
     pub(super) fn over(body: Body, timeout: Duration) -> (Self, Body) {
-        let moved = Arc::new(Mutex::new(Instant::now()));
+        let progress = Arc::new(Mutex::new(Progress { moved: Instant::now(), waits_for_sender: false }));
         let is_known = body.try_clone().is_some();
-        let deadline = Self { moved: Arc::clone(&moved), timeout };
-        (deadline, if is_known { body } else { Body::stream(Paced { inner: body, moved }) })
+        let deadline = Self { progress: Arc::clone(&progress), timeout };
+        (deadline, if is_known { body } else { Body::stream(Paced { inner: body, progress }) })
     }
 
     /// Waits until the deadline has passed.
     pub(super) async fn passed(&self) {
         loop {
-            let until = *self.moved.lock() + self.timeout;
+            let until = {
+                let mut progress = self.progress.lock();
+                if progress.waits_for_sender {
+                    progress.moved = Instant::now();
+                }
+                progress.moved + self.timeout
+            };
             if Instant::now() >= until {
                 return;
             }
@@ -52,9 +64,9 @@ impl HttpBody for Paced {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        *self.moved.lock() = Instant::now();
-        Poll::Ready(frame)
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        *self.progress.lock() = Progress { moved: Instant::now(), waits_for_sender: frame.is_pending() };
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

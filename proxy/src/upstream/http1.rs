@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::AbortHandle,
+};
 
 use super::{Outgoing, Reply, Settings, Tunnel, deadline::Deadline, exchange::Failed, pool::Pool};
 use crate::{
@@ -90,7 +93,7 @@ impl Connection {
             .map_err(|why| Failed::protocol(&origin, why))?;
         let mut arriving = Arriving {
             decoder: Decoder::new(framing, settings.head_limits),
-            may_keep: keeps_alive(&head) && framing != Framing::UntilClose,
+            may_keep: keeps_alive(&head) && framing != Framing::UntilClose && !announces_body_of_none(&head),
             reader: Some(self.reader),
             upload: upload.detach(),
             origin,
@@ -136,6 +139,12 @@ fn keeps_alive(head: &ResponseHead) -> bool {
         Version::Http10 => has(b"keep-alive") && !has(b"close"),
         _ => !has(b"close"),
     }
+}
+
+/// Whether a 204 tells of a body: what follows it cannot be trusted to be the next response (RFC 9110, 15.3.5).
+fn announces_body_of_none(head: &ResponseHead) -> bool {
+    let has_length = head.headers.get("content-length").is_some_and(|length| length != b"0");
+    head.status == StatusCode::NO_CONTENT && (has_length || head.headers.contains("transfer-encoding"))
 }
 
 /// The request on its way out, while the response may already come in.
@@ -200,16 +209,21 @@ impl Upload {
     /// Goes on without the exchange where it is not done yet.
     fn detach(self) -> Detached {
         match self.state {
-            Sending::Done(writer) => Detached { writer, task: None },
+            Sending::Done(writer) => Detached { writer, task: None, returned: None },
             // The upstream answers early. What is left of the request must move even while the client does not read
             // the response, else both could wait for each other.
             Sending::Going(sending) => {
+                let (give_back, returned) = oneshot::channel();
                 let task = tokio::spawn(async move {
-                    if let Err(Unsent { error, .. }) = sending.await {
-                        tracing::debug!(%error, "a request did not go out whole after an early response");
+                    match sending.await {
+                        // Kept for the response's sake: dropped here, it would tell the upstream that the client has left.
+                        Ok(writer) => drop(give_back.send(writer)),
+                        Err(Unsent { error, .. }) => {
+                            tracing::debug!(%error, "a request did not go out whole after an early response");
+                        }
                     }
                 });
-                Detached { writer: None, task: Some(task.abort_handle()) }
+                Detached { writer: None, task: Some(task.abort_handle()), returned: Some(returned) }
             }
         }
     }
@@ -226,6 +240,14 @@ impl Upload {
 struct Detached {
     writer: Option<Writer>,
     task: Option<AbortHandle>,
+    /// Gives the writer when the request went out after all.
+    returned: Option<oneshot::Receiver<Writer>>,
+}
+
+impl Detached {
+    fn take_writer(&mut self) -> Option<Writer> {
+        self.writer.take().or_else(|| self.returned.take()?.try_recv().ok())
+    }
 }
 
 impl Drop for Detached {
@@ -300,7 +322,7 @@ struct Arriving {
 impl Arriving {
     /// Gives the connection back, if it is in a state to be used again.
     fn finish(&mut self) {
-        let (reader, writer) = (self.reader.take(), self.upload.writer.take());
+        let (reader, writer) = (self.reader.take(), self.upload.take_writer());
         if let (true, Some(reader), Some(writer)) = (self.may_keep, reader, writer)
             && reader.buffer.is_empty()
             && writer.is_flushed()

@@ -1,8 +1,7 @@
 //! HTTP/2 towards upstreams (RFC 9113), upon hyper.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use bytes::Bytes;
 use http::{Request, Uri};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,6 +16,7 @@ use crate::{
 /// Starts HTTP/2 on a stream; a task drives the connection until its last share is dropped.
 pub(super) async fn start(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    settings: &Settings,
 ) -> Result<SendRequest<Body>, hyper::Error> {
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -25,6 +25,7 @@ pub(super) async fn start(
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(8 * 1024 * 1024)
         .max_send_buf_size(256 * 1024)
+        .max_header_list_size(u32::try_from(settings.head_limits.bytes).unwrap_or(u32::MAX))
         .handshake(TokioIo::new(stream))
         .await?;
     tokio::spawn(async move {
@@ -72,15 +73,27 @@ fn explain(error: &hyper::Error, request: &Outgoing) -> Failed {
     if error.is_canceled() || error.is_closed() {
         return Failed::closed(&request.origin, error.is_canceled());
     }
+    if http2::cause::<h2::Error>(error).is_some_and(is_unprocessed) {
+        return Failed::closed(&request.origin, true);
+    }
+    if http2::cause::<io::Error>(error).is_some() {
+        return Failed::closed(&request.origin, false);
+    }
     Failed::protocol(&request.origin, http2::describe(error))
 }
 
+/// Whether the upstream says that it has not looked at the request: it refused the stream, or went away in good order
+/// before (RFC 9113, 8.7).
+fn is_unprocessed(cause: &h2::Error) -> bool {
+    let reason = if cause.is_go_away() { h2::Reason::NO_ERROR } else { h2::Reason::REFUSED_STREAM };
+    cause.is_remote() && (cause.is_go_away() || cause.is_reset()) && cause.reason() == Some(reason)
+}
+
 fn into_request(request: &Outgoing, body: Body) -> Result<Request<Body>, &'static str> {
-    let target = if request.head.target == Bytes::from_static(b"*") { "/" } else { request.head.target_str() };
     let uri = Uri::builder()
         .scheme(request.origin.scheme.as_str())
         .authority(request.host.as_str())
-        .path_and_query(target)
+        .path_and_query(request.head.target_str())
         .build()
         .map_err(|_| "the target cannot be sent over HTTP/2")?;
     let mut outgoing = Request::new(body);
@@ -89,6 +102,8 @@ fn into_request(request: &Outgoing, body: Body) -> Result<Request<Body>, &'stati
     *outgoing.version_mut() = http::Version::HTTP_2;
     let mut headers = request.head.headers.clone();
     headers.remove("host");
+    // hyper tells the length that the body has.
+    headers.remove("content-length");
     if request.takes_trailers {
         headers.push(Field::from_static("te", "trailers"));
     }

@@ -52,11 +52,11 @@ impl Pool {
         pool
     }
 
-    /// The connection that was used last, if one is kept and alive.
-    pub(super) fn take(&self, origin: &Arc<Origin>) -> Option<Transport> {
+    /// The connection that was used last, if one is kept and alive; of HTTP/1 alone if the request is to upgrade it.
+    pub(super) fn take(&self, origin: &Arc<Origin>, upgrades: bool) -> Option<Transport> {
         let mut origins = self.origins.lock();
         let kept = origins.get_mut(origin)?;
-        if let Some(sender) = &kept.shared {
+        if let Some(sender) = kept.shared.as_ref().filter(|_| !upgrades) {
             if !sender.is_closed() {
                 return Some(Transport::Http2(sender.clone()));
             }

@@ -1,10 +1,16 @@
 //! Clients that abuse HTTP/2: they are stopped, the process stays small, and others are served meanwhile.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::timeout;
 use tollgate_tests::{Client, Frame, FrameClient, RawOrigin, Tollgate, Version, block, eventually};
 
 /// Memory that abuse may cost.
 const SLACK: u64 = 40 << 20;
+
+/// After so long without progress a client takes itself for held up.
+const HELD_UP: Duration = Duration::from_secs(1);
 
 const GET: [(&str, &[u8]); 4] = [(":method", b"GET"), (":scheme", b"http"), (":authority", b"a"), (":path", b"/")];
 
@@ -15,9 +21,14 @@ async fn abuse(tollgate: &Tollgate, mut client: FrameClient, times: usize, mut f
     let mut is_ended = false;
     for number in 0..times {
         let stream = u32::try_from(number).expect("a number") * 2 + 1;
-        if client.try_send(&frames(stream)).await.is_err() {
-            is_ended = true;
-            break;
+        // Whoever does not read is held up in sending before long: nothing is kept for later.
+        match timeout(HELD_UP, client.try_send(&frames(stream))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => {
+                is_ended = true;
+                break;
+            }
+            Err(_) => break,
         }
     }
     assert_eq!(Client::fetch(Version::Http2, tollgate.address(), "/").await.text(), "ok");

@@ -1,7 +1,11 @@
 //! Connections: kept, reused, pipelined, retried and given up, on both sides.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
+use tokio::sync::Notify;
 use tollgate_tests::{Client, RawClient, RawOrigin, Tollgate, Version, eventually, full};
 
 use crate::common::{assert_core_error, request};
@@ -234,20 +238,33 @@ async fn clients_that_reset_free_the_origin() {
 
 #[tokio::test]
 async fn half_closed_clients_are_served_on_request() {
-    let origin = RawOrigin::start(|mut conversation| async move {
-        if conversation.request().await.is_some() {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            let _ = conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
-        }
-    })
-    .await;
     for is_served in [true, false] {
+        let go_on = Arc::new(Notify::new());
+        let gate = Arc::clone(&go_on);
+        let origin = RawOrigin::start(move |mut conversation| {
+            let gate = Arc::clone(&gate);
+            async move {
+                if conversation.request().await.is_some() {
+                    tokio::select! {
+                        () = gate.notified() => drop(conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await),
+                        _ = conversation.take_all() => {}
+                    }
+                }
+            }
+        })
+        .await;
         let tollgate = Tollgate::builder().upstream(&origin.url()).set("listener.main.half_close", is_served).start().await;
         let mut client = RawClient::connect(tollgate.address()).await;
         client.send(request("GET", "", "")).await;
+        eventually(async || origin.requests().len() == 1).await;
         client.half_close().await;
-        let answer = client.read_to_end().await;
-        assert_eq!(answer.ends_with(b"ok"), is_served, "{:?}", answer.escape_ascii().to_string());
+        if is_served {
+            go_on.notify_one();
+            assert_eq!(client.response().await.text(), "ok");
+        } else {
+            client.expect_end().await;
+            eventually(async || origin.open() == 0).await;
+        }
     }
 }
 

@@ -20,8 +20,15 @@ async fn all_refused(heads: impl IntoIterator<Item = impl AsRef<str>>) {
 #[tokio::test]
 async fn length_and_coding_together_are_refused() {
     all_refused(
-        ["Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"]
-            .map(|lines| request("POST", lines, "0\r\n\r\n")),
+        [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: identity\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: x\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding:\r\n",
+        ]
+        .map(|lines| request("POST", lines, "0\r\n\r\n")),
     )
     .await;
 }

@@ -233,6 +233,26 @@ async fn targets_pass_as_they_are() {
         assert_eq!(Client::fetch(Version::Http2, tollgate.address(), target).await.status, 200, "{target}");
     }
     assert_eq!(origin.targets()[targets.len()..], targets[..6]);
+    let echo = Echo::http2().await;
+    let tollgate = Tollgate::builder().upstream(&echo.url()).set("listener.main.upstream_protocol", "h2").start().await;
+    for target in targets {
+        let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let response = RawClient::ask(tollgate.address(), text).await;
+        assert_eq!((response.status, response.json()["target"].as_str()), (200, Some(target)));
+    }
+}
+
+#[tokio::test]
+async fn targets_that_http2_cannot_carry_are_told() {
+    let echo = Echo::http2().await;
+    let tollgate = Tollgate::builder().upstream(&echo.url()).set("listener.main.upstream_protocol", "h2").start().await;
+    for target in ["/\"x\"", "/<x>", "/{x}", "/a\\b", "/^`"] {
+        let response = RawClient::ask(tollgate.address(), format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        match response.status {
+            200 => assert_eq!(response.json()["target"].as_str(), Some(target)),
+            status => assert_eq!(status, 502, "{target}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -244,6 +264,10 @@ async fn asterisk_is_for_options() {
     }
     assert_eq!(origin.targets(), ["*", "*"]);
     origin.assert_strict();
+    let echo = Echo::http2().await;
+    let tollgate = Tollgate::builder().upstream(&echo.url()).set("listener.main.upstream_protocol", "h2").start().await;
+    let response = RawClient::ask(tollgate.address(), "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(response.json()["target"], "*", "{response:?}");
 }
 
 #[tokio::test]

@@ -133,14 +133,15 @@ mod tests {
     const PATIENCE: Duration = Duration::from_millis(20);
 
     fn paced(activity: &Arc<Activity>, patience: Option<Duration>) -> Paced {
-        let pieces: [Result<_, BodyError>; 3] = ["a", "b", "c"].map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes()))));
+        let pieces: [Result<_, BodyError>; 3] =
+            ["a", "b", "c"].map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes()))));
         let body = Body::stream(StreamBody::new(futures_util::stream::iter(pieces)));
         Paced::new(body, activity.begin(), patience)
     }
 
     #[tokio::test]
     async fn clients_that_take_get_all() {
-        for patience in [None, Some(Duration::from_secs(60))] {
+        for patience in [None, Some(Duration::from_mins(1))] {
             let all = paced(&Activity::new(), patience).collect().await.expect("a body");
             assert_eq!(all.to_bytes(), "abc");
         }
