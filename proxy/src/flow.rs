@@ -201,7 +201,8 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
     }
     if head.method == Method::CONNECT {
         let message = "CONNECT is not served by reverse listeners".to_owned();
-        return Err(SendFailure::Upstream(UpstreamFailure { kind: FailureKind::Protocol, message }));
+        let reason = message.clone();
+        return Err(SendFailure::Upstream(UpstreamFailure { kind: FailureKind::Protocol, message, reason }));
     }
     let host = if site.preserve_host && !head.authority.is_empty() { head.authority.as_str() } else { origin.authority.as_str() };
     let body = request.body.into_body(&staged);

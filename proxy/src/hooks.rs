@@ -289,8 +289,10 @@ pub struct Refusal {
 pub struct UpstreamFailure {
     /// For programs.
     pub kind: FailureKind,
-    /// For people; without credentials.
+    /// For people who look after the proxy: names the upstream; without credentials.
     pub message: String,
+    /// The same for the client, whose business the upstream's address is not.
+    pub reason: String,
 }
 
 /// Kinds of failures of an upstream.
@@ -474,19 +476,6 @@ impl StagedBody {
 }
 
 impl FailureKind {
-    /// For the client: what is behind the proxy is not its business.
-    #[must_use]
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::Dns => "the upstream has no address",
-            Self::Connect => "the upstream cannot be reached",
-            Self::Tls => "the upstream cannot be trusted",
-            Self::Timeout => "the upstream did not answer in time",
-            Self::Closed => "the upstream closed the connection before it answered",
-            Self::Protocol => "the upstream's answer is not HTTP, or over a limit",
-        }
-    }
-
     /// Status for the client.
     #[must_use]
     pub const fn status(self) -> StatusCode {

@@ -152,9 +152,9 @@ impl Client {
         if may_reuse && let Some(transport) = self.pool.take(origin, upgrades) {
             return Ok(pool::Taken { transport, is_reused: true });
         }
-        let transport = connect::connect(origin, &self.settings, upgrades, &self.pool).await.map_err(|error| {
-            SendFailure::Upstream(UpstreamFailure { kind: error.kind(), message: format!("{origin}: {error}") })
-        })?;
+        let transport = connect::connect(origin, &self.settings, upgrades, &self.pool)
+            .await
+            .map_err(|error| failure(origin, error.kind(), error))?;
         Ok(pool::Taken { transport, is_reused: false })
     }
 
@@ -171,5 +171,6 @@ fn is_idempotent(method: &Method) -> bool {
 }
 
 fn failure(origin: &Origin, kind: FailureKind, why: impl std::fmt::Display) -> SendFailure {
-    SendFailure::Upstream(UpstreamFailure { kind, message: format!("{origin}: {why}") })
+    let reason = why.to_string();
+    SendFailure::Upstream(UpstreamFailure { kind, message: format!("{origin}: {reason}"), reason })
 }

@@ -172,7 +172,7 @@ impl<'a> Pass<'a> {
             }
         }
         if !is_answered {
-            self.answer(respond::staged(failure.kind.status(), failure.kind.describe()));
+            self.answer(respond::staged(failure.kind.status(), &format!("upstream failed: {}", failure.reason)));
         }
         self.response(chain.addons.len(), Held::new(Body::empty())).await
     }

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -77,7 +78,7 @@ async fn exchange(
 ) -> Result<Response<Paced>, Dropped> {
     let site = shared.site.load_full();
     let (parts, incoming) = request.into_parts();
-    let length = http_body::Body::size_hint(&incoming).exact();
+    let length = incoming.size_hint().exact();
     let (head, body) = match read_head(&parts, &site, peer) {
         Err((status, why)) => {
             site.metrics.refused(status);
@@ -158,9 +159,11 @@ fn into_response(method: &Method, head: &ResponseHead, body: Paced) -> Result<Re
     *response.status_mut() = head.status;
     *response.version_mut() = http::Version::HTTP_2;
     let mut headers = http2::into_map(&head.headers).ok_or(Dropped)?;
-    // hyper tells the length that a body has. Where there is none, the head tells what it would be; 204 never does.
-    let tells_length = *method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED;
-    if !tells_length {
+    // The length that goes out is that of the body. Where there is none, the head tells what it would be; 204 never does.
+    let told = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
+    let is_true =
+        *method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED || told == response.body().size_hint().exact();
+    if !is_true || head.status == StatusCode::NO_CONTENT {
         headers.remove(http::header::CONTENT_LENGTH);
     }
     *response.headers_mut() = headers;
