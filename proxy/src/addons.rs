@@ -17,6 +17,7 @@ mod entry;
 mod flow;
 mod force;
 mod generation;
+mod guest;
 mod instance;
 mod lines;
 mod loader;

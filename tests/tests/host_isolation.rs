@@ -252,3 +252,13 @@ async fn guests_cannot_forge_log_lines() {
     host.logged("harmless\\nERROR forged\\u{1b}[31m").await;
     assert!(!host.logs().contains('\u{1b}') && !host.logs().lines().any(|line| line.starts_with("ERROR")));
 }
+
+#[tokio::test]
+async fn large_configured_state_is_frozen() {
+    let origin = RawOrigin::ok().await;
+    let mut options = counting();
+    options["configure"] = json!([{"take": 24 << 20}]);
+    let host = Hosted::before(&origin.url()).scripted("a", &options).set("addon.a.cpu", "10s").start().await;
+    host.admin().frozen("a").await;
+    assert_eq!(host.get("/").await.header("x-counts"), Some("1 2"));
+}

@@ -41,6 +41,8 @@ async fn broken_filters_tell_their_place() {
     assert!(why.starts_with("subscriptions refused: [0] request: filter, at position 9: "), "{why}");
     let why = refusal(&json!([{"on": "request", "filter": "~p ^/a | ~u ("}])).await;
     assert!(why.starts_with("subscriptions refused: [0] request: filter, at position 1"), "{why}");
+    let why = refusal(&json!([{"on": "request", "filter": "~u a{1000}{1000}"}])).await;
+    assert!(why.contains("at position 3: ~u: the regular expression compiles to more than"), "{why}");
 }
 
 #[tokio::test]

@@ -545,3 +545,50 @@ async fn put_options_go_with_their_addon() {
     host.admin().in_force("a", &guest("scripted")).await;
     assert!(answered(&host).await.starts_with("old "));
 }
+
+#[tokio::test]
+async fn switched_links_take_over() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).options("a", &versioned("linked")).start().await;
+    for number in 1..=2 {
+        // As a deployment does it: a new file elsewhere, and a link that is switched to it at once.
+        let (file, link) = (host.directory().join(format!("{number}.wasm")), host.plugins().join("a.link"));
+        std::fs::write(&file, rebuilt(number)).expect("a file");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        std::fs::rename(&link, host.plugins().join("a.wasm")).expect("a name");
+        host.admin().in_force("a", &rebuilt(number)).await;
+        assert!(answered(&host).await.starts_with(&format!("linked guest-build-{number:08} ")));
+    }
+}
+
+#[tokio::test]
+async fn damaged_caches_are_compiled_anew() {
+    let origin = RawOrigin::ok().await;
+    let cache = tempfile::tempdir().expect("a directory");
+    let start = async || {
+        Hosted::before(&origin.url()).scripted("a", &versioned("a")).with(|builder| builder.cache(cache.path())).start().await
+    };
+    let host = start().await;
+    host.admin().frozen("a").await;
+    drop(host);
+    let mut damaged = 0;
+    let mut folders = vec![cache.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a directory").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if entry.metadata().is_ok_and(|metadata| metadata.len() > 1_000) {
+                let mut content = std::fs::read(&path).expect("a file");
+                content.truncate(content.len() / 2);
+                std::fs::write(&path, content).expect("a file");
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged > 0, "nothing is cached");
+    let host = start().await;
+    assert!(answered(&host).await.starts_with("a guest-build-00000000 "));
+    host.admin().frozen("a").await;
+    assert!(answered(&host).await.starts_with("a guest-build-00000000 "));
+}

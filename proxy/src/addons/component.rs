@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use super::{
-    bindings::{AddonPre, EXPORT, IMPORTS},
+    bindings::{EXPORT, IMPORTS},
     engine::Engine,
-    state::HostState,
+    guest::Blueprint,
     wasi,
 };
 
@@ -93,7 +93,7 @@ pub struct RefusedOption {
 pub(super) struct Compiled {
     pub(super) bytes: Bytes,
     pub(super) sha256: [u8; 32],
-    pub(super) pre: AddonPre<HostState>,
+    pub(super) blueprint: Blueprint,
     /// Names of the imported interfaces.
     pub(super) imports: Arc<[String]>,
 }
@@ -121,8 +121,8 @@ pub(super) fn compile(engine: &Engine, bytes: Bytes) -> Result<Compiled, LoadErr
     let mut linker = engine.linker().clone();
     let wrong = |error: wasmtime::Error| LoadError::WrongWorld(chain(&error));
     wasi::add_absent(engine, &mut linker, &component).map_err(wrong)?;
-    let pre = linker.instantiate_pre(&component).and_then(AddonPre::new).map_err(wrong)?;
-    Ok(Compiled { sha256: Sha256::digest(&bytes).into(), bytes, pre, imports: imports.into() })
+    let blueprint = linker.instantiate_pre(&component).and_then(|pre| Blueprint::new(&component, pre)).map_err(wrong)?;
+    Ok(Compiled { sha256: Sha256::digest(&bytes).into(), bytes, blueprint, imports: imports.into() })
 }
 
 fn recognise(bytes: &[u8]) -> Result<(), LoadError> {

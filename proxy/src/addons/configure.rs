@@ -6,10 +6,11 @@ use sha2::{Digest, Sha256};
 use wasmtime::Store;
 
 use super::{
-    bindings::{Addon, AddonPre, hooks as wit},
+    bindings::hooks as wit,
     budget::{self, Budget, Over},
-    component::{Compiled, LoadError, RefusedOption},
+    component::{Compiled, LoadError, RefusedOption, chain},
     engine::Engine,
+    guest::{Blueprint, Guest},
     lines::{Lines, cut, one_line},
     settings::Limits,
     state::{HostState, Purpose},
@@ -37,7 +38,7 @@ pub(super) struct Setup {
 /// An instance whose `configure` has run.
 pub(super) struct Configured {
     pub(super) store: Store<HostState>,
-    pub(super) addon: Addon,
+    pub(super) guest: Guest,
     pub(super) answer: Vec<wit::Subscription>,
 }
 
@@ -68,18 +69,23 @@ impl Setup {
         Sha256::new().chain_update(engine.secret()).chain_update(code.sha256).chain_update(options).finalize().into()
     }
 
-    /// Makes an instance and runs its `configure`. To be awaited to its end.
-    pub(super) async fn configure(&self, pre: &AddonPre<HostState>, facts: Option<Arc<Facts>>) -> Result<Configured, Failure> {
+    /// Makes an instance and runs its `configure`; outside of a flow, all its hooks are held against the world first. To be
+    /// awaited to its end.
+    pub(super) async fn configure(&self, blueprint: &Blueprint, facts: Option<Arc<Facts>>) -> Result<Configured, Failure> {
+        let is_first = facts.is_none();
         let random = Random::seeded(self.seed, self.limits.random);
         let mut store = self.store(Purpose { facts, random, extra_memory: 0 });
         let _running = self.engine.running();
         budget::begin(&mut store, Budget::new(self.limits.configure, self.limits.configure));
-        let addon = match pre.instantiate_async(&mut store).await {
-            Ok(addon) => addon,
+        let guest = match blueprint.instantiate(&mut store).await {
+            Ok(guest) => guest,
             Err(error) => return Err(not_made(&error, &mut store)),
         };
-        match addon.tollgate_addon_hooks().call_configure(&mut store, &self.options).await {
-            Ok(Ok(answer)) => Ok(Configured { store, addon, answer }),
+        if is_first && let Err(error) = guest.check(&mut store) {
+            return Err(Failure::Instance(chain(&error)));
+        }
+        match guest.configure(&mut store, &self.options).await {
+            Ok(Ok(answer)) => Ok(Configured { store, guest, answer }),
             Ok(Err(refused)) => Err(Failure::Refused(refused.iter().take(MAX_REFUSED).map(shown).collect())),
             Err(error) => Err(trapped(&error, &mut store)),
         }

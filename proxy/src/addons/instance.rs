@@ -5,15 +5,16 @@ use std::{mem, sync::Arc, time::Instant};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{runtime::Handle, sync::Mutex};
 use tracing::Instrument;
-use wasmtime::{Store, component::Resource};
+use wasmtime::Store;
 
 use super::{
-    bindings::{Addon, OutcomeHandle, RequestHandle, ResponseHandle, hooks as wit},
+    bindings::hooks as wit,
     budget::{self, Budget},
     call::{Abandoned, Unstoppable},
     configure::{not_made, trapped},
     engine::Seat,
     generation::{Code, Generation},
+    guest::{self, Guest},
     lines::{cut, one_line},
     stage::{Access, Stage},
     state::{HostState, Purpose},
@@ -43,17 +44,17 @@ enum Slot {
 
 struct Live {
     store: Store<HostState>,
-    addon: Addon,
+    guest: Guest,
     _alive: Alive,
     _seat: Seat,
 }
 
 /// What a hook answered, by event.
 enum Answer {
-    Request(Result<wit::RequestVerdict, String>),
-    Response(Result<wit::ResponseVerdict, String>),
-    UpstreamError(Result<Option<wit::MadeResponse>, String>),
-    Finish(Result<(), String>),
+    Request(guest::Answer<wit::RequestVerdict>),
+    Response(guest::Answer<wit::ResponseVerdict>),
+    UpstreamError(guest::Answer<Option<wit::MadeResponse>>),
+    Finish(guest::Answer<()>),
 }
 
 /// Longest error text of a guest that is kept.
@@ -127,26 +128,26 @@ impl Shared {
             return Err(HookError::Instance(format!("all {} are in use", generation.engine().max_instances())));
         };
         let alive = Stats::alive(generation.stats());
-        let (store, addon) = match &*generation.code() {
+        let (store, guest) = match &*generation.code() {
             Code::Snapshot(code) => {
                 let random = Random::system(limits.random);
                 let purpose = Purpose { facts: Some(Arc::clone(&self.facts)), random, extra_memory: 0 };
                 let mut store = generation.setup().store(purpose);
                 let _running: Running = generation.engine().running();
                 budget::begin(&mut store, Budget::new(limits.cpu, limits.wall));
-                match code.pre.instantiate_async(&mut store).await {
-                    Ok(addon) => (store, addon),
+                match code.blueprint.instantiate(&mut store).await {
+                    Ok(guest) => (store, guest),
                     Err(error) => return Err(not_made(&error, &mut store).into()),
                 }
             }
             Code::Replay(code) => {
-                let configured = generation.setup().configure(&code.pre, Some(Arc::clone(&self.facts))).await?;
+                let configured = generation.setup().configure(&code.blueprint, Some(Arc::clone(&self.facts))).await?;
                 let mut store = configured.store;
                 store.data_mut().random = Random::system(limits.random);
-                (store, configured.addon)
+                (store, configured.guest)
             }
         };
-        Ok(Box::new(Live { store, addon, _alive: alive, _seat: seat }))
+        Ok(Box::new(Live { store, guest, _alive: alive, _seat: seat }))
     }
 }
 
@@ -197,22 +198,16 @@ impl Live {
     }
 
     async fn guest(&mut self, call: Call) -> wasmtime::Result<Answer> {
-        let (hooks, store, matched) = (self.addon.tollgate_addon_hooks(), &mut self.store, &call.matched);
-        let request = Resource::<RequestHandle>::new_borrow(0);
+        let (guest, store, matched) = (&self.guest, &mut self.store, &call.matched);
         Ok(match call.hook {
-            Hook::Request => Answer::Request(hooks.call_on_request(store, matched, request).await?),
-            Hook::Response => {
-                let response = Resource::<ResponseHandle>::new_borrow(0);
-                Answer::Response(hooks.call_on_response(store, matched, request, response).await?)
-            }
+            Hook::Request => Answer::Request(guest.on_request(store, matched).await?),
+            Hook::Response => Answer::Response(guest.on_response(store, matched).await?),
             Hook::UpstreamError(failure) => {
-                let failure = verdict::failure(failure);
-                Answer::UpstreamError(hooks.call_on_upstream_error(store, matched, request, &failure).await?)
+                Answer::UpstreamError(guest.on_upstream_error(store, matched, &verdict::failure(failure)).await?)
             }
             Hook::Finish(outcome) => {
                 store.data_mut().outcome = Some(outcome);
-                let outcome = Resource::<OutcomeHandle>::new_borrow(0);
-                Answer::Finish(hooks.call_on_finish(store, matched, request, outcome).await?)
+                Answer::Finish(guest.on_finish(store, matched).await?)
             }
         })
     }

@@ -86,7 +86,7 @@ impl Loader {
             lines: Lines::new(Arc::clone(name), settings.limits.log_lines, Arc::clone(stats)),
             stats: Arc::clone(stats),
         };
-        let configured = setup.configure(&compiled.pre, None).await?;
+        let configured = setup.configure(&compiled.blueprint, None).await?;
         let holds_handle = !configured.store.data().holds_no_handle();
         let (answer, limits) = (configured.answer, settings.limits);
         // Filters are anybody's, too, and take their time to compile.

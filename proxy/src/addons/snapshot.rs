@@ -7,7 +7,7 @@ use wasmtime::{
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use super::{
-    bindings::{Addon, hooks as wit},
+    bindings::hooks as wit,
     budget::{self, Budget},
     component::{Compiled, LoadError, chain, compile},
     configure::Setup,
@@ -55,9 +55,8 @@ pub(super) async fn freeze(setup: &Setup, code: &Compiled, answer: &[wit::Subscr
 async fn configure(setup: &Setup, code: &Compiled, answer: &[wit::Subscription]) -> Result<Access, Unfrozen> {
     let mut store = store(setup, Random::seeded(setup.seed, setup.limits.random));
     store.set_hostcall_fuel(Limits::MAX_MEMORY + EXTRA_MEMORY);
-    let instance = code.pre.instance_pre().instantiate_async(&mut store).await.map_err(failed)?;
-    let addon = Addon::new(&mut store, &instance).map_err(failed)?;
-    match addon.tollgate_addon_hooks().call_configure(&mut store, &setup.options).await.map_err(failed)? {
+    let guest = code.blueprint.instantiate(&mut store).await.map_err(failed)?;
+    match guest.configure(&mut store, &setup.options).await.map_err(failed)? {
         Ok(same) if same == answer => {}
         _ => return Err(Unfrozen::Unsteady),
     }
@@ -66,12 +65,12 @@ async fn configure(setup: &Setup, code: &Compiled, answer: &[wit::Subscription])
     }
     let limits = setup.limits;
     budget::begin(&mut store, Budget::new(limits.configure, limits.configure));
-    Ok(Access { store, instance, last: 0, error: None })
+    Ok(Access { store, instance: *guest.instance(), last: 0, error: None })
 }
 
 async fn try_out(setup: &Setup, code: &Compiled) -> wasmtime::Result<()> {
     let mut store = store(setup, Random::system(setup.limits.random));
-    code.pre.instantiate_async(&mut store).await.map(drop)
+    code.blueprint.instantiate(&mut store).await.map(drop)
 }
 
 fn store(setup: &Setup, random: Random) -> Store<HostState> {

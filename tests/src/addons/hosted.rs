@@ -1,6 +1,6 @@
 //! A proxy with guests.
 
-use std::{fs, ops::Deref, path::PathBuf};
+use std::{fs, ops::{Deref, DerefMut}, path::PathBuf};
 
 use http::Request;
 use serde_json::Value;
@@ -99,6 +99,12 @@ impl Deref for Hosted {
 
     fn deref(&self) -> &Tollgate {
         &self.tollgate
+    }
+}
+
+impl DerefMut for Hosted {
+    fn deref_mut(&mut self) -> &mut Tollgate {
+        &mut self.tollgate
     }
 }
 

@@ -341,3 +341,31 @@ async fn timeouts_can_be_off() {
     go_on.notify_one();
     assert_eq!(client.response().await.text(), "ok");
 }
+
+#[tokio::test]
+async fn upstream_bodies_that_stand_still_end() {
+    let origin = RawOrigin::start(|mut conversation| async move {
+        conversation.request().await;
+        let _ = conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").await;
+        conversation.take_all().await;
+    })
+    .await;
+    let tollgate = timed(&origin.url(), "body_idle = \"300ms\"").await;
+    let mut client = RawClient::connect(tollgate.address()).await;
+    client.send(request("GET", "", "")).await;
+    assert_eq!(client.response_head().await.status, 200);
+    assert_eq!(client.read_to_end().await, "abc");
+    eventually(|| async { origin.open() == 0 }).await;
+}
+
+#[tokio::test]
+async fn pausing_senders_are_no_silent_upstreams() {
+    let origin = RawOrigin::ok().await;
+    let tollgate = timed(&origin.url(), "response = \"300ms\"").await;
+    let mut client = RawClient::connect(tollgate.address()).await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").await;
+    eventually(|| async { origin.received() > 0 }).await;
+    sleep(Duration::from_millis(700)).await;
+    client.send("cd").await;
+    assert_eq!(client.response().await.status, 200);
+}
