@@ -1,6 +1,10 @@
 //! A proxy with guests.
 
-use std::{fs, ops::{Deref, DerefMut}, path::PathBuf};
+use std::{
+    fs,
+    ops::{Deref, DerefMut},
+    path::PathBuf,
+};
 
 use http::Request;
 use serde_json::Value;

@@ -7,7 +7,8 @@ use tokio::{
     time::sleep,
 };
 use tollgate_tests::{
-    Answer, Authority, Client, FrameClient, RawClient, RawOrigin, Response, Tollgate, Version, channel, empty, eventually, within,
+    Answer, Authority, Client, Frame, FrameClient, RawClient, RawOrigin, Response, Tollgate, Version, block, channel, empty,
+    eventually, within,
 };
 
 use crate::common::{assert_core_error, request};
@@ -119,6 +120,17 @@ async fn idle_http2_connections_are_closed() {
 }
 
 #[tokio::test]
+async fn unfinished_http2_heads_are_given_up() {
+    let origin = RawOrigin::ok().await;
+    let tollgate = timed(&origin.url(), "idle = \"300ms\"").await;
+    let mut client = FrameClient::connect(tollgate.address()).await;
+    // END_HEADERS never comes.
+    client.send(&[Frame::new(1, 1, 1, block(&[(":method", b"GET")]))]).await;
+    while client.next().await.is_some() {}
+    assert_eq!(origin.connections(), 0);
+}
+
+#[tokio::test]
 async fn busy_connections_are_not_idle() {
     for version in Version::BOTH {
         let origin = RawOrigin::start(|mut conversation| async move {
@@ -206,7 +218,7 @@ async fn stalled_http2_readers_are_given_up() {
     let tollgate = timed(&origin.url(), "body_idle = \"300ms\"").await;
     let mut client = FrameClient::connect(tollgate.address()).await;
     let fields: [(&str, &[u8]); 4] = [(":method", b"GET"), (":scheme", b"http"), (":authority", b"a"), (":path", b"/")];
-    client.send(&[tollgate_tests::Frame::headers(1, &fields, true)]).await;
+    client.send(&[Frame::headers(1, &fields, true)]).await;
     // The window is never opened.
     eventually(async || origin.connections() == 1 && origin.open() == 0).await;
 }

@@ -1,6 +1,6 @@
-//! A guest that does what its options say: see [`script::Script`] for what can be said.
+//! A guest that does what its options say: see `script::Script` for what can be said.
 //!
-//! Its variants for tests are made by changing the digits of [`BUILD`] in the compiled component.
+//! Its variants for tests are made by changing the digits of `BUILD` in the compiled component.
 
 mod script;
 mod template;
