@@ -64,7 +64,7 @@ pub fn check(sources: &Sources) -> anyhow::Result<()> {
         for listener in &config.listeners {
             sites::check(listener).with_context(|| format!("listener {}", listener.name))?;
         }
-        let scratch = settings::scratch_cache(&config)?;
+        let scratch = settings::scratch_cache()?;
         let registry = Registry::start(settings::addons(&config, scratch.path())).await?;
         registry.shutdown().await;
         anyhow::Ok((registry.statuses(), registry.readiness()))

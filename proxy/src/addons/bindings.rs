@@ -4,7 +4,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::state::HostState;
 
-pub(super) use generated::{Addon, exports::tollgate::addon::hooks, tollgate::addon::flow, tollgate::addon::log};
+pub(super) use generated::{exports::tollgate::addon::hooks, tollgate::addon::flow, tollgate::addon::log};
 
 /// Marks handles of the flow's request. There is one request a flow, so every handle has the same number and no table.
 #[allow(unreachable_pub, reason = "generated code re-exports it")]

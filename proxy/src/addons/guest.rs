@@ -8,7 +8,7 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::{Addon, EXPORT, OutcomeHandle, RequestHandle, ResponseHandle, hooks as wit},
+    bindings::{EXPORT, OutcomeHandle, RequestHandle, ResponseHandle, hooks as wit},
     state::HostState,
 };
 
@@ -62,9 +62,34 @@ impl Blueprint {
 }
 
 impl Guest {
-    /// Whether all hooks are there and have the types of the world.
+    /// Whether all hooks are there and have the types of the world; the error names the first that is or does not.
     pub(super) fn check(&self, store: &mut Store<HostState>) -> Result<()> {
-        Addon::new(store, &self.instance).map(drop)
+        type Request = Resource<RequestHandle>;
+        type Response = Resource<ResponseHandle>;
+        type Outcome = Resource<OutcomeHandle>;
+        type Matched<'a> = &'a [u32];
+        self.fits::<(&str,), std::result::Result<Vec<wit::Subscription>, Vec<wit::OptionError>>>(store, "configure")?;
+        self.fits::<(Matched, &str, u16), Answer<wit::ConnectVerdict>>(store, "on-connect")?;
+        self.fits::<(Matched, Request), Answer<wit::RequestVerdict>>(store, "on-request")?;
+        self.fits::<(Matched, Request, &wit::Chunk), Answer<wit::ChunkVerdict>>(store, "on-request-chunk")?;
+        self.fits::<(Matched, Request, Response), Answer<wit::ResponseVerdict>>(store, "on-response")?;
+        self.fits::<(Matched, Request, Response, &wit::Chunk), Answer<wit::ChunkVerdict>>(store, "on-response-chunk")?;
+        self.fits::<(Matched, Request, &wit::SseEvent), Answer<wit::SseVerdict>>(store, "on-sse-event")?;
+        self.fits::<(Matched, Request, &wit::WebsocketMessage), Answer<wit::WebsocketVerdict>>(store, "on-websocket-message")?;
+        self.fits::<(Matched, Request, &wit::UpstreamFailure), Answer<Option<wit::MadeResponse>>>(store, "on-upstream-error")?;
+        self.fits::<(Matched, Request, Outcome), Answer<()>>(store, "on-finish")
+    }
+
+    fn fits<P, R>(&self, store: &mut Store<HostState>, name: &str) -> Result<()>
+    where
+        P: ComponentNamedList + Lower,
+        (R,): ComponentNamedList + Lift + 'static,
+    {
+        let interface = self.instance.get_export_index(&mut *store, None, EXPORT);
+        let hook = interface.and_then(|interface| self.instance.get_export_index(&mut *store, Some(&interface), name));
+        let hook = hook.ok_or_else(|| wasmtime::Error::msg(format!("{EXPORT} has no {name}")))?;
+        let found = self.instance.get_typed_func::<P, (R,)>(&mut *store, hook);
+        found.map(drop).map_err(|error| error.context(format!("{name} has another type")))
     }
 
     /// For those who look into it.

@@ -1,6 +1,9 @@
 //! The configuration as the addon host wants it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 
@@ -18,8 +21,7 @@ pub(super) fn cache(config: &Config) -> anyhow::Result<PathBuf> {
 }
 
 /// A directory of compiled code for a run that leaves nothing behind.
-pub(super) fn scratch_cache(config: &Config) -> anyhow::Result<tempfile::TempDir> {
-    let _ = config;
+pub(super) fn scratch_cache() -> anyhow::Result<tempfile::TempDir> {
     tempfile::tempdir().context("cannot make a directory for compiled code")
 }
 
@@ -41,9 +43,8 @@ fn addon_settings(addon: &AddonConfig) -> AddonSettings {
     AddonSettings { on_error: addon.on_error, limits, options }
 }
 
-/// The addons that are not as they should be, in words.
-pub(super) fn names(readiness: &Readiness) -> String {
+/// The addons that are not as they should be, each once.
+pub(super) fn broken(readiness: &Readiness) -> BTreeSet<&str> {
     let failed = readiness.failed.iter().map(|(name, _)| name.as_str());
-    let missing = readiness.missing.iter().map(std::string::String::as_str);
-    failed.chain(missing).collect::<Vec<_>>().join(", ")
+    failed.chain(readiness.missing.iter().map(String::as_str)).collect()
 }
