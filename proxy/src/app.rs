@@ -77,14 +77,12 @@ pub fn check(sources: &Sources) -> anyhow::Result<()> {
             writeln!(out, "       {error}")?;
         }
     }
-    let broken = readiness.failed.len() + readiness.missing.len();
-    // One that is missing is the default one: any other would have been an error of the configuration.
-    if let Some(directory) = &readiness.directory
-        && config.plugins.exists()
-    {
+    if let Some(directory) = &readiness.directory {
         anyhow::bail!("the plugins directory cannot be read: {directory}");
     }
-    anyhow::ensure!(broken == 0, "{broken} addon(s) cannot be used: {}", settings::names(&readiness));
+    let broken = settings::broken(&readiness);
+    let names = broken.iter().copied().collect::<Vec<_>>().join(", ");
+    anyhow::ensure!(broken.is_empty(), "{} addon(s) cannot be used: {names}", broken.len());
     writeln!(out, "the configuration is valid: {} listener(s), {} addon(s)", config.listeners.len(), statuses.len())?;
     Ok(())
 }
