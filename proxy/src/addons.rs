@@ -3,7 +3,7 @@
 //! The way of an addon from its file to a flow: `watch` sees the file, `loader` reads it, `component` compiles it and
 //! holds it against the world, `configure` runs its `configure`, `generation` is what flows then use, at first by
 //! replaying `configure`, soon from the `snapshot` of a configured instance. `registry` holds what is in force.
-//! In a flow, `instance` runs hooks under a `budget`, on messages staged in `stage`.
+//! In a flow, `instance` runs the hooks of a `guest` under a `budget`, on messages staged in `stage`.
 
 mod bindings;
 mod budget;

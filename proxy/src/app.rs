@@ -77,7 +77,10 @@ pub fn check(sources: &Sources) -> anyhow::Result<()> {
             writeln!(out, "       {error}")?;
         }
     }
-    if let Some(directory) = &readiness.directory {
+    // One that is missing is the default one: any other would have been an error of the configuration.
+    if let Some(directory) = &readiness.directory
+        && config.plugins.exists()
+    {
         anyhow::bail!("the plugins directory cannot be read: {directory}");
     }
     let broken = settings::broken(&readiness);

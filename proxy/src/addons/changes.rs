@@ -37,6 +37,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Directory {
     error: Option<String>,
+    was_there: bool,
     refused: BTreeMap<PathBuf, String>,
 }
 
@@ -90,7 +91,7 @@ impl Shared {
         Readiness {
             missing: missing.into_iter().map(str::to_owned).collect(),
             failed: failed.chain(refused).collect(),
-            directory: directory.error.clone(),
+            directory: directory.error.clone().filter(|_| directory.was_there || self.settings().needs_plugins),
         }
     }
 
@@ -112,6 +113,7 @@ impl Shared {
             }
             directory.refused = refused;
         }
+        directory.was_there |= error.is_none();
         directory.error = error;
     }
 

@@ -9,6 +9,8 @@ use crate::hooks::OnError;
 pub struct Settings {
     /// Directory of `*.wasm`, watched. It may be missing: until it is there, no addon is.
     pub plugins: PathBuf,
+    /// Whether readiness minds that the directory is missing before it was ever there. Default yes.
+    pub needs_plugins: bool,
     /// Directory for compiled code and the seed secret; made if it is missing, readable by its owner only.
     pub cache: PathBuf,
     /// Instances of flows that may live at one time, over all addons. Beyond it, a hook fails with
@@ -86,6 +88,7 @@ impl Settings {
     pub fn new(plugins: impl Into<PathBuf>, cache: impl Into<PathBuf>) -> Self {
         Self {
             plugins: plugins.into(),
+            needs_plugins: true,
             cache: cache.into(),
             max_instances: 2_000,
             compilers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),

@@ -28,6 +28,8 @@ pub(super) fn scratch_cache() -> anyhow::Result<tempfile::TempDir> {
 /// Settings of the addon host.
 pub(super) fn addons(config: &Config, cache: &Path) -> Settings {
     let mut settings = Settings::new(&config.plugins, cache);
+    // Only the default directory may be missing: a named one would have been an error of the configuration.
+    settings.needs_plugins = config.plugins.exists();
     settings.max_instances = u32::try_from(config.instances).unwrap_or(u32::MAX);
     settings.addons = config.addons.iter().map(|(name, addon)| (name.clone(), addon_settings(addon))).collect();
     settings.listeners = config.listeners.iter().map(|listener| (listener.name.to_string(), listener.addons.clone())).collect();
