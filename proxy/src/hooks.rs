@@ -4,6 +4,8 @@
 //! [`Addons`] runs the hooks. Staged messages sit in an [`Exchange`]: an instance works on a copy and commits it when its
 //! hook has returned without an error, so that a failed hook leaves nothing behind.
 
+mod exchange;
+
 use std::{
     fmt,
     net::SocketAddr,
@@ -14,12 +16,13 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::StatusCode;
-use parking_lot::Mutex;
 
 use crate::{
     filter::{Answer, Filter, FilterSet, View},
-    http::{Headers, Origin, RequestHead, ResponseHead},
+    http::Headers,
 };
+
+pub use exchange::{Exchange, Messages, RequestMessage, ResponseMessage, Source, StagedBody};
 
 /// Gives out the chain of addons that is in force.
 pub trait Addons: Send + Sync + 'static {
@@ -156,71 +159,6 @@ pub struct Facts {
     pub started: SystemTime,
     /// Of the chain that the flow keeps.
     pub generation: u64,
-}
-
-/// The messages of a flow as they stand after the last hook.
-pub struct Exchange {
-    messages: Mutex<Messages>,
-}
-
-/// What a hook works on.
-#[derive(Debug, Clone)]
-pub struct Messages {
-    /// The request; read-only once it was sent.
-    pub request: RequestMessage,
-    /// From the `response` event on.
-    pub response: Option<ResponseMessage>,
-    /// Notes of the chain, key and value, in the order in which keys first appeared.
-    pub notes: Vec<(String, String)>,
-}
-
-/// A staged request.
-#[derive(Debug, Clone)]
-pub struct RequestMessage {
-    /// Its head.
-    pub head: RequestHead,
-    /// Its body, as far as it was collected.
-    pub body: StagedBody,
-    /// Where it will go.
-    pub upstream: Arc<Origin>,
-}
-
-/// A staged response.
-#[derive(Debug, Clone)]
-pub struct ResponseMessage {
-    /// Its head.
-    pub head: ResponseHead,
-    /// Its body, as far as it was collected.
-    pub body: StagedBody,
-    /// Who made it.
-    pub origin: Source,
-    /// Whether it may have a body: not to HEAD, not with 204 or 304.
-    pub may_have_body: bool,
-}
-
-/// How much of a body is known.
-#[derive(Debug, Clone, Default)]
-pub enum StagedBody {
-    /// It streams.
-    #[default]
-    Streaming,
-    /// All of it, content codings undone.
-    Whole(Bytes),
-    /// Its first bytes.
-    Truncated(Bytes),
-    /// A hook replaced it: goes out as it is, without content coding.
-    Replaced(Bytes),
-}
-
-/// Who made a response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// It came over the wire.
-    Upstream,
-    /// The addon of this name.
-    Addon(Arc<str>),
-    /// Tollgate itself.
-    Core,
 }
 
 /// One call of a hook.
@@ -451,30 +389,6 @@ impl Event {
     }
 }
 
-impl Exchange {
-    /// The exchange of a flow that starts with this request.
-    #[must_use]
-    pub fn new(request: RequestMessage) -> Self {
-        Self { messages: Mutex::new(Messages { request, response: None, notes: Vec::new() }) }
-    }
-
-    /// The messages, for a short look or an edit: never held across a wait.
-    pub fn lock(&self) -> parking_lot::MutexGuard<'_, Messages> {
-        self.messages.lock()
-    }
-}
-
-impl StagedBody {
-    /// The known bytes.
-    #[must_use]
-    pub const fn bytes(&self) -> Option<&Bytes> {
-        match self {
-            Self::Streaming => None,
-            Self::Whole(bytes) | Self::Truncated(bytes) | Self::Replaced(bytes) => Some(bytes),
-        }
-    }
-}
-
 impl FailureKind {
     /// Status for the client.
     #[must_use]
@@ -483,12 +397,6 @@ impl FailureKind {
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
-    }
-}
-
-impl fmt::Debug for Exchange {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Exchange")
     }
 }
 

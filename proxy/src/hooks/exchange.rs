@@ -1,0 +1,103 @@
+//! The messages of a flow, staged between hooks.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::http::{Origin, RequestHead, ResponseHead};
+
+/// The messages of a flow as they stand after the last hook.
+pub struct Exchange {
+    messages: Mutex<Messages>,
+}
+
+/// What a hook works on.
+#[derive(Debug, Clone)]
+pub struct Messages {
+    /// The request; read-only once it was sent.
+    pub request: RequestMessage,
+    /// From the `response` event on.
+    pub response: Option<ResponseMessage>,
+    /// Notes of the chain, key and value, in the order in which keys first appeared.
+    pub notes: Vec<(String, String)>,
+}
+
+/// A staged request.
+#[derive(Debug, Clone)]
+pub struct RequestMessage {
+    /// Its head.
+    pub head: RequestHead,
+    /// Its body, as far as it was collected.
+    pub body: StagedBody,
+    /// Where it will go.
+    pub upstream: Arc<Origin>,
+}
+
+/// A staged response.
+#[derive(Debug, Clone)]
+pub struct ResponseMessage {
+    /// Its head.
+    pub head: ResponseHead,
+    /// Its body, as far as it was collected.
+    pub body: StagedBody,
+    /// Who made it.
+    pub origin: Source,
+    /// Whether it may have a body: not to HEAD, not with 204 or 304.
+    pub may_have_body: bool,
+}
+
+/// How much of a body is known.
+#[derive(Debug, Clone, Default)]
+pub enum StagedBody {
+    /// It streams.
+    #[default]
+    Streaming,
+    /// All of it, content codings undone.
+    Whole(Bytes),
+    /// Its first bytes.
+    Truncated(Bytes),
+    /// A hook replaced it: goes out as it is, without content coding.
+    Replaced(Bytes),
+}
+
+/// Who made a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// It came over the wire.
+    Upstream,
+    /// The addon of this name.
+    Addon(Arc<str>),
+    /// Tollgate itself.
+    Core,
+}
+
+impl Exchange {
+    /// The exchange of a flow that starts with this request.
+    #[must_use]
+    pub fn new(request: RequestMessage) -> Self {
+        Self { messages: Mutex::new(Messages { request, response: None, notes: Vec::new() }) }
+    }
+
+    /// The messages, for a short look or an edit: never held across a wait.
+    pub fn lock(&self) -> parking_lot::MutexGuard<'_, Messages> {
+        self.messages.lock()
+    }
+}
+
+impl StagedBody {
+    /// The known bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Streaming => None,
+            Self::Whole(bytes) | Self::Truncated(bytes) | Self::Replaced(bytes) => Some(bytes),
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Exchange")
+    }
+}
