@@ -126,6 +126,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let mut signals = Signals::new()?;
     let metrics = Metrics::new();
     let cache = settings::cache(&config)?;
+    // Before certificates are read, so that a change from then on is seen as one.
+    let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), log, seen);
     let registry = Registry::start(settings::addons(&config, &cache)).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
     let stop = Stop::new();
@@ -147,7 +149,6 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
         }
     };
     announce(&sites, admin_address)?;
-    let mut reloader = reload::Reloader::new(sources, config, cache, log, seen);
     while let Event::Reload = next_event(&mut signals, &mut reloader).await {
         tokio::select! {
             () = reloader.reload(&mut sites, &registry) => *health.listeners.lock() = sites.names(),

@@ -86,6 +86,7 @@ impl Reloader {
                 return;
             }
         };
+        let fresh = stamps(&files(&self.sources, &config));
         let next = match sites.bind(&config.listeners) {
             Ok(next) => next,
             Err(error) => {
@@ -112,7 +113,6 @@ impl Reloader {
             }
         }
         self.log.set(&config.log);
-        let fresh = stamps(&files(&self.sources, &config));
         let seen = std::mem::take(&mut self.seen);
         self.seen = fresh.into_iter().map(|(path, stamp)| (path.clone(), seen.get(&path).copied().unwrap_or(stamp))).collect();
         self.config = config;
