@@ -7,6 +7,7 @@ mod admin;
 mod components;
 mod hosted;
 mod load;
+mod versions;
 
 pub use admin::Admin;
 pub use components::{
@@ -14,3 +15,4 @@ pub use components::{
 };
 pub use hosted::{Hosted, HostedBuilder};
 pub use load::{Load, Tally};
+pub use versions::{seen_whole, seen_whole_if_at_all, versioned};
