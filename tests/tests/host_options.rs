@@ -1,7 +1,7 @@
 //! Options and settings that change while flows go by: no request is lost, and no flow sees two generations.
 #![cfg(test)]
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tollgate_tests::{
     Client, RawOrigin, Version,
     addons::{Hosted, Load, guest, rebuilt, seen_whole, take_out, versioned},
