@@ -5,6 +5,7 @@
 //! replaying `configure`, soon from the `snapshot` of a configured instance. `registry` holds what is in force.
 //! In a flow, `instance` runs the hooks of a `guest` under a `budget`, on messages staged in `stage`.
 
+mod aside;
 mod bindings;
 mod budget;
 mod cache;

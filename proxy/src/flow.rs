@@ -10,6 +10,7 @@ mod forward;
 mod record;
 mod respond;
 mod site;
+mod stream;
 
 use std::{
     net::SocketAddr,
@@ -26,8 +27,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    hooks::{Addons, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
-    http::{Body, BodyError, RequestHead, ResponseHead, body::Peer},
+    hooks::{Addons, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
+    http::{Body, BodyError, Headers, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
@@ -107,7 +108,7 @@ impl Flows {
                     record.fail(BodyError::Lifetime.to_string());
                     record.exchange.lock().response =
                         Some(respond::staged(StatusCode::GATEWAY_TIMEOUT, "the flow took too long"));
-                    Passed::Response(Held::new(Body::empty()))
+                    Passed::Response(Held::new(Body::empty()), 0)
                 }
             }
         };
@@ -164,7 +165,6 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         chain::Requested::Drop => return Passed::Drop,
         chain::Requested::Failed(error) => return client_failed(record, &error),
     };
-    record.release_after_request();
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
             stage(record, head);
@@ -177,9 +177,14 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             head.headers.replace("upgrade", protocols);
             stage(record, head);
             match pass.response(from, Held::new(Body::empty())).await {
-                Passed::Response(_) if is_switching(record) => Passed::Upgrade(tunnel),
+                Passed::Response(..) if is_switching(record) => Passed::Upgrade(tunnel),
                 other => other,
             }
+        }
+        Err(SendFailure::Client(BodyError::Stopped(name))) => {
+            record.exchange.lock().response =
+                Some(respond::staged(StatusCode::SERVICE_UNAVAILABLE, &format!("addon {name} failed")));
+            pass.response(record.stopper().unwrap_or(0), Held::new(Body::empty())).await
         }
         Err(SendFailure::Client(error)) => client_failed(record, &error),
         Err(SendFailure::Upstream(failure)) => {
@@ -206,12 +211,18 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
     }
     let host = if site.preserve_host && !head.authority.is_empty() { head.authority.as_str() } else { origin.authority.as_str() };
     let body = request.body.into_body(&staged);
+    // A body that a hook has collected is here: the client was told to send it.
+    let expects_continue = request.expects_continue && body.try_clone().is_none();
+    let (body, is_filtered) = stream::request(record, body);
+    if is_filtered {
+        forget_digests(&mut head.headers);
+    }
+    record.release_after(Event::RequestChunk);
     let outgoing = Outgoing {
         host: host.to_owned(),
         head,
         origin,
-        // A body that a hook has collected is here: the client was told to send it.
-        expects_continue: request.expects_continue && body.try_clone().is_none(),
+        expects_continue,
         upgrade: request.upgrade,
         takes_trailers: request.takes_trailers,
         interim: request.interim,
@@ -246,10 +257,10 @@ fn client_failed(record: &Record, error: &BodyError) -> Passed {
         BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         BodyError::Idle(_) => StatusCode::REQUEST_TIMEOUT,
         BodyError::Malformed(..) => StatusCode::BAD_REQUEST,
-        BodyError::Aborted(_) | BodyError::Lifetime => return Passed::Drop,
+        BodyError::Aborted(_) | BodyError::Lifetime | BodyError::Stopped(_) => return Passed::Drop,
     };
     record.exchange.lock().response = Some(respond::staged(status, &error.to_string()));
-    Passed::Response(Held::new(Body::empty()))
+    Passed::Response(Held::new(Body::empty()), 0)
 }
 
 /// Makes a departure of the staged response.
@@ -260,7 +271,7 @@ fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departur
         messages.response.clone()
     };
     match (passed, staged) {
-        (Passed::Response(held), Some(mut response)) => {
+        (Passed::Response(held, upto), Some(mut response)) => {
             let headers = &mut response.head.headers;
             if let StagedBody::Replaced(_) = &response.body {
                 forget_body_fields(headers);
@@ -270,6 +281,12 @@ fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departur
                 headers.extend(respond::date());
             }
             let body = if response.may_have_body { held.into_body(&response.body) } else { Body::empty() };
+            let (body, is_filtered) = stream::response(&record, upto, body);
+            if is_filtered {
+                forget_digests(headers);
+                forward::weaken_etag(headers);
+            }
+            record.release_after(Event::ResponseChunk);
             Departure::Response(response.head, ToClient::watch(body, ending, deadline))
         }
         (Passed::Upgrade(tunnel), Some(response)) => Departure::Upgrade(response.head, tunnel, ending),
@@ -278,8 +295,14 @@ fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departur
 }
 
 /// Removes what described a body that was replaced.
-fn forget_body_fields(headers: &mut crate::http::Headers) {
-    for name in ["content-length", "content-encoding", "content-md5", "digest", "content-digest", "repr-digest"] {
+fn forget_body_fields(headers: &mut Headers) {
+    headers.remove("content-encoding");
+    forget_digests(headers);
+}
+
+/// Removes what described the bytes of a body that hooks may change.
+fn forget_digests(headers: &mut Headers) {
+    for name in ["content-length", "content-md5", "digest", "content-digest", "repr-digest"] {
         headers.remove(name);
     }
 }

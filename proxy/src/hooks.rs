@@ -4,6 +4,7 @@
 //! [`Addons`] runs the hooks. Staged messages sit in an [`Exchange`]: an instance works on a copy and commits it when its
 //! hook has returned without an error, so that a failed hook leaves nothing behind.
 
+mod chunk;
 mod exchange;
 
 use std::{
@@ -22,6 +23,7 @@ use crate::{
     http::Headers,
 };
 
+pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
 pub use exchange::{Exchange, Messages, RequestMessage, ResponseMessage, Source, StagedBody};
 
 /// Gives out the chain of addons that is in force.
@@ -177,8 +179,12 @@ pub struct Call {
 pub enum Hook {
     /// May edit the request.
     Request,
+    /// May replace this piece of the request's body.
+    RequestChunk(Chunk),
     /// May edit the response.
     Response,
+    /// May replace this piece of the response's body.
+    ResponseChunk(Chunk),
     /// May make a response.
     UpstreamError(UpstreamFailure),
     /// May only look.
@@ -198,6 +204,8 @@ pub enum Verdict {
     Refuse(Refusal),
     /// Close the client's connection or reset its stream.
     Drop,
+    /// Of a piece of a body.
+    Chunk(ChunkVerdict),
 }
 
 /// A response made by an addon; checked: the status is 200 to 599, the fields are legal and none is the core's.

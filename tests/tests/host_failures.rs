@@ -4,12 +4,9 @@
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tollgate_tests::{
-    Answer, Client, RawClient, RawOrigin, Version,
+    Answer, Client, RawOrigin, Version,
     addons::{Hosted, Load},
-    eventually,
 };
-
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// Does this in the request hook.
 fn doing(actions: &Value) -> Value {

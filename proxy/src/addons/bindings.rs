@@ -21,6 +21,30 @@ pub(super) const IMPORTS: [&str; 2] = ["tollgate:addon/flow", "tollgate:addon/lo
 /// The interface that it has to export.
 pub(super) const EXPORT: &str = "tollgate:addon/hooks@0.1.0";
 
+pub(super) use borrowed::Piece;
+
+#[allow(unsafe_code, reason = "what the derive macros of wasmtime make")]
+mod borrowed {
+    use wasmtime::component::{ComponentType, Lower};
+
+    use crate::hooks::Chunk;
+
+    /// The record `chunk`, without a copy of its bytes.
+    #[derive(ComponentType, Lower)]
+    #[component(record)]
+    pub(in crate::addons) struct Piece<'a> {
+        data: &'a [u8],
+        #[component(name = "is-last")]
+        is_last: bool,
+    }
+
+    impl<'a> From<&'a Chunk> for Piece<'a> {
+        fn from(chunk: &'a Chunk) -> Self {
+            Self { data: &chunk.data, is_last: chunk.last.is_some() }
+        }
+    }
+}
+
 #[allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::indexing_slicing)]
 mod generated {
     pub use super::{OutcomeHandle, RequestHandle, ResponseHandle};

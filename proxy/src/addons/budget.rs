@@ -5,16 +5,22 @@ use std::{fmt, time::Duration};
 use tokio::time::Instant;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::{state::HostState, ticker::TICK};
+use super::{call::Course, state::HostState, ticker::TICK};
 
 /// What is left of the budget of one call.
 #[derive(Debug)]
 pub(super) struct Budget {
     ticks: u32,
+    /// Ticks until the call counts as long.
+    short: u32,
+    course: Course,
     cpu: Duration,
     wall: Duration,
     deadline: Instant,
 }
+
+// The first tick may come right after the call began, so one that saw two has run for more than one.
+const SHORT: u32 = 2;
 
 /// A budget that was used up: the error with which the guest is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +32,13 @@ pub(super) struct Over {
 }
 
 impl Budget {
-    /// So much time on the CPU, rounded up to ticks, and so much in all, from now on.
-    pub(super) fn new(cpu: Duration, wall: Duration) -> Self {
+    /// So much time on the CPU, rounded up to ticks, and so much in all, from now on. The course is told if the call is long.
+    pub(super) fn new(cpu: Duration, wall: Duration, course: Course) -> Self {
         let ticks = u32::try_from(cpu.as_nanos().div_ceil(TICK.as_nanos()).max(1)).unwrap_or(u32::MAX);
         let now = Instant::now();
         // A deadline beyond the clock is one in thirty years.
         let deadline = now.checked_add(wall).unwrap_or_else(|| now + Duration::from_secs(1_000_000_000));
-        Self { ticks, cpu, wall, deadline }
+        Self { ticks, short: SHORT, course, cpu, wall, deadline }
     }
 
     /// When waits end.
@@ -49,6 +55,10 @@ impl Budget {
     /// running code, and at most once for all ticks that went by since the guest was last let on.
     fn tick(&mut self) -> Result<(), Over> {
         self.ticks = self.ticks.saturating_sub(1);
+        self.short = self.short.saturating_sub(1);
+        if self.short == 0 {
+            self.course.is_long();
+        }
         if self.ticks == 0 {
             return Err(Over { kind: "cpu", limit: self.cpu });
         }
@@ -87,7 +97,7 @@ mod tests {
 
     #[test]
     fn cpu_ends_at_the_last_tick() {
-        let mut budget = Budget::new(Duration::from_micros(2_500), Duration::from_mins(1));
+        let mut budget = Budget::new(Duration::from_micros(2_500), Duration::from_mins(1), Course::default());
         assert_eq!(budget.tick(), Ok(()));
         assert_eq!(budget.tick(), Ok(()));
         assert_eq!(budget.tick(), Err(Over { kind: "cpu", limit: Duration::from_micros(2_500) }));
@@ -95,13 +105,13 @@ mod tests {
 
     #[test]
     fn wall_ends_a_guest_that_rarely_runs() {
-        let mut budget = Budget::new(Duration::from_mins(1), Duration::ZERO);
+        let mut budget = Budget::new(Duration::from_mins(1), Duration::ZERO, Course::default());
         assert_eq!(budget.tick(), Err(Over { kind: "wall", limit: Duration::ZERO }));
     }
 
     #[test]
     fn endless_budgets_do_not_overflow() {
-        let mut budget = Budget::new(Duration::MAX, Duration::MAX);
+        let mut budget = Budget::new(Duration::MAX, Duration::MAX, Course::default());
         assert_eq!(budget.tick(), Ok(()));
     }
 }

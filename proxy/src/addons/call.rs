@@ -8,44 +8,58 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinHandle},
+};
 
-/// Says to a call whether somebody still waits for it.
+/// What a call and those around it know of its course.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Abandoned(Arc<AtomicBool>);
+pub(super) struct Course(Arc<Flags>);
 
-/// Runs a future where it is awaited; dropped before its end, the rest of it runs on the runtime by itself.
+#[derive(Debug, Default)]
+struct Flags {
+    is_abandoned: AtomicBool,
+    is_long: AtomicBool,
+}
+
+/// Runs a future where it is awaited, and elsewhere if that is better: on the runtime `aside` once it is known to be long, or
+/// when it is dropped before its end.
 ///
 /// A panic inside becomes what `on_panic` makes of it. A future that was never polled is just dropped: nothing had begun.
-/// Without a runtime there is nothing to run on: then the future is dropped in the middle.
 pub(super) struct Unstoppable<T: Send + 'static> {
-    work: Option<BoxFuture<'static, T>>,
+    work: Option<Work<T>>,
     is_begun: bool,
-    abandoned: Abandoned,
-    runtime: Option<Handle>,
+    course: Course,
+    aside: Handle,
     on_panic: fn(String) -> T,
 }
 
-impl Abandoned {
+enum Work<T> {
+    Here(BoxFuture<'static, T>),
+    Aside(JoinHandle<T>),
+}
+
+impl Course {
     /// Whether nobody waits any more.
-    pub(super) fn is_so(&self) -> bool {
-        self.0.load(Relaxed)
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.0.is_abandoned.load(Relaxed)
+    }
+
+    /// Says that the call takes so much of the processor that it should not hold up a thread that serves.
+    pub(super) fn is_long(&self) {
+        self.0.is_long.store(true, Relaxed);
     }
 }
 
 impl<T: Send + 'static> Unstoppable<T> {
-    /// This work, to be done on `runtime` if it is abandoned.
-    pub(super) fn new(
-        work: BoxFuture<'static, T>,
-        abandoned: Abandoned,
-        runtime: Option<Handle>,
-        on_panic: fn(String) -> T,
-    ) -> Self {
-        Self { work: Some(work), is_begun: false, abandoned, runtime, on_panic }
+    /// This work.
+    pub(super) fn new(work: BoxFuture<'static, T>, course: Course, aside: Handle, on_panic: fn(String) -> T) -> Self {
+        Self { work: Some(Work::Here(work)), is_begun: false, course, aside, on_panic }
     }
 }
 
@@ -53,19 +67,33 @@ impl<T: Send + 'static> Future for Unstoppable<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        self.is_begun = true;
-        let Some(work) = &mut self.work else { return Poll::Pending };
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(value)) => {
-                self.work = None;
-                Poll::Ready(value)
-            }
-            Err(panic) => {
-                // What is left of it is in an unknown state, and so may panic once more while it goes.
-                let work = self.work.take();
-                drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
-                Poll::Ready((self.on_panic)(message(panic.as_ref())))
+        let this = &mut *self;
+        this.is_begun = true;
+        loop {
+            match &mut this.work {
+                None => return Poll::Pending,
+                Some(Work::Aside(task)) => {
+                    let ended = ready!(Pin::new(task).poll(context));
+                    this.work = None;
+                    return Poll::Ready(ended.unwrap_or_else(|error| (this.on_panic)(why_lost(error))));
+                }
+                Some(Work::Here(work)) => match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+                    Ok(Poll::Pending) if this.course.0.is_long.load(Relaxed) => {
+                        let Some(Work::Here(work)) = this.work.take() else { return Poll::Pending };
+                        this.work = Some(Work::Aside(this.aside.spawn(work)));
+                    }
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(value)) => {
+                        this.work = None;
+                        return Poll::Ready(value);
+                    }
+                    Err(panic) => {
+                        // What is left of it is in an unknown state, and so may panic once more while it goes.
+                        let work = this.work.take();
+                        drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
+                        return Poll::Ready((this.on_panic)(message(panic.as_ref())));
+                    }
+                },
             }
         }
     }
@@ -74,10 +102,18 @@ impl<T: Send + 'static> Future for Unstoppable<T> {
 impl<T: Send + 'static> Drop for Unstoppable<T> {
     fn drop(&mut self) {
         let Some(work) = self.work.take().filter(|_| self.is_begun) else { return };
-        self.abandoned.0.store(true, Relaxed);
-        if let Some(runtime) = self.runtime.take().or_else(|| Handle::try_current().ok()) {
-            runtime.spawn(work);
+        self.course.0.is_abandoned.store(true, Relaxed);
+        // One that is aside goes on there.
+        if let Work::Here(work) = work {
+            self.aside.spawn(work);
         }
+    }
+}
+
+fn why_lost(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => message(panic.as_ref()),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -91,25 +127,25 @@ pub(super) fn message(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
-    use tokio::sync::oneshot;
+    use tokio::{sync::oneshot, task::yield_now};
 
-    fn unstoppable(work: impl Future<Output = String> + Send + 'static, abandoned: Abandoned) -> Unstoppable<String> {
-        Unstoppable::new(work.boxed(), abandoned, Handle::try_current().ok(), |panic| format!("panic: {panic}"))
+    fn unstoppable(work: impl Future<Output = String> + Send + 'static, course: Course) -> Unstoppable<String> {
+        Unstoppable::new(work.boxed(), course, Handle::current(), |panic| format!("panic: {panic}"))
     }
 
     #[tokio::test]
     async fn dropped_work_runs_to_its_end() {
         let (go, wait) = oneshot::channel::<()>();
         let (done, ended) = oneshot::channel();
-        let abandoned = Abandoned::default();
-        let seen = abandoned.clone();
+        let course = Course::default();
+        let seen = course.clone();
         let mut call = unstoppable(
             async move {
                 let _ = wait.await;
-                let _ = done.send(seen.is_so());
+                let _ = done.send(seen.is_abandoned());
                 String::new()
             },
-            abandoned,
+            course,
         );
         assert!((&mut call).now_or_never().is_none());
         drop(call);
@@ -125,17 +161,63 @@ mod tests {
                 let _ = done.send(());
                 String::new()
             },
-            Abandoned::default(),
+            Course::default(),
         ));
         assert!(ended.await.is_err());
+    }
+
+    /// Where work is after it has said that it is long, and what it makes of that.
+    fn long(course: &Course, then: fn(tokio::task::Id) -> String) -> Unstoppable<String> {
+        let told = course.clone();
+        unstoppable(
+            async move {
+                told.is_long();
+                yield_now().await;
+                then(tokio::task::id())
+            },
+            course.clone(),
+        )
+    }
+
+    #[tokio::test]
+    async fn long_work_goes_aside_and_its_value_comes_back() {
+        let here = tokio::spawn(async {
+            let there = long(&Course::default(), |id| id.to_string()).await;
+            (tokio::task::id().to_string(), there)
+        });
+        let (here, there) = here.await.expect("a task");
+        assert_ne!(here, there);
+    }
+
+    #[tokio::test]
+    async fn long_work_that_is_dropped_runs_to_its_end() {
+        let (done, ended) = oneshot::channel();
+        let course = Course::default();
+        let told = course.clone();
+        let mut call = unstoppable(
+            async move {
+                told.is_long();
+                yield_now().await;
+                while !told.is_abandoned() {
+                    yield_now().await;
+                }
+                let _ = done.send(());
+                String::new()
+            },
+            course,
+        );
+        assert!((&mut call).now_or_never().is_none());
+        drop(call);
+        assert_eq!(ended.await, Ok(()));
     }
 
     #[tokio::test]
     async fn panics_become_a_result() {
         let work = async {
-            tokio::task::yield_now().await;
+            yield_now().await;
             panic!("oh {}", "no")
         };
-        assert_eq!(unstoppable(work, Abandoned::default()).await, "panic: oh no");
+        assert_eq!(unstoppable(work, Course::default()).await, "panic: oh no");
+        assert_eq!(long(&Course::default(), |_| panic!("aside")).await, "panic: aside");
     }
 }

@@ -8,6 +8,7 @@ use wasmtime::Store;
 use super::{
     bindings::hooks as wit,
     budget::{self, Budget, Over},
+    call::Course,
     component::{Compiled, LoadError, RefusedOption, chain},
     engine::Engine,
     guest::{Blueprint, Guest},
@@ -71,12 +72,17 @@ impl Setup {
 
     /// Makes an instance and runs its `configure`; outside of a flow, all its hooks are held against the world first. To be
     /// awaited to its end.
-    pub(super) async fn configure(&self, blueprint: &Blueprint, facts: Option<Arc<Facts>>) -> Result<Configured, Failure> {
+    pub(super) async fn configure(
+        &self,
+        blueprint: &Blueprint,
+        facts: Option<Arc<Facts>>,
+        course: Course,
+    ) -> Result<Configured, Failure> {
         let is_first = facts.is_none();
         let random = Random::seeded(self.seed, self.limits.random);
         let mut store = self.store(Purpose { facts, random, extra_memory: 0 });
         let _running = self.engine.running();
-        budget::begin(&mut store, Budget::new(self.limits.configure, self.limits.configure));
+        budget::begin(&mut store, Budget::new(self.limits.configure, self.limits.configure, course));
         let guest = match blueprint.instantiate(&mut store).await {
             Ok(guest) => guest,
             Err(error) => return Err(not_made(&error, &mut store)),
@@ -126,7 +132,7 @@ pub(super) fn check(answer: &[wit::Subscription], limits: &Limits) -> Result<Vec
 
 fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscription, String> {
     let event = Event::from(wanted.event);
-    if !matches!(event, Event::Request | Event::Response | Event::UpstreamError | Event::Finish) {
+    if matches!(event, Event::Connect | Event::SseEvent | Event::WebsocketMessage) {
         return Err("this version does not serve this event yet".to_owned());
     }
     if wanted.filter.len() > MAX_FILTER {
@@ -139,17 +145,16 @@ fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscript
         wit::BodyMode::Full(full) => BodyMode::Full { cap: cap(full, limits)?, over_cap: over_cap(full.over_cap) },
     };
     let looks_at_body = match event {
-        Event::Request => filter.needs_request_body(),
+        Event::Request | Event::RequestChunk => filter.needs_request_body(),
         _ => filter.needs_request_body() || filter.needs_response_body(),
     };
     match (event, body) {
         (Event::Request | Event::Response, BodyMode::None) if looks_at_body => {
             Err("the filter looks at the body (~b, ~bq, ~bs), so the subscription needs body full".to_owned())
         }
-        (Event::UpstreamError | Event::Finish, BodyMode::Full { .. }) => {
-            Err("body full is for request and response only".to_owned())
-        }
-        (Event::UpstreamError | Event::Finish, BodyMode::None) if looks_at_body => {
+        (Event::Request | Event::Response, _) => Ok(Subscription { event, filter, filter_text: wanted.filter.clone(), body }),
+        (_, BodyMode::Full { .. }) => Err("body full is for request and response only".to_owned()),
+        (_, BodyMode::None) if looks_at_body => {
             Err("the filter looks at the body (~b, ~bq, ~bs), which this event does not have".to_owned())
         }
         _ => Ok(Subscription { event, filter, filter_text: wanted.filter.clone(), body }),

@@ -2,12 +2,16 @@
 
 use std::{path::Path, sync::Arc};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, component::Linker,
 };
 
 use super::{
+    aside::Aside,
     bindings, cache,
     settings::{Limits, Settings},
     state::HostState,
@@ -25,6 +29,7 @@ struct Shared {
     wasmtime: wasmtime::Engine,
     linker: Linker<HostState>,
     ticker: Ticker,
+    aside: Aside,
     secret: cache::Secret,
     max_instances: u32,
     seats: Arc<Semaphore>,
@@ -67,11 +72,12 @@ impl Engine {
         let max_instances = settings.max_instances;
         let wasmtime = wasmtime::Engine::new(&config(max_instances.saturating_add(SPARE), &directory)?)?;
         let ticker = Ticker::start(&wasmtime)?;
+        let aside = Aside::start()?;
         let mut linker = Linker::new(&wasmtime);
         bindings::add_to_linker(&mut linker)?;
         wasi::add_to_linker(&mut linker)?;
         let seats = Arc::new(Semaphore::new(usize::try_from(max_instances)?.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker, secret, max_instances, seats }) })
+        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker, aside, secret, max_instances, seats }) })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -95,6 +101,11 @@ impl Engine {
     #[must_use]
     pub fn max_instances(&self) -> u32 {
         self.shared.max_instances
+    }
+
+    /// Where guests run that would hold up threads that serve.
+    pub(super) fn aside(&self) -> Handle {
+        self.shared.aside.handle()
     }
 
     pub(super) fn running(&self) -> Running {

@@ -136,6 +136,14 @@ impl flow::HostRequest for HostState {
         self.edit(|stage| stage.set_body(Kind::Request, body))
     }
 
+    fn trailers(&mut self, _: Resource<RequestHandle>) -> Result<Vec<Header>> {
+        Ok(self.stage()?.trailers(Kind::Request).map(all).unwrap_or_default())
+    }
+
+    fn set_trailer(&mut self, _: Resource<RequestHandle>, name: String, values: Vec<Vec<u8>>) -> Edit {
+        self.edit(|stage| stage.set_trailer(Kind::Request, &name, values))
+    }
+
     fn upstream(&mut self, _: Resource<RequestHandle>) -> Result<String> {
         self.read_request(|request| request.upstream.to_string())
     }
@@ -193,6 +201,14 @@ impl flow::HostResponse for HostState {
 
     fn set_body(&mut self, _: Resource<ResponseHandle>, body: Vec<u8>) -> Edit {
         self.edit(|stage| stage.set_body(Kind::Response, body))
+    }
+
+    fn trailers(&mut self, _: Resource<ResponseHandle>) -> Result<Vec<Header>> {
+        Ok(self.stage()?.trailers(Kind::Response).map(all).unwrap_or_default())
+    }
+
+    fn set_trailer(&mut self, _: Resource<ResponseHandle>, name: String, values: Vec<Vec<u8>>) -> Edit {
+        self.edit(|stage| stage.set_trailer(Kind::Response, &name, values))
     }
 
     fn drop(&mut self, _: Resource<ResponseHandle>) -> Result<()> {

@@ -8,9 +8,11 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::{EXPORT, OutcomeHandle, RequestHandle, ResponseHandle, hooks as wit},
+    bindings::{EXPORT, OutcomeHandle, Piece, RequestHandle, ResponseHandle, hooks as wit},
     state::HostState,
 };
+
+use crate::hooks::Chunk;
 
 /// A component whose imports are linked and whose hooks are found: what instances are made from.
 #[derive(Clone)]
@@ -29,7 +31,9 @@ pub(super) struct Guest {
 struct Hooks {
     configure: ComponentExportIndex,
     on_request: ComponentExportIndex,
+    on_request_chunk: ComponentExportIndex,
     on_response: ComponentExportIndex,
+    on_response_chunk: ComponentExportIndex,
     on_upstream_error: ComponentExportIndex,
     on_finish: ComponentExportIndex,
 }
@@ -48,7 +52,9 @@ impl Blueprint {
         let hooks = Hooks {
             configure: find("configure")?,
             on_request: find("on-request")?,
+            on_request_chunk: find("on-request-chunk")?,
             on_response: find("on-response")?,
+            on_response_chunk: find("on-response-chunk")?,
             on_upstream_error: find("on-upstream-error")?,
             on_finish: find("on-finish")?,
         };
@@ -109,6 +115,15 @@ impl Guest {
         self.call(store, &self.hooks.on_request, (matched, request())).await
     }
 
+    pub(super) async fn on_request_chunk(
+        &self,
+        store: &mut Store<HostState>,
+        matched: &[u32],
+        chunk: &Chunk,
+    ) -> Result<Answer<wit::ChunkVerdict>> {
+        self.call(store, &self.hooks.on_request_chunk, (matched, request(), Piece::from(chunk))).await
+    }
+
     pub(super) async fn on_response(
         &self,
         store: &mut Store<HostState>,
@@ -116,6 +131,16 @@ impl Guest {
     ) -> Result<Answer<wit::ResponseVerdict>> {
         let response = Resource::<ResponseHandle>::new_borrow(0);
         self.call(store, &self.hooks.on_response, (matched, request(), response)).await
+    }
+
+    pub(super) async fn on_response_chunk(
+        &self,
+        store: &mut Store<HostState>,
+        matched: &[u32],
+        chunk: &Chunk,
+    ) -> Result<Answer<wit::ChunkVerdict>> {
+        let response = Resource::<ResponseHandle>::new_borrow(0);
+        self.call(store, &self.hooks.on_response_chunk, (matched, request(), response, Piece::from(chunk))).await
     }
 
     pub(super) async fn on_upstream_error(

@@ -3,27 +3,27 @@
 use std::{mem, sync::Arc, time::Instant};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::{runtime::Handle, sync::Mutex};
+use tokio::sync::Mutex;
 use tracing::Instrument;
 use wasmtime::Store;
 
 use super::{
     bindings::hooks as wit,
     budget::{self, Budget},
-    call::{Abandoned, Unstoppable},
+    call::{Course, Unstoppable},
     configure::{not_made, trapped},
     engine::Seat,
     generation::{Code, Generation},
     guest::{self, Guest},
     lines::{cut, one_line},
-    stage::{Access, Stage},
+    stage::{Access, Kind, Stage},
     state::{HostState, Purpose},
     stats::{Alive, Stats},
     ticker::Running,
     verdict,
     wasi::Random,
 };
-use crate::hooks::{Addon as _, Call, Event, Exchange, Facts, Hook, HookError, Instance, Verdict};
+use crate::hooks::{Addon as _, Call, Chunk, Event, Exchange, Facts, Hook, HookError, Instance, Verdict};
 
 /// Instance of an addon for one flow; made at its first call.
 pub(super) struct FlowInstance {
@@ -53,6 +53,7 @@ struct Live {
 enum Answer {
     Request(guest::Answer<wit::RequestVerdict>),
     Response(guest::Answer<wit::ResponseVerdict>),
+    Chunk(guest::Answer<wit::ChunkVerdict>),
     UpstreamError(guest::Answer<Option<wit::MadeResponse>>),
     Finish(guest::Answer<()>),
 }
@@ -63,7 +64,9 @@ const MAX_ERROR: usize = 1 << 10;
 const fn event(hook: &Hook) -> Event {
     match hook {
         Hook::Request => Event::Request,
+        Hook::RequestChunk(_) => Event::RequestChunk,
         Hook::Response => Event::Response,
+        Hook::ResponseChunk(_) => Event::ResponseChunk,
         Hook::UpstreamError(_) => Event::UpstreamError,
         Hook::Finish(_) => Event::Finish,
     }
@@ -78,9 +81,10 @@ impl FlowInstance {
 
 impl Instance for FlowInstance {
     fn call(&self, call: Call, exchange: Arc<Exchange>) -> BoxFuture<'static, Result<Verdict, HookError>> {
-        let abandoned = Abandoned::default();
-        let work = Arc::clone(&self.shared).call(call, exchange, abandoned.clone()).boxed();
-        Unstoppable::new(work, abandoned, Handle::try_current().ok(), |panic| {
+        let course = Course::default();
+        let aside = self.shared.generation.engine().aside();
+        let work = Arc::clone(&self.shared).call(call, exchange, course.clone()).boxed();
+        Unstoppable::new(work, course, aside, |panic| {
             tracing::error!(panic, "a host function panicked");
             Err(HookError::Trap("a host function panicked".to_owned()))
         })
@@ -89,39 +93,39 @@ impl Instance for FlowInstance {
 }
 
 impl Shared {
-    async fn call(self: Arc<Self>, call: Call, exchange: Arc<Exchange>, abandoned: Abandoned) -> Result<Verdict, HookError> {
+    async fn call(self: Arc<Self>, call: Call, exchange: Arc<Exchange>, course: Course) -> Result<Verdict, HookError> {
         let start = Instant::now();
         let generation = &self.generation;
         let event = event(&call.hook);
         let span = tracing::debug_span!("hook", addon.name = generation.name(), flow.id = self.facts.id, %event);
-        let result = self.run(call, exchange, &abandoned).instrument(span).await;
+        let result = self.run(call, exchange, &course).instrument(span).await;
         generation.stats().called(start.elapsed(), result.as_ref().err());
         // Whoever waits for the result tells of it.
         if let Err(error) = result.as_ref()
-            && abandoned.is_so()
+            && course.is_abandoned()
         {
             tracing::warn!(addon.name = generation.name(), flow.id = self.facts.id, %event, %error, "an abandoned hook failed");
         }
         result
     }
 
-    async fn run(&self, call: Call, exchange: Arc<Exchange>, abandoned: &Abandoned) -> Result<Verdict, HookError> {
+    async fn run(&self, call: Call, exchange: Arc<Exchange>, course: &Course) -> Result<Verdict, HookError> {
         let mut slot = self.slot.lock().await;
         // Gone until proven well: by an error, a panic or a drop in the middle, the store goes.
         let mut live = match mem::replace(&mut *slot, Slot::Gone) {
-            Slot::Unborn => self.make().await?,
+            Slot::Unborn => self.make(course).await?,
             Slot::Alive(live) => live,
             Slot::Gone => return Err(HookError::Gone),
         };
         let _running = self.generation.engine().running();
-        let verdict = live.hook(call, exchange, &self.generation, abandoned).await?;
-        if !abandoned.is_so() {
+        let verdict = live.hook(call, exchange, &self.generation, course).await?;
+        if !course.is_abandoned() {
             *slot = Slot::Alive(live);
         }
         Ok(verdict)
     }
 
-    async fn make(&self) -> Result<Box<Live>, HookError> {
+    async fn make(&self, course: &Course) -> Result<Box<Live>, HookError> {
         let generation = &self.generation;
         let limits = generation.limits();
         let Some(seat) = generation.engine().seat() else {
@@ -134,14 +138,14 @@ impl Shared {
                 let purpose = Purpose { facts: Some(Arc::clone(&self.facts)), random, extra_memory: 0 };
                 let mut store = generation.setup().store(purpose);
                 let _running: Running = generation.engine().running();
-                budget::begin(&mut store, Budget::new(limits.cpu, limits.wall));
+                budget::begin(&mut store, Budget::new(limits.cpu, limits.wall, course.clone()));
                 match code.blueprint.instantiate(&mut store).await {
                     Ok(guest) => (store, guest),
                     Err(error) => return Err(not_made(&error, &mut store).into()),
                 }
             }
             Code::Replay(code) => {
-                let configured = generation.setup().configure(&code.blueprint, Some(Arc::clone(&self.facts))).await?;
+                let configured = generation.setup().configure(&code.blueprint, Some(Arc::clone(&self.facts)), course.clone()).await?;
                 let mut store = configured.store;
                 store.data_mut().random = Random::system(limits.random);
                 (store, configured.guest)
@@ -157,22 +161,30 @@ impl Live {
         call: Call,
         exchange: Arc<Exchange>,
         generation: &Generation,
-        abandoned: &Abandoned,
+        course: &Course,
     ) -> Result<Verdict, HookError> {
         let limits = generation.limits();
-        budget::begin(&mut self.store, Budget::new(limits.cpu, limits.wall));
+        budget::begin(&mut self.store, Budget::new(limits.cpu, limits.wall, course.clone()));
         let access = match &call.hook {
             Hook::Request => Access::Request,
             Hook::Response => Access::Response,
-            Hook::UpstreamError(_) => Access::Notes,
+            Hook::RequestChunk(_) | Hook::ResponseChunk(_) | Hook::UpstreamError(_) => Access::Notes,
             Hook::Finish(_) => Access::Nothing,
         };
+        let mut stage = Stage::new(exchange, access, call.body_cap, *limits);
+        match &call.hook {
+            Hook::RequestChunk(Chunk { last: Some(trailers), .. }) => stage = stage.with_trailers(Kind::Request, trailers.clone()),
+            Hook::ResponseChunk(Chunk { last: Some(trailers), .. }) => {
+                stage = stage.with_trailers(Kind::Response, trailers.clone());
+            }
+            _ => {}
+        }
         let state = self.store.data_mut();
-        state.stage = Some(Stage::new(exchange, access, call.body_cap, *limits));
+        state.stage = Some(stage);
         state.random.refill(limits.random);
         let result = self.guest(call).await;
         let state = self.store.data_mut();
-        let edits = state.stage.take();
+        let mut edits = state.stage.take();
         state.outcome = None;
         let answer = match result {
             Ok(answer) => answer,
@@ -181,17 +193,19 @@ impl Live {
         let verdict = match answer {
             Answer::Request(Ok(verdict)) => verdict::request(verdict, limits),
             Answer::Response(Ok(verdict)) => verdict::response(verdict, limits),
+            Answer::Chunk(Ok(verdict)) => verdict::chunk(verdict, edits.as_mut().and_then(Stage::edited_trailers), limits),
             Answer::UpstreamError(Ok(verdict)) => verdict::upstream_error(verdict, limits),
             Answer::Finish(Ok(())) => Ok(Verdict::Next),
             Answer::Request(Err(text))
             | Answer::Response(Err(text))
+            | Answer::Chunk(Err(text))
             | Answer::UpstreamError(Err(text))
             | Answer::Finish(Err(text)) => {
                 return Err(HookError::Failed(one_line(cut(&text, MAX_ERROR)).into_owned()));
             }
         };
         let verdict = verdict.map_err(HookError::Verdict)?;
-        if let Some(edits) = edits.filter(|_| !abandoned.is_so()) {
+        if let Some(edits) = edits.filter(|_| !course.is_abandoned()) {
             edits.commit();
         }
         Ok(verdict)
@@ -202,6 +216,8 @@ impl Live {
         Ok(match call.hook {
             Hook::Request => Answer::Request(guest.on_request(store, matched).await?),
             Hook::Response => Answer::Response(guest.on_response(store, matched).await?),
+            Hook::RequestChunk(chunk) => Answer::Chunk(guest.on_request_chunk(store, matched, &chunk).await?),
+            Hook::ResponseChunk(chunk) => Answer::Chunk(guest.on_response_chunk(store, matched, &chunk).await?),
             Hook::UpstreamError(failure) => {
                 Answer::UpstreamError(guest.on_upstream_error(store, matched, &verdict::failure(failure)).await?)
             }

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, SemaphorePermit},
-    task::spawn_blocking,
-};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
+    call::Course,
     component::{Compiled, LoadError, compile},
     configure::{self, Setup},
     engine::Engine,
@@ -86,12 +83,14 @@ impl Loader {
             lines: Lines::new(Arc::clone(name), settings.limits.log_lines, Arc::clone(stats)),
             stats: Arc::clone(stats),
         };
-        let configured = setup.configure(&compiled.blueprint, None).await?;
-        let holds_handle = !configured.store.data().holds_no_handle();
-        let (answer, limits) = (configured.answer, settings.limits);
-        // Filters are anybody's, too, and take their time to compile.
-        let check = spawn_blocking(move || configure::check(&answer, &limits).map(|subscriptions| (subscriptions, answer)));
-        let (subscriptions, answer) = check.await.map_err(|error| LoadError::Internal(error.to_string()))??;
+        let (work, blueprint, limits) = (setup.clone(), compiled.blueprint.clone(), settings.limits);
+        let configured = self.engine.aside().spawn(async move {
+            let configured = work.configure(&blueprint, None, Course::default()).await?;
+            // Filters are anybody's, too, and take their time to compile.
+            let subscriptions = configure::check(&configured.answer, &limits)?;
+            Ok::<_, LoadError>((subscriptions, configured.answer, !configured.store.data().holds_no_handle()))
+        });
+        let (subscriptions, answer, holds_handle) = configured.await.map_err(|error| LoadError::Internal(error.to_string()))??;
         Ok(Generation::new(Arc::clone(name), settings.on_error, subscriptions, setup, compiled, answer, holds_handle))
     }
 
@@ -99,7 +98,8 @@ impl Loader {
         let _permit = self.compilers.acquire().await;
         let engine = self.engine.clone();
         // The compiler is large and its input is anybody's: a panic of it is an error of the component.
-        spawn_blocking(move || compile(&engine, bytes)).await.unwrap_or_else(|error| Err(LoadError::Invalid(error.to_string())))
+        let work = engine.aside().spawn_blocking(move || compile(&engine, bytes));
+        work.await.unwrap_or_else(|error| Err(LoadError::Invalid(error.to_string())))
     }
 
     /// A snapshot of this generation.
@@ -108,9 +108,10 @@ impl Loader {
             return Err(Unfrozen::Handle);
         }
         let _permit = self.compilers.acquire().await;
-        let (generation, runtime) = (Arc::clone(generation), Handle::current());
+        let (generation, aside) = (Arc::clone(generation), self.engine.aside());
+        let runtime = aside.clone();
         let work = move || runtime.block_on(snapshot::freeze(generation.setup(), generation.compiled(), generation.answer()));
-        spawn_blocking(work).await.unwrap_or_else(|error| Err(Unfrozen::Failed(error.to_string())))
+        aside.spawn_blocking(work).await.unwrap_or_else(|error| Err(Unfrozen::Failed(error.to_string())))
     }
 }
 

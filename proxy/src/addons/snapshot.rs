@@ -9,6 +9,7 @@ use wasmtime_wizer::{ComponentInstanceState, Wizer};
 use super::{
     bindings::hooks as wit,
     budget::{self, Budget},
+    call::Course,
     component::{Compiled, LoadError, chain, compile},
     configure::Setup,
     settings::Limits,
@@ -64,7 +65,7 @@ async fn configure(setup: &Setup, code: &Compiled, answer: &[wit::Subscription])
         return Err(Unfrozen::Handle);
     }
     let limits = setup.limits;
-    budget::begin(&mut store, Budget::new(limits.configure, limits.configure));
+    budget::begin(&mut store, Budget::new(limits.configure, limits.configure, Course::default()));
     Ok(Access { store, instance: *guest.instance(), last: 0, error: None })
 }
 
@@ -76,7 +77,7 @@ async fn try_out(setup: &Setup, code: &Compiled) -> wasmtime::Result<()> {
 fn store(setup: &Setup, random: Random) -> Store<HostState> {
     let purpose = Purpose { facts: None, random, extra_memory: EXTRA_MEMORY };
     let mut store = setup.store(purpose);
-    budget::begin(&mut store, Budget::new(setup.limits.configure, setup.limits.configure));
+    budget::begin(&mut store, Budget::new(setup.limits.configure, setup.limits.configure, Course::default()));
     store
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod trailers;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub(super) struct Stage {
     notes: Option<Vec<(String, String)>>,
     own_request_body: bool,
     own_response_body: bool,
+    trailers: Option<trailers::Trailers>,
 }
 
 /// What a hook may edit.
@@ -34,7 +36,7 @@ pub(super) enum Access {
     Request,
     /// The response and notes.
     Response,
-    /// Notes.
+    /// Notes and, in the last call for a body, trailers.
     Notes,
     /// Nothing.
     Nothing,
@@ -96,6 +98,7 @@ impl Stage {
             notes: None,
             own_request_body: false,
             own_response_body: false,
+            trailers: None,
         }
     }
 

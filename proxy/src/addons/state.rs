@@ -6,6 +6,7 @@ use wasmtime::{ResourceLimiter, Store};
 
 use super::{
     budget::{self, Budget},
+    call::Course,
     engine::Engine,
     lines::Lines,
     settings::Limits,
@@ -65,7 +66,7 @@ impl HostState {
     pub(super) fn store(engine: &Engine, limits: &Limits, stats: &Arc<Stats>, lines: Lines, purpose: Purpose) -> Store<Self> {
         let data = Self {
             limits: *limits,
-            budget: Budget::new(limits.cpu, limits.wall),
+            budget: Budget::new(limits.cpu, limits.wall, Course::default()),
             memory: Memory {
                 limit: limits.memory.min(Limits::MAX_MEMORY).saturating_add(purpose.extra_memory),
                 table_limit: limits.table.min(Limits::MAX_TABLE),

@@ -9,7 +9,7 @@ use super::{
     stage::{EditError, Kind, at_most, check_name, field, final_status, wire_len},
 };
 use crate::{
-    hooks::{FailureKind, MadeResponse, Refusal, UpstreamFailure, Verdict},
+    hooks::{ChunkAction, ChunkVerdict, FailureKind, MadeResponse, Refusal, UpstreamFailure, Verdict},
     http::Headers,
 };
 
@@ -37,6 +37,19 @@ pub(super) fn response(verdict: wit::ResponseVerdict, limits: &Limits) -> Result
         wit::ResponseVerdict::Replace(response) => Verdict::Respond(made(response, limits)?),
         wit::ResponseVerdict::Drop => Verdict::Drop,
     })
+}
+
+/// For `on-request-chunk` and `on-response-chunk`, with trailers if the guest has edited them.
+pub(super) fn chunk(verdict: wit::ChunkVerdict, trailers: Option<Headers>, limits: &Limits) -> Result<Verdict, Impossible> {
+    let action = match verdict.action {
+        wit::ChunkAction::Pass => ChunkAction::Pass,
+        wit::ChunkAction::Drop => ChunkAction::Drop,
+        wit::ChunkAction::Replace(data) => {
+            at_most("bytes in a piece of a body", data.len(), limits.max_body).map_err(said)?;
+            ChunkAction::Replace(Bytes::from(data))
+        }
+    };
+    Ok(Verdict::Chunk(ChunkVerdict { action, is_done: verdict.is_done, trailers }))
 }
 
 /// For `on-upstream-error`.

@@ -43,8 +43,8 @@ pub(super) enum Requested {
 
 /// What both passes came to.
 pub(super) enum Passed {
-    /// The staged response with this body.
-    Response(Held),
+    /// The staged response with this body, which the addons before this one may want to see in pieces.
+    Response(Held, usize),
     /// The staged 101 and then bytes.
     Upgrade(Tunnel),
     /// Nothing.
@@ -74,7 +74,7 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Request, matched, Hook::Request).await {
-                Ok(Verdict::Next) => {}
+                Ok(Verdict::Next | Verdict::Chunk(_)) => {}
                 Ok(Verdict::EndChain) => break,
                 Ok(Verdict::Drop) => return self.dropped(addon.as_ref()),
                 Ok(Verdict::Respond(made)) => {
@@ -98,15 +98,16 @@ impl<'a> Pass<'a> {
     /// `response` events of the addons before `from`, last to first, upon the staged response.
     pub(super) async fn response(&self, from: usize, mut body: Held) -> Passed {
         if !self.record.chain.events.contains(Event::Response) {
-            return Passed::Response(body);
+            return Passed::Response(body, from);
         }
+        let mut upto = from;
         for (index, addon) in self.record.chain.addons.iter().enumerate().take(from).rev() {
             let matched = match self.matched(index, addon.as_ref(), Event::Response, &mut body).await {
                 Ok(ControlFlow::Continue(matched)) => matched,
                 Ok(ControlFlow::Break(cap)) => {
                     let text = format!("the response is over the limit of {cap} bytes");
                     self.answer(respond::staged(StatusCode::BAD_GATEWAY, &text));
-                    body = Held::new(Body::empty());
+                    (body, upto) = (Held::new(Body::empty()), index);
                     continue;
                 }
                 Err(error) => {
@@ -116,7 +117,7 @@ impl<'a> Pass<'a> {
                         _ => StatusCode::BAD_GATEWAY,
                     };
                     self.answer(respond::staged(status, &error.to_string()));
-                    body = Held::new(Body::empty());
+                    (body, upto) = (Held::new(Body::empty()), index);
                     continue;
                 }
             };
@@ -124,7 +125,7 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Response, matched, Hook::Response).await {
-                Ok(Verdict::Next | Verdict::EndChain) => continue,
+                Ok(Verdict::Next | Verdict::EndChain | Verdict::Chunk(_)) => continue,
                 Ok(Verdict::Respond(made)) => self.made(addon.as_ref(), made),
                 Ok(Verdict::Refuse(refusal)) => self.made(addon.as_ref(), respond::refusal(&refusal)),
                 Ok(Verdict::Drop) => {
@@ -138,9 +139,9 @@ impl<'a> Pass<'a> {
                 }
             }
             // Another response is staged: nothing of the one before may come back.
-            body = Held::new(Body::empty());
+            (body, upto) = (Held::new(Body::empty()), index);
         }
-        Passed::Response(body)
+        Passed::Response(body, upto)
     }
 
     /// `upstream-error` events, last addon to first, until one makes a response; then the response pass.

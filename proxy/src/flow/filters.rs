@@ -46,11 +46,13 @@ pub(crate) fn matched(record: &Record, index: usize, event: Event) -> Vec<u32> {
     wanted(record, index, event).matched
 }
 
-/// Whether one of the subscriptions can still match, now that the request is as it will be sent.
-pub(crate) fn can_match_later(record: &Record, subscriptions: &[Subscription]) -> bool {
+/// Whether one of the subscriptions to events after `event` can still match, now that the request is as it will be sent.
+pub(crate) fn can_match_after(record: &Record, event: Event, subscriptions: &[Subscription]) -> bool {
     let messages = record.exchange.lock();
     let view = view(record, &messages, Event::Response, false);
-    let mut later = subscriptions.iter().filter(|subscription| subscription.event > Event::RequestChunk);
+    // Who has a response has not failed to get one.
+    let is_over = |later: Event| later <= event || (event >= Event::Response && later == Event::UpstreamError);
+    let mut later = subscriptions.iter().filter(|subscription| !is_over(subscription.event));
     later.any(|subscription| subscription.filter.foresee(&view) != Answer::No)
 }
 

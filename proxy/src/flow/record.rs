@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
@@ -36,6 +36,7 @@ pub struct Record {
     tasks: TaskTracker,
     instances: Mutex<Vec<Option<Arc<dyn Instance>>>>,
     ending: Mutex<Outcome>,
+    stopper: OnceLock<usize>,
 }
 
 /// Ends its flow when it is dropped: as complete if it was told so, else as broken off.
@@ -61,6 +62,7 @@ impl Record {
             tasks,
             instances,
             ending: Mutex::default(),
+            stopper: OnceLock::new(),
         })
     }
 
@@ -73,15 +75,25 @@ impl Record {
         Some(Arc::clone(instance))
     }
 
-    /// Gives up instances that no later event can need, so that a flow that waits long for its response holds none for
-    /// nothing.
-    pub fn release_after_request(&self) {
+    /// Gives up instances that no event after this one can need, so that a flow that waits long for its response, or streams
+    /// it for long, holds none for nothing.
+    pub(super) fn release_after(&self, event: Event) {
         let mut instances = self.instances.lock();
         for (slot, addon) in instances.iter_mut().zip(&self.chain.addons) {
-            if slot.is_some() && !filters::can_match_later(self, addon.subscriptions()) {
+            if slot.is_some() && !filters::can_match_after(self, event, addon.subscriptions()) {
                 *slot = None;
             }
         }
+    }
+
+    /// Notes that the addon at `index` has stopped the request's body.
+    pub(super) fn stopped_by(&self, index: usize) {
+        let _ = self.stopper.set(index);
+    }
+
+    /// Which addon has stopped the request's body.
+    pub(super) fn stopper(&self) -> Option<usize> {
+        self.stopper.get().copied()
     }
 
     /// Notes why the flow cannot be complete; the first reason counts.

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -38,6 +39,9 @@ pub enum BodyError {
     /// Nothing came or nothing could be sent for too long.
     #[error("the {0} did not move for too long")]
     Idle(Peer),
+    /// A hook that decides about its pieces failed: the addon's name.
+    #[error("addon {0} failed")]
+    Stopped(Arc<str>),
     /// The flow took longer than it may as a whole.
     #[error("the flow took too long")]
     Lifetime,

@@ -1,0 +1,58 @@
+//! The trailers of a body, in the last call of its chunk hook (RFC 9110, 6.5).
+
+use bytes::Bytes;
+
+use super::{Edit, EditError, Kind, Stage, at_most, check_name, field, wire_len};
+use crate::{http::Headers, http1::decode::may_be_trailer};
+
+/// Trailers that a hook is shown.
+pub(in crate::addons) struct Trailers {
+    kind: Kind,
+    fields: Headers,
+    is_edited: bool,
+}
+
+impl Stage {
+    /// The same stage in the last call for the body of this message.
+    pub(in crate::addons) fn with_trailers(mut self, kind: Kind, fields: Headers) -> Self {
+        self.trailers = Some(Trailers { kind, fields, is_edited: false });
+        self
+    }
+
+    /// The trailers of a message; none but in the last call for its body.
+    pub(in crate::addons) fn trailers(&self, kind: Kind) -> Option<&Headers> {
+        self.trailers.as_ref().filter(|trailers| trailers.kind == kind).map(|trailers| &trailers.fields)
+    }
+
+    /// Replaces all trailers of a name.
+    pub(in crate::addons) fn set_trailer(&mut self, kind: Kind, name: &str, values: Vec<Vec<u8>>) -> Edit {
+        let limits = self.limits;
+        let Some(trailers) = self.trailers.as_mut().filter(|trailers| trailers.kind == kind) else {
+            return Err(EditError::ReadOnly);
+        };
+        check_name(kind, name)?;
+        if !may_be_trailer(name) {
+            return Err(EditError::Forbidden(name.to_ascii_lowercase()));
+        }
+        let others = trailers.fields.iter().filter(|field| !field.is(name));
+        let (mut count, mut bytes) = (values.len(), values.iter().map(|value| wire_len(name, value)).sum::<usize>());
+        for other in others {
+            count += 1;
+            bytes += wire_len(other.name_str(), other.value());
+        }
+        if count > trailers.fields.len() || bytes > trailers.fields.wire_len() {
+            at_most("trailers", count, limits.header_count)?;
+            at_most("bytes of trailers", bytes, limits.header_bytes)?;
+        }
+        let shared = Bytes::copy_from_slice(name.as_bytes());
+        let fields = values.into_iter().map(|value| field(shared.clone(), value)).collect::<Result<Vec<_>, _>>()?;
+        trailers.fields.replace(name, fields);
+        trailers.is_edited = true;
+        Ok(())
+    }
+
+    /// The trailers that a hook has edited; none if it has not.
+    pub(in crate::addons) fn edited_trailers(&mut self) -> Option<Headers> {
+        self.trailers.take().filter(|trailers| trailers.is_edited).map(|trailers| trailers.fields)
+    }
+}

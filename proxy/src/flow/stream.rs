@@ -1,0 +1,218 @@
+//! Streamed bodies on their way through chunk hooks: one piece at a time, the next one not read before a hook has decided.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::{filters, record::Record};
+use crate::{
+    hooks::{Call, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, OnError, Verdict},
+    http::{Body, BodyError, Headers},
+    http2,
+};
+
+/// Most bytes that a chunk hook is shown at one time; what arrives in larger pieces is cut.
+const PIECE: usize = 64 << 10;
+
+/// The request's body through the `request-chunk` hooks of the whole chain, first addon to last; none if no hook wants it.
+pub(super) fn request(record: &Arc<Record>, body: Body) -> (Body, bool) {
+    through(record, Event::RequestChunk, 0..record.chain.addons.len(), body)
+}
+
+/// The response's body through the `response-chunk` hooks of the addons before `upto`, last to first.
+pub(super) fn response(record: &Arc<Record>, upto: usize, body: Body) -> (Body, bool) {
+    through(record, Event::ResponseChunk, (0..upto).rev(), body)
+}
+
+/// The body with a hook around it for each addon that wants it, the first one innermost; and whether there is one.
+fn through(record: &Arc<Record>, event: Event, order: impl Iterator<Item = usize>, body: Body) -> (Body, bool) {
+    if !record.chain.events.contains(event) || body.is_end_stream() {
+        return (body, false);
+    }
+    let (mut body, mut is_filtered) = (body, false);
+    for index in order {
+        let matched = filters::matched(record, index, event);
+        let Some(instance) = (if matched.is_empty() { None } else { record.instance(index) }) else { continue };
+        is_filtered = true;
+        body = Body::stream(Filtered {
+            inner: body,
+            rest: Bytes::new(),
+            hook: Piecewise { record: Arc::clone(record), index, event, matched, instance },
+            state: State::Reading,
+            ready: VecDeque::new(),
+            is_untouched: true,
+        });
+    }
+    (body, is_filtered)
+}
+
+/// A body that one addon's chunk hook decides about.
+struct Filtered {
+    inner: Body,
+    /// What is left of a piece that was too large.
+    rest: Bytes,
+    hook: Piecewise,
+    state: State,
+    /// What was decided and is not taken yet: one piece and the trailers at most.
+    ready: VecDeque<Frame<Bytes>>,
+    /// Whether all pieces so far went on as they came.
+    is_untouched: bool,
+}
+
+enum State {
+    /// The next piece is waited for.
+    Reading,
+    /// The hook decides about this one.
+    Deciding(BoxFuture<'static, Result<Verdict, HookError>>, Chunk),
+    /// The hook wants no more: the rest goes by.
+    Passing,
+    Ended,
+}
+
+/// A hook with all that its calls need.
+struct Piecewise {
+    record: Arc<Record>,
+    index: usize,
+    event: Event,
+    matched: Vec<u32>,
+    instance: Arc<dyn Instance>,
+}
+
+impl Piecewise {
+    fn decide(&self, chunk: Chunk) -> BoxFuture<'static, Result<Verdict, HookError>> {
+        let hook = if self.event == Event::RequestChunk { Hook::RequestChunk(chunk) } else { Hook::ResponseChunk(chunk) };
+        let call = Call { matched: self.matched.clone(), hook, body_cap: None };
+        self.instance.call(call, Arc::clone(&self.record.exchange))
+    }
+
+    /// Whether the rest may go by unseen after this error. It may not where the addon has changed something before: bytes that
+    /// it held back would be missing in the middle.
+    fn passes_after(&self, error: &HookError, is_untouched: bool) -> Result<(), BodyError> {
+        let Some(addon) = self.record.chain.addons.get(self.index) else { return Ok(()) };
+        let is_open = addon.on_error() == OnError::Open && is_untouched;
+        tracing::warn!(
+            flow.id = self.record.facts.id,
+            addon.name = addon.name(),
+            hook.event = %self.event,
+            %error,
+            policy = if is_open { "open" } else { "closed" },
+            "a hook failed"
+        );
+        if is_open {
+            return Ok(());
+        }
+        let name: Arc<str> = addon.name().into();
+        self.record.fail(format!("addon {name} failed"));
+        if self.event == Event::RequestChunk {
+            self.record.stopped_by(self.index);
+        }
+        Err(BodyError::Stopped(name))
+    }
+}
+
+impl Filtered {
+    /// The next piece; none: the inner body failed.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Chunk, BodyError>> {
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                None => return Poll::Ready(Ok(Chunk { data: Bytes::new(), last: Some(Headers::new()) })),
+                Some(frame) => match frame?.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().map(|trailers| http2::from_map(&trailers)).unwrap_or_default();
+                        return Poll::Ready(Ok(Chunk { data: Bytes::new(), last: Some(trailers) }));
+                    }
+                },
+            }
+        }
+        let data = self.rest.split_to(self.rest.len().min(PIECE));
+        let is_last = self.rest.is_empty() && self.inner.is_end_stream();
+        Poll::Ready(Ok(Chunk { data, last: is_last.then(Headers::new) }))
+    }
+
+    /// Does what the hook said.
+    fn decided(&mut self, chunk: Chunk, verdict: ChunkVerdict) {
+        let data = match verdict.action {
+            ChunkAction::Pass => chunk.data,
+            ChunkAction::Replace(data) => {
+                self.is_untouched = false;
+                data
+            }
+            ChunkAction::Drop => {
+                self.is_untouched = false;
+                Bytes::new()
+            }
+        };
+        if !data.is_empty() {
+            self.ready.push_back(Frame::data(data));
+        }
+        self.state = match chunk.last {
+            None if verdict.is_done => State::Passing,
+            None => State::Reading,
+            Some(trailers) => {
+                let trailers = http2::into_map(&verdict.trailers.unwrap_or(trailers)).filter(|trailers| !trailers.is_empty());
+                self.ready.extend(trailers.map(Frame::trailers));
+                State::Ended
+            }
+        };
+    }
+}
+
+impl HttpBody for Filtered {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(frame) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            match &mut this.state {
+                State::Ended => return Poll::Ready(None),
+                State::Passing if this.rest.is_empty() => return Pin::new(&mut this.inner).poll_frame(context),
+                State::Passing => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest))))),
+                State::Reading => match ready!(this.poll_piece(context)) {
+                    Ok(chunk) => this.state = State::Deciding(this.hook.decide(chunk.clone()), chunk),
+                    Err(error) => {
+                        this.state = State::Ended;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                },
+                State::Deciding(call, _) => {
+                    let decided = ready!(call.as_mut().poll(context));
+                    let State::Deciding(_, chunk) = std::mem::replace(&mut this.state, State::Ended) else { continue };
+                    let pass = ChunkVerdict { action: ChunkAction::Pass, is_done: true, trailers: None };
+                    match decided {
+                        Ok(Verdict::Chunk(verdict)) => this.decided(chunk, verdict),
+                        Ok(_) => this.decided(chunk, pass),
+                        Err(error) => match this.hook.passes_after(&error, this.is_untouched) {
+                            Ok(()) => this.decided(chunk, pass),
+                            Err(error) => return Poll::Ready(Some(Err(error))),
+                        },
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.is_empty()
+            && match self.state {
+                State::Ended => true,
+                State::Passing => self.rest.is_empty() && self.inner.is_end_stream(),
+                State::Reading | State::Deciding(..) => false,
+            }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
