@@ -90,6 +90,33 @@ macro_rules! message_methods {
                 self.host.is_body_truncated()
             }
 
+            /// The fields after the body, in the last call of its chunk hook; anywhere else none.
+            #[must_use]
+            pub fn trailers(&self) -> Vec<$crate::Header> {
+                self.host.trailers()
+            }
+
+            /// Replaces all trailers of this name by one, at the place of the first, else at the end. In the last call of the body's
+            /// chunk hook only.
+            ///
+            /// # Errors
+            ///
+            /// [`EditError::ReadOnly`](crate::EditError::ReadOnly) in any other call; else as for header fields, and
+            /// [`EditError::Forbidden`](crate::EditError::Forbidden) also for fields that frame, route or authorise a message (RFC
+            /// 9110, 6.5.1).
+            pub fn set_trailer(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), $crate::EditError> {
+                $crate::host::edit(self.host.set_trailer(name, &[value.as_ref().to_vec()]))
+            }
+
+            /// Removes all trailers of this name; that there was none is no error.
+            ///
+            /// # Errors
+            ///
+            /// As [`set_trailer`](Self::set_trailer).
+            pub fn remove_trailer(&self, name: &str) -> Result<(), $crate::EditError> {
+                $crate::host::edit(self.host.set_trailer(name, &[]))
+            }
+
             /// Reads the body as JSON.
             ///
             /// Into `serde_json::Value`, integers beyond 64 bits and long fractions lose digits; read into

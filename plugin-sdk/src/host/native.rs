@@ -46,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) stage: Stage,
     pub(crate) is_editable: bool,
     pub(crate) body: Cell<BodyView>,
+    /// Whether it is lent for the last call for its body.
+    pub(crate) is_last: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub(crate) struct Response {
     pub(crate) stage: Stage,
     pub(crate) is_editable: bool,
     pub(crate) body: Cell<BodyView>,
+    /// Whether it is lent for the last call for its body.
+    pub(crate) is_last: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -194,6 +198,17 @@ impl Request {
         })
     }
 
+    pub(crate) fn trailers(&self) -> Vec<Header> {
+        if self.is_last { self.read(|message| message.trailers.clone()) } else { Vec::new() }
+    }
+
+    pub(crate) fn set_trailer(&self, name: &str, values: &[Vec<u8>]) -> Result<(), EditError> {
+        if !self.is_last {
+            return Err(EditError::ReadOnly);
+        }
+        rules::set_trailer(Kind::Request, &mut self.stage.borrow_mut().request.trailers, name, values)
+    }
+
     pub(crate) fn upstream(&self) -> String {
         self.read(|request| request.upstream.clone())
     }
@@ -272,6 +287,17 @@ impl Response {
             self.body.set(BodyView::Whole);
             Ok(())
         })
+    }
+
+    pub(crate) fn trailers(&self) -> Vec<Header> {
+        if self.is_last { self.read(|message| message.trailers.clone()) } else { Vec::new() }
+    }
+
+    pub(crate) fn set_trailer(&self, name: &str, values: &[Vec<u8>]) -> Result<(), EditError> {
+        if !self.is_last {
+            return Err(EditError::ReadOnly);
+        }
+        rules::set_trailer(Kind::Response, &mut self.stage.borrow_mut().response.trailers, name, values)
     }
 }
 

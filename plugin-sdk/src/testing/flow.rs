@@ -37,6 +37,9 @@ struct View {
     edits_request: bool,
     edits_response: bool,
     edits_notes: bool,
+    /// The last call for the body of the request, or of the response.
+    ends_request: bool,
+    ends_response: bool,
 }
 
 /// The resources that are lent to a hook.
@@ -124,7 +127,7 @@ impl<A: Addon> TestFlow<A> {
     pub fn request_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
         self.call(
             Event::RequestChunk,
-            View::editing_notes(),
+            View { ends_request: chunk.is_last, ..View::editing_notes() },
             |_| Ok(()),
             |addon, flow, lent| addon.request_chunk(flow, &Request::new(&lent.request), chunk),
         )
@@ -157,7 +160,7 @@ impl<A: Addon> TestFlow<A> {
     pub fn response_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
         self.call(
             Event::ResponseChunk,
-            View::editing_notes(),
+            View { ends_response: chunk.is_last, ..View::editing_notes() },
             |_| Ok(()),
             |addon, flow, lent| addon.response_chunk(flow, &Request::new(&lent.request), &Response::new(&lent.response), chunk),
         )
@@ -286,8 +289,18 @@ impl<A: Addon> TestFlow<A> {
         let stage = || Rc::clone(&self.stage);
         let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable: view.edits_notes };
         let lent = Lent {
-            request: host::Request { stage: stage(), is_editable: view.edits_request, body: Cell::new(view.body) },
-            response: host::Response { stage: stage(), is_editable: view.edits_response, body: Cell::new(view.body) },
+            request: host::Request {
+                stage: stage(),
+                is_editable: view.edits_request,
+                body: Cell::new(view.body),
+                is_last: view.ends_request,
+            },
+            response: host::Response {
+                stage: stage(),
+                is_editable: view.edits_response,
+                body: Cell::new(view.body),
+                is_last: view.ends_response,
+            },
         };
         let flow = Flow::new(matched, flow);
         let addon = &mut self.addon;
@@ -312,7 +325,14 @@ impl<A> fmt::Debug for TestFlow<A> {
 
 impl View {
     const fn looking() -> Self {
-        Self { body: BodyView::Hidden, edits_request: false, edits_response: false, edits_notes: false }
+        Self {
+            body: BodyView::Hidden,
+            edits_request: false,
+            edits_response: false,
+            edits_notes: false,
+            ends_request: false,
+            ends_response: false,
+        }
     }
 
     const fn editing_notes() -> Self {

@@ -23,6 +23,8 @@ pub struct TestRequest {
     pub headers: Vec<Header>,
     /// Content codings undone.
     pub body: Vec<u8>,
+    /// Fields after the body, as the last call of the chunk hook sees them.
+    pub trailers: Vec<Header>,
     /// Where it will go. Default: `http://upstream.test`.
     pub upstream: String,
 }
@@ -41,6 +43,8 @@ pub struct TestResponse {
     pub headers: Vec<Header>,
     /// Content codings undone.
     pub body: Vec<u8>,
+    /// Fields after the body, as the last call of the chunk hook sees them.
+    pub trailers: Vec<Header>,
 }
 
 /// What a test's upstream did with a request.
@@ -63,6 +67,7 @@ impl TestRequest {
             version: "1.1".to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            trailers: Vec::new(),
             upstream: "http://upstream.test".to_owned(),
         }
     }
@@ -86,11 +91,18 @@ impl TestRequest {
 impl TestResponse {
     /// A response of the upstream without fields and body.
     pub fn new(status: u16) -> Self {
-        Self { status, origin: Origin::Upstream, version: "1.1".to_owned(), headers: Vec::new(), body: Vec::new() }
+        Self {
+            status,
+            origin: Origin::Upstream,
+            version: "1.1".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            trailers: Vec::new(),
+        }
     }
 
     pub(crate) fn made(response: MadeResponse, origin: Origin) -> Self {
-        Self { status: response.status, origin, version: "1.1".to_owned(), headers: response.headers, body: response.body }
+        Self { origin, headers: response.headers, body: response.body, ..Self::new(response.status) }
     }
 }
 

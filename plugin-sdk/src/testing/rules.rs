@@ -37,6 +37,26 @@ const FRAMING: [&str; 9] = [
     "http2-settings",
 ];
 
+/// What frames, routes or authorises a message comes before its body (RFC 9110, 6.5.1); framing fields are never an addon's.
+const NEVER_TRAILERS: [&str; 16] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "max-forwards",
+    "set-cookie",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
 pub(crate) fn check_method(method: &str) -> Result<(), EditError> {
     at_most("bytes in a method", method.len(), MAX_METHOD)?;
     if is_token(method) && method != "CONNECT" { Ok(()) } else { Err(EditError::Invalid(format!("method {method:?}"))) }
@@ -167,6 +187,13 @@ pub(crate) fn set_field(kind: Kind, headers: &mut Vec<Header>, name: &str, value
     }
     *headers = edited;
     Ok(())
+}
+
+pub(crate) fn set_trailer(kind: Kind, trailers: &mut Vec<Header>, name: &str, values: &[Vec<u8>]) -> Result<(), EditError> {
+    if NEVER_TRAILERS.iter().any(|never| name.eq_ignore_ascii_case(never)) {
+        return Err(EditError::Forbidden(name.to_ascii_lowercase()));
+    }
+    set_field(kind, trailers, name, values)
 }
 
 pub(crate) fn append_field(kind: Kind, headers: &mut Vec<Header>, name: &str, value: &[u8]) -> Result<(), EditError> {

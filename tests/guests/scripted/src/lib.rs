@@ -2,6 +2,7 @@
 //!
 //! Its variants for tests are made by changing the digits of `BUILD` in the compiled component.
 
+mod pieces;
 mod script;
 mod template;
 
@@ -14,10 +15,11 @@ use std::{
 };
 
 use tollgate_sdk::{
-    Addon, EditError, Error, Flow, MadeResponse, OptionErrors, Origin, Outcome, Refusal, Request, RequestVerdict, Response,
+    Addon, Chunk, ChunkVerdict, EditError, Error, Flow, MadeResponse, OptionErrors, Origin, Outcome, Refusal, Request, RequestVerdict, Response,
     ResponseVerdict, Subscription, UpstreamFailure, log,
 };
 
+use pieces::Stream;
 use script::{Action, Script};
 
 /// Stands for the code: a test that changes the digits has another component.
@@ -34,12 +36,16 @@ struct Scripted {
     table: Option<HashMap<u64, u64>>,
     /// How edits ended.
     tried: Vec<String>,
+    /// The bodies, where their pieces are seen.
+    request: Stream,
+    response: Stream,
 }
 
 /// What a hook was given.
 enum Given<'a, 'b> {
     Request(&'a mut Request<'b>),
     Response(&'a Request<'a>, &'a mut Response<'b>),
+    Piece(&'a Request<'a>, Option<&'a Response<'a>>, &'a Chunk),
     UpstreamError(&'a Request<'a>, &'a UpstreamFailure),
     Finish(&'a Request<'a>, &'a Outcome<'a>),
 }
@@ -67,7 +73,7 @@ impl Addon for Scripted {
             errors.push(path, message);
         }
         let table = (script.table > 0).then(|| (0..script.table).map(|key| (key, key * key)).collect());
-        errors.or_ok(Self { script, table, tried: Vec::new() })
+        errors.or_ok(Self { script, table, tried: Vec::new(), request: Stream::default(), response: Stream::default() })
     }
 
     fn subscriptions(&self) -> Vec<Subscription> {
@@ -93,6 +99,20 @@ impl Addon for Scripted {
             Done::Refuse(refusal) => refusal.into(),
             Done::Drop => ResponseVerdict::Drop,
         })
+    }
+
+    fn request_chunk(&mut self, flow: &Flow, request: &Request<'_>, chunk: Chunk) -> Result<ChunkVerdict, Error> {
+        self.piece(flow, request, None, &chunk)
+    }
+
+    fn response_chunk(
+        &mut self,
+        flow: &Flow,
+        request: &Request<'_>,
+        response: &Response<'_>,
+        chunk: Chunk,
+    ) -> Result<ChunkVerdict, Error> {
+        self.piece(flow, request, Some(response), &chunk)
     }
 
     fn upstream_error(
@@ -231,7 +251,7 @@ impl Scripted {
             "listener" => flow.listener(),
             "peer" => flow.peer(),
             "tls" => flow.is_tls().to_string(),
-            _ => given.value(name, argument),
+            _ => self.piece_value(name, argument, given).unwrap_or_else(|| given.value(name, argument)),
         }
     }
 }
@@ -264,7 +284,10 @@ impl<'b> Given<'_, 'b> {
     fn value(&self, name: &str, argument: &str) -> String {
         let request: &Request<'_> = match self {
             Self::Request(request) => request,
-            Self::Response(request, _) | Self::UpstreamError(request, _) | Self::Finish(request, _) => request,
+            Self::Response(request, _)
+            | Self::Piece(request, ..)
+            | Self::UpstreamError(request, _)
+            | Self::Finish(request, _) => request,
         };
         match (name, self) {
             ("method", _) => request.method(),

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use tollgate_sdk::{Event, OverCap, Subscription};
 
+use crate::pieces::Piece;
+
 /// Everything that the guest is told.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -82,6 +84,8 @@ pub(crate) enum Action {
     Note(String, String),
     /// Leaves so many notes.
     Notes(usize),
+    /// Something about a piece of a body.
+    Piece(Piece),
     /// Keeps how the edit ends, to be shown by `{tried}`, and goes on.
     Try(Box<Action>),
     /// Writes a line.
