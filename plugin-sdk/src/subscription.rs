@@ -41,7 +41,8 @@ pub enum BodyMode {
     /// Only the head; the body streams past.
     #[default]
     None,
-    /// The whole body, collected before the hook is called, content codings undone.
+    /// The whole body, collected before the hook is called, content codings undone. For pieces of a body: without content
+    /// codings, and no larger than the cap.
     Full {
         /// In bytes. None: the addon's `max_body` (default 10 MiB).
         cap: Option<u64>,
@@ -85,13 +86,15 @@ impl Subscription {
     }
 
     /// Asks for the whole body, up to the addon's `max_body` (default 10 MiB); a larger one is refused: 413 for a request, 502
-    /// for a response. Only for [`Event::Request`] and [`Event::Response`]: with another event it refuses the addon at load.
+    /// for a response. With [`Event::RequestChunk`] and [`Event::ResponseChunk`] pieces come without content codings, and the
+    /// message goes on without Content-Encoding; without this they come as they are on the wire. With another event it refuses
+    /// the addon at load.
     pub const fn with_body(mut self) -> Self {
         self.body = BodyMode::Full { cap: None, over_cap: OverCap::Refuse };
         self
     }
 
-    /// As [`with_body`](Self::with_body), with a cap of one's own in bytes. A cap over `max_body` refuses the addon at load.
+    /// As [`with_body`](Self::with_body), with a cap of one's own in bytes: for pieces the largest one, at most 64 KiB. A cap over `max_body` refuses the addon at load.
     pub const fn with_body_up_to(mut self, bytes: u64, over_cap: OverCap) -> Self {
         self.body = BodyMode::Full { cap: Some(bytes), over_cap };
         self

@@ -11,6 +11,7 @@ mod record;
 mod respond;
 mod site;
 mod stream;
+mod uncoded;
 
 use std::{
     net::SocketAddr,
@@ -213,10 +214,7 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
     let body = request.body.into_body(&staged);
     // A body that a hook has collected is here: the client was told to send it.
     let expects_continue = request.expects_continue && body.try_clone().is_none();
-    let (body, is_filtered) = stream::request(record, body);
-    if is_filtered {
-        forget_digests(&mut head.headers);
-    }
+    let body = stream::request(record, &mut head.headers, body);
     record.release_after(Event::RequestChunk);
     let outgoing = Outgoing {
         host: host.to_owned(),
@@ -281,11 +279,7 @@ fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departur
                 headers.extend(respond::date());
             }
             let body = if response.may_have_body { held.into_body(&response.body) } else { Body::empty() };
-            let (body, is_filtered) = stream::response(&record, upto, body);
-            if is_filtered {
-                forget_digests(headers);
-                forward::weaken_etag(headers);
-            }
+            let body = stream::response(&record, upto, headers, body);
             record.release_after(Event::ResponseChunk);
             Departure::Response(response.head, ToClient::watch(body, ending, deadline))
         }

@@ -5,6 +5,7 @@ pub mod coding;
 pub mod head;
 pub mod headers;
 mod idle;
+pub mod uncode;
 pub mod url;
 
 pub use body::{Body, BodyError};

@@ -1,7 +1,10 @@
 //! Streamed bodies that hooks see piece by piece.
 #![cfg(test)]
 
-use std::sync::Arc;
+use std::{
+    io::{Read as _, Write as _},
+    sync::Arc,
+};
 
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -337,6 +340,72 @@ async fn a_large_body_goes_through_hooks_in_little_memory() {
     assert_eq!(bytes, BODY);
     let grown = host.rss().saturating_sub(before);
     assert!(grown < (64 << 20), "memory grew by {grown} bytes");
+}
+
+/// A response of `data: N` lines with this coding, each line in a part of its own.
+fn gzipped_parts() -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    let mut response = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for number in 0..3 {
+        encoder.write_all(format!("data: {number}\n").as_bytes()).expect("gzip");
+        encoder.flush().expect("gzip");
+        let part = std::mem::take(encoder.get_mut());
+        response.extend([format!("{:x}\r\n", part.len()).as_bytes(), &part, b"\r\n"].concat());
+    }
+    let rest = encoder.finish().expect("gzip");
+    response.extend([format!("{:x}\r\n", rest.len()).as_bytes(), &rest, b"\r\n0\r\n\r\n"].concat());
+    response
+}
+
+#[tokio::test]
+async fn pieces_come_plain_where_that_is_asked_for() {
+    let origin = RawOrigin::answering(gzipped_parts()).await;
+    let script = json!({"rules": [{"on": "response-chunk", "body": "full", "do": [{"piece": "upper"}, {"log": "saw {data}"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;
+    let answer = RawClient::ask(host.address(), GET).await;
+    assert_eq!((answer.text().as_str(), answer.fields.get("content-encoding")), ("DATA: 0\nDATA: 1\nDATA: 2\n", None));
+    eventually(async || host.times_logged("saw data: 0") == 1).await;
+}
+
+#[tokio::test]
+async fn pieces_stay_coded_where_it_is_not() {
+    let origin = RawOrigin::answering(gzipped_parts()).await;
+    let host = Hosted::before(&origin.url()).scripted("a", &to_pieces(&json!([]))).start().await;
+    let answer = RawClient::ask(host.address(), GET).await;
+    let mut plain = String::new();
+    flate2::read::GzDecoder::new(&answer.body[..]).read_to_string(&mut plain).expect("gzip");
+    assert_eq!((plain.as_str(), answer.fields.get("content-encoding")), ("data: 0\ndata: 1\ndata: 2\n", Some("gzip")));
+}
+
+#[tokio::test]
+async fn coded_uploads_come_plain_by_pieces_of_the_cap() {
+    let origin = RawOrigin::ok().await;
+    let script = json!({"rules": [{"on": "request-chunk", "body": {"refuse": 10}, "do": [{"log": "a piece of {size}"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;
+    let text = b"twenty-five bytes of text".repeat(1);
+    let body = zstd::encode_all(&text[..], 3).expect("zstd");
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Encoding: zstd\r\nContent-Length: {}\r\n\r\n", body.len());
+    RawClient::ask(host.address(), [head.as_bytes(), &body].concat()).await;
+    let seen = origin.only_request();
+    assert_eq!((seen.body, seen.fields.get("content-encoding")), (text, None));
+    eventually(async || host.times_logged("a piece of 10") == 2 && host.times_logged("a piece of 5") == 1).await;
+}
+
+#[tokio::test]
+async fn bombs_are_broken_off() {
+    let bomb = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&vec![0; 64 << 20]).expect("gzip");
+        encoder.finish().expect("gzip")
+    };
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", bomb.len());
+    let origin = RawOrigin::answering([head.as_bytes(), &bomb].concat()).await;
+    let script = json!({"rules": [{"on": "response-chunk", "body": "full", "do": [{"piece": "discard"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send(GET).await;
+    assert!(client.try_response("GET").await.is_err());
+    eventually(async || host.logs().contains("too large without its Content-Encoding")).await;
 }
 
 #[tokio::test]

@@ -152,10 +152,11 @@ fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscript
         (Event::Request | Event::Response, BodyMode::None) if looks_at_body => {
             Err("the filter looks at the body (~b, ~bq, ~bs), so the subscription needs body full".to_owned())
         }
-        (Event::Request | Event::Response, _) => Ok(Subscription { event, filter, filter_text: wanted.filter.clone(), body }),
-        (_, BodyMode::Full { .. }) => Err("body full is for request and response only".to_owned()),
-        (_, BodyMode::None) if looks_at_body => {
+        (Event::RequestChunk | Event::ResponseChunk | Event::UpstreamError | Event::Finish, _) if looks_at_body => {
             Err("the filter looks at the body (~b, ~bq, ~bs), which this event does not have".to_owned())
+        }
+        (Event::UpstreamError | Event::Finish, BodyMode::Full { .. }) => {
+            Err("body full is for messages and their pieces only".to_owned())
         }
         _ => Ok(Subscription { event, filter, filter_text: wanted.filter.clone(), body }),
     }

@@ -11,46 +11,77 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{filters, record::Record};
+use super::{filters, forget_digests, forward, record::Record, uncoded::Uncoded};
 use crate::{
     hooks::{Call, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, OnError, Verdict},
-    http::{Body, BodyError, Headers},
+    http::{Body, BodyError, Headers, body::Peer, coding, uncode::Uncoder},
     http2,
 };
 
 /// Most bytes that a chunk hook is shown at one time; what arrives in larger pieces is cut.
 const PIECE: usize = 64 << 10;
 
-/// The request's body through the `request-chunk` hooks of the whole chain, first addon to last; none if no hook wants it.
-pub(super) fn request(record: &Arc<Record>, body: Body) -> (Body, bool) {
-    through(record, Event::RequestChunk, 0..record.chain.addons.len(), body)
+/// Most plain bytes for a coded one.
+const RATIO: u64 = 200;
+
+/// The request's body through the `request-chunk` hooks of the whole chain, first addon to last. What does not hold any more of
+/// a body that hooks may change is taken out of the fields.
+pub(super) fn request(record: &Arc<Record>, headers: &mut Headers, body: Body) -> Body {
+    let hooks = hooks(record, Event::RequestChunk, 0..record.chain.addons.len(), &body);
+    through(hooks, Peer::Client, headers, body)
 }
 
 /// The response's body through the `response-chunk` hooks of the addons before `upto`, last to first.
-pub(super) fn response(record: &Arc<Record>, upto: usize, body: Body) -> (Body, bool) {
-    through(record, Event::ResponseChunk, (0..upto).rev(), body)
+pub(super) fn response(record: &Arc<Record>, upto: usize, headers: &mut Headers, body: Body) -> Body {
+    let hooks = hooks(record, Event::ResponseChunk, (0..upto).rev(), &body);
+    if !hooks.is_empty() {
+        forward::weaken_etag(headers);
+    }
+    through(hooks, Peer::Upstream, headers, body)
 }
 
-/// The body with a hook around it for each addon that wants it, the first one innermost; and whether there is one.
-fn through(record: &Arc<Record>, event: Event, order: impl Iterator<Item = usize>, body: Body) -> (Body, bool) {
+/// The hooks that want to see the body, in this order.
+fn hooks(record: &Arc<Record>, event: Event, order: impl Iterator<Item = usize>, body: &Body) -> Vec<Piecewise> {
     if !record.chain.events.contains(event) || body.is_end_stream() {
-        return (body, false);
+        return Vec::new();
     }
-    let (mut body, mut is_filtered) = (body, false);
-    for index in order {
+    let hook = |index: usize| {
         let matched = filters::matched(record, index, event);
-        let Some(instance) = (if matched.is_empty() { None } else { record.instance(index) }) else { continue };
-        is_filtered = true;
+        let instance = if matched.is_empty() { None } else { record.instance(index) };
+        instance.map(|instance| Piecewise { record: Arc::clone(record), index, event, matched, instance })
+    };
+    order.filter_map(hook).collect()
+}
+
+/// The body with these hooks around it, the first one innermost.
+fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: Body) -> Body {
+    if hooks.is_empty() {
+        return body;
+    }
+    forget_digests(headers);
+    if let Some(codings) = coding::codings(headers).filter(|codings| !codings.is_empty())
+        && hooks.iter().any(|hook| hook.caps().next().is_some())
+    {
+        match Uncoder::new(&codings) {
+            Ok(uncoder) => {
+                body = Uncoded::of(body, peer, uncoder, RATIO);
+                headers.remove("content-encoding");
+            }
+            Err(error) => tracing::warn!(%error, "a body stays coded"),
+        }
+    }
+    for hook in hooks {
         body = Body::stream(Filtered {
             inner: body,
             rest: Bytes::new(),
-            hook: Piecewise { record: Arc::clone(record), index, event, matched, instance },
+            piece: hook.caps().fold(PIECE, usize::min).max(1),
+            hook,
             state: State::Reading,
             ready: VecDeque::new(),
             is_untouched: true,
         });
     }
-    (body, is_filtered)
+    body
 }
 
 /// A body that one addon's chunk hook decides about.
@@ -58,6 +89,8 @@ struct Filtered {
     inner: Body,
     /// What is left of a piece that was too large.
     rest: Bytes,
+    /// Most bytes that the hook is shown at one time.
+    piece: usize,
     hook: Piecewise,
     state: State,
     /// What was decided and is not taken yet: one piece and the trailers at most.
@@ -86,6 +119,13 @@ struct Piecewise {
 }
 
 impl Piecewise {
+    /// Caps of the matched subscriptions that want the body without its codings.
+    fn caps(&self) -> impl Iterator<Item = usize> {
+        let addon = self.record.chain.addons.get(self.index);
+        let cap = move |&index| filters::cap(addon?.subscriptions(), index).map(|(cap, _)| cap);
+        self.matched.iter().filter_map(cap)
+    }
+
     fn decide(&self, chunk: Chunk) -> BoxFuture<'static, Result<Verdict, HookError>> {
         let hook = if self.event == Event::RequestChunk { Hook::RequestChunk(chunk) } else { Hook::ResponseChunk(chunk) };
         let call = Call { matched: self.matched.clone(), hook, body_cap: None };
@@ -132,7 +172,7 @@ impl Filtered {
                 },
             }
         }
-        let data = self.rest.split_to(self.rest.len().min(PIECE));
+        let data = self.rest.split_to(self.rest.len().min(self.piece));
         let is_last = self.rest.is_empty() && self.inner.is_end_stream();
         Poll::Ready(Ok(Chunk { data, last: is_last.then(Headers::new) }))
     }

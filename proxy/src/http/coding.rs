@@ -68,6 +68,14 @@ pub fn decode(codings: &[Coding], body: &[u8], cap: usize) -> Uncoded {
     }
 }
 
+/// 8 MiB of window, as RFC 9659 bounds it.
+pub(super) const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// Whether a `deflate` stream starts as zlib does: with a method of 8 and a header that 31 divides (RFC 1950, 2.2).
+pub(super) const fn is_zlib(start: [u8; 2]) -> bool {
+    start[0] & 0x0f == 8 && u16::from_be_bytes(start).is_multiple_of(31)
+}
+
 fn unwrap<'a>(coding: Coding, mut reader: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match coding {
         Coding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
@@ -81,16 +89,14 @@ fn unwrap<'a>(coding: Coding, mut reader: Box<dyn Read + 'a>) -> io::Result<Box<
                 }
             }
             let head = io::Cursor::new(start).take(have as u64);
-            // A zlib stream starts with a method of 8 and a header that 31 divides (RFC 1950, 2.2).
-            let is_zlib = have == 2 && start[0] & 0x0f == 8 && u16::from_be_bytes(start).is_multiple_of(31);
+            let is_zlib = have == 2 && is_zlib(start);
             let all = head.chain(reader);
             if is_zlib { Box::new(flate2::read::ZlibDecoder::new(all)) } else { Box::new(flate2::read::DeflateDecoder::new(all)) }
         }
         Coding::Brotli => Box::new(brotli::Decompressor::new(reader, 16 * 1024)),
         Coding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(reader)?;
-            // 8 MiB of window, as RFC 9659 bounds it.
-            decoder.window_log_max(23)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
             Box::new(decoder)
         }
     })
