@@ -12,10 +12,8 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// Pieces that arrive one by one: the origin waits for nothing, and each is in a packet of its own often enough.
 async fn origin() -> RawOrigin {
-    RawOrigin::answering(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n",
-    )
-    .await
+    RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n")
+        .await
 }
 
 fn rules(event: &str, actions: &Value) -> Value {

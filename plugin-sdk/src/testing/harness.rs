@@ -132,10 +132,7 @@ fn check(subscriptions: &[Subscription]) -> Result<(), OptionErrors> {
     }
     for (index, subscription) in subscriptions.iter().enumerate() {
         let BodyMode::Full { cap, .. } = subscription.body() else { continue };
-        if !matches!(
-            subscription.event(),
-            Event::Request | Event::Response | Event::RequestChunk | Event::ResponseChunk
-        ) {
+        if !matches!(subscription.event(), Event::Request | Event::Response | Event::RequestChunk | Event::ResponseChunk) {
             errors.push("", format!("subscription {index}: {:?} has no body to ask for", subscription.event()));
         }
         if cap.is_some_and(|cap| cap > rules::MAX_BODY as u64) {

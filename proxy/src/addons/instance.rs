@@ -145,7 +145,8 @@ impl Shared {
                 }
             }
             Code::Replay(code) => {
-                let configured = generation.setup().configure(&code.blueprint, Some(Arc::clone(&self.facts)), course.clone()).await?;
+                let configured =
+                    generation.setup().configure(&code.blueprint, Some(Arc::clone(&self.facts)), course.clone()).await?;
                 let mut store = configured.store;
                 store.data_mut().random = Random::system(limits.random);
                 (store, configured.guest)
@@ -173,7 +174,9 @@ impl Live {
         };
         let mut stage = Stage::new(exchange, access, call.body_cap, *limits);
         match &call.hook {
-            Hook::RequestChunk(Chunk { last: Some(trailers), .. }) => stage = stage.with_trailers(Kind::Request, trailers.clone()),
+            Hook::RequestChunk(Chunk { last: Some(trailers), .. }) => {
+                stage = stage.with_trailers(Kind::Request, trailers.clone())
+            }
             Hook::ResponseChunk(Chunk { last: Some(trailers), .. }) => {
                 stage = stage.with_trailers(Kind::Response, trailers.clone());
             }

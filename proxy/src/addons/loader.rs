@@ -90,7 +90,8 @@ impl Loader {
             let subscriptions = configure::check(&configured.answer, &limits)?;
             Ok::<_, LoadError>((subscriptions, configured.answer, !configured.store.data().holds_no_handle()))
         });
-        let (subscriptions, answer, holds_handle) = configured.await.map_err(|error| LoadError::Internal(error.to_string()))??;
+        let (subscriptions, answer, holds_handle) =
+            configured.await.map_err(|error| LoadError::Internal(error.to_string()))??;
         Ok(Generation::new(Arc::clone(name), settings.on_error, subscriptions, setup, compiled, answer, holds_handle))
     }
 

@@ -15,8 +15,8 @@ use std::{
 };
 
 use tollgate_sdk::{
-    Addon, Chunk, ChunkVerdict, EditError, Error, Flow, MadeResponse, OptionErrors, Origin, Outcome, Refusal, Request, RequestVerdict, Response,
-    ResponseVerdict, Subscription, UpstreamFailure, log,
+    Addon, Chunk, ChunkVerdict, EditError, Error, Flow, MadeResponse, OptionErrors, Origin, Outcome, Refusal, Request,
+    RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure, log,
 };
 
 use pieces::Stream;
