@@ -13,6 +13,7 @@ pub mod hooks;
 pub mod http;
 pub mod http1;
 pub mod http2;
+pub mod kv;
 pub mod metrics;
 pub mod server;
 pub mod upstream;
