@@ -13,6 +13,7 @@ mod files;
 mod key;
 mod limits;
 mod listener;
+mod policy;
 mod raw;
 mod reader;
 mod sources;
@@ -25,7 +26,10 @@ mod units;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{hooks::OnError, http::Origin};
+use crate::{
+    hooks::{FailurePolicy, QuarantineRule},
+    http::Origin,
+};
 
 pub use errors::{ConfigError, ConfigErrors};
 pub use sources::{Change, Override, Sources};
@@ -104,7 +108,8 @@ pub struct Listener {
     pub upstream_protocol: UpstreamProtocol,
     /// `upstream_ca`: PEM file of the only authorities that an `https` upstream is verified against. Default: the system's.
     pub upstream_ca: Option<PathBuf>,
-    /// `addons`: names in the order of request events; one that is not loaded is left out. None: every loaded addon, by name.
+    /// `addons`: names in the order of request events; while one is not in force, requests are refused unless its `on_error`
+    /// for them is open. None: every loaded addon, by name.
     pub addons: Option<Vec<String>>,
     /// `preserve_host`: keep the client's Host instead of the upstream's. Default false.
     pub preserve_host: bool,
@@ -187,8 +192,13 @@ pub struct AddonConfig {
     pub options: serde_json::Value,
     /// `options_file`: JSON; to be watched, its content is in `options` already. At most 8 MiB.
     pub options_file: Option<PathBuf>,
-    /// `on_error`: `closed` or `open`. Default `closed`.
-    pub on_error: OnError,
+    /// `on_error`: `closed`, `open`, `retry` or `retry-open`, for all events or by event. Default `closed`. Where it is closed,
+    /// clients get `error_status`, default 503, 400 to 599, with `error_body`, at most 64 KiB, of the type `error_type`, default
+    /// `application/json`; without a body of its own, the core's JSON.
+    pub policy: FailurePolicy,
+    /// `quarantine`: default [`QuarantineRule::default`]; none: never. `failures` is 1 to 1000, `within` and `first` 1ms to 1h,
+    /// `share` 0 to 100, `longest` 1ms to 1d and not shorter than `first`.
+    pub quarantine: Option<QuarantineRule>,
     /// `cpu`: time of the processor for one hook. Default 50ms, 1ms to 1m.
     pub cpu: Duration,
     /// `wall`: time for one hook, waits included. Default 60s, 1ms to 1h.
@@ -251,7 +261,8 @@ impl Default for AddonConfig {
         Self {
             options: serde_json::json!({}),
             options_file: None,
-            on_error: OnError::default(),
+            policy: FailurePolicy::default(),
+            quarantine: Some(QuarantineRule::default()),
             cpu: Duration::from_millis(50),
             wall: Duration::from_mins(1),
             memory: 64 << 20,

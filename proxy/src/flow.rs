@@ -5,6 +5,7 @@
 mod bodies;
 mod chain;
 mod collect;
+mod failure;
 mod filters;
 mod forward;
 mod record;
@@ -182,11 +183,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
                 other => other,
             }
         }
-        Err(SendFailure::Client(BodyError::Stopped(name))) => {
-            record.exchange.lock().response =
-                Some(respond::staged(StatusCode::SERVICE_UNAVAILABLE, &format!("addon {name} failed")));
-            pass.response(record.stopper().unwrap_or(0), Held::new(Body::empty())).await
-        }
+        Err(SendFailure::Client(BodyError::Stopped(_))) => pass.stopped().await,
         Err(SendFailure::Client(error)) => client_failed(record, &error),
         Err(SendFailure::Upstream(failure)) => {
             record.fail(failure.message.clone());

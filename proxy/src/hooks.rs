@@ -6,6 +6,7 @@
 
 mod chunk;
 mod exchange;
+mod policy;
 
 use std::{
     fmt,
@@ -25,6 +26,7 @@ use crate::{
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
 pub use exchange::{Exchange, Messages, RequestMessage, ResponseMessage, Source, StagedBody};
+pub use policy::{FailureAnswer, FailurePolicy, OnError, QuarantineRule};
 
 /// Gives out the chain of addons that is in force.
 pub trait Addons: Send + Sync + 'static {
@@ -55,8 +57,8 @@ pub trait Addon: Send + Sync + 'static {
     fn name(&self) -> &str;
     /// What `configure` answered, filters compiled, in its order.
     fn subscriptions(&self) -> &[Subscription];
-    /// What happens to a flow whose hook failed.
-    fn on_error(&self) -> OnError;
+    /// What becomes of flows whose hook failed.
+    fn policy(&self) -> &FailurePolicy;
     /// An instance for this flow. Cheap: nothing is created before its first call.
     fn instance(self: Arc<Self>, facts: Arc<Facts>) -> Box<dyn Instance>;
 }
@@ -68,6 +70,19 @@ pub trait Instance: Send + Sync {
     /// Dropping the future does not cancel the hook: it runs on, to its end or its deadline, and what it did is discarded.
     /// After an error every later call fails with [`HookError::Gone`].
     fn call(&self, call: Call, exchange: Arc<Exchange>) -> BoxFuture<'static, Result<Verdict, HookError>>;
+    /// Whether the last call did something outside of its flow, or may have: then it must not be made once more.
+    fn had_effect(&self) -> bool;
+    /// A fresh instance for the same flow, in place of this one; it knows nothing of earlier hooks.
+    fn renewed(&self, why: Renewal) -> Box<dyn Instance>;
+}
+
+/// Why a flow gets another instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// A hook failed and is called once more.
+    Retry,
+    /// The flow ended, and the instance was gone before.
+    Finish,
 }
 
 /// An event that a hook can be called for.
@@ -136,16 +151,6 @@ pub enum OverCap {
     Truncate,
 }
 
-/// Failure policy of an addon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// The client is answered 503.
-    #[default]
-    Closed,
-    /// The flow goes on as if the addon were not there.
-    Open,
-}
-
 /// What never changes while a flow lives.
 #[derive(Debug)]
 pub struct Facts {
@@ -164,7 +169,7 @@ pub struct Facts {
 }
 
 /// One call of a hook.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// Indices of the subscriptions that matched.
     pub matched: Vec<u32>,
@@ -175,7 +180,7 @@ pub struct Call {
 }
 
 /// A hook with what it is given besides the exchange.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Hook {
     /// May edit the request.
     Request,
@@ -298,6 +303,15 @@ pub enum HookError {
     /// No instance could be had.
     #[error("no instance: {0}")]
     Instance(String),
+    /// As many instances live as may.
+    #[error("no instance: all {0} are in use")]
+    NoSeat(u32),
+    /// The addon kept failing: flows do not come to it for a while.
+    #[error("quarantined")]
+    Quarantined,
+    /// The configuration names the addon, and it is not in force.
+    #[error("not loaded")]
+    NotLoaded,
     /// An earlier hook of this instance failed.
     #[error("gone after an earlier failure")]
     Gone,

@@ -116,6 +116,8 @@ async fn spinning_guests_harm_no_other_flow() {
                 {"on": "response", "do": [{"set": ["X-Seen", "1"]}]},
             ]}),
         )
+        // Flows that are kept away would not spin.
+        .set("addon.a.quarantine", "false")
         .start()
         .await;
     let load = Load::of_ok(host.address(), 4, "/fine");

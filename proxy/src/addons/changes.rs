@@ -86,11 +86,14 @@ impl Shared {
         let is_in_force = |name: &str| self.entry(name).is_some_and(|entry| entry.current().is_some());
         let missing: BTreeSet<&str> = settings.expected().filter(|name| !is_in_force(name)).collect();
         let failed = self.entries().into_iter().filter_map(|entry| Some((entry.name.to_string(), entry.error()?)));
+        let is_quarantined = |entry: &Arc<Entry>| entry.current().is_some_and(|current| current.quarantine().is_shut());
+        let quarantined = self.entries().into_iter().filter(is_quarantined).map(|entry| entry.name.to_string()).collect();
         let directory = self.directory.lock();
         let refused = directory.refused.iter().map(|(path, error)| (path.display().to_string(), error.clone()));
         Readiness {
             missing: missing.into_iter().map(str::to_owned).collect(),
             failed: failed.chain(refused).collect(),
+            quarantined,
             directory: directory.error.clone().filter(|_| directory.was_there || self.settings().needs_plugins),
         }
     }
@@ -184,7 +187,8 @@ impl Shared {
             (Some(current), bytes) if bytes.as_ref().is_none_or(|bytes| *bytes == *current.compiled().bytes) => {
                 is_same = *document == *current.setup().options
                     && addon.limits == *current.limits()
-                    && addon.on_error == current.on_error();
+                    && addon.policy == *current.policy()
+                    && addon.quarantine.as_ref() == current.quarantine().rule();
                 Source::Compiled(Box::new(current.compiled().clone()))
             }
             (_, bytes) => Source::Bytes(bytes.unwrap_or_default().into()),

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use super::{
     generation::Generation,
     settings::Limits,
     stats::Stats,
-    status::{AddonStatus, State, hex},
+    status::{AddonStatus, QuarantineStatus, State, hex},
 };
 use crate::hooks::Addon as _;
 
@@ -163,6 +164,7 @@ impl Entry {
             warning: inner.warning.clone(),
             subscriptions: current.map_or_else(Vec::new, |current| current.subscriptions().iter().map(Into::into).collect()),
             memory_limit_bytes: current.map_or(limits.memory, |current| current.limits().memory),
+            quarantine: current.map_or_else(QuarantineStatus::default, |current| current.quarantine().status(Instant::now())),
             counters: self.stats.counters(),
         }
     }

@@ -10,16 +10,18 @@ use super::{
     configure::{Failure, Setup},
     engine::Engine,
     instance::FlowInstance,
-    settings::Limits,
+    quarantine::Quarantine,
+    settings::{AddonSettings, Limits},
     state::{HostState, Purpose},
     stats::Stats,
 };
-use crate::hooks::{self, Facts, HookError, Instance, OnError, Subscription};
+use crate::hooks::{self, Facts, FailurePolicy, HookError, Instance, Subscription};
 
 /// A generation of an addon; flows keep the one that they started with.
 pub(super) struct Generation {
     name: Arc<str>,
-    on_error: OnError,
+    policy: FailurePolicy,
+    quarantine: Arc<Quarantine>,
     subscriptions: Vec<Subscription>,
     setup: Setup,
     compiled: Compiled,
@@ -40,7 +42,7 @@ impl Generation {
     /// A generation that replays `configure` until it is given a snapshot.
     pub(super) fn new(
         name: Arc<str>,
-        on_error: OnError,
+        settings: &AddonSettings,
         subscriptions: Vec<Subscription>,
         setup: Setup,
         compiled: Compiled,
@@ -48,7 +50,9 @@ impl Generation {
         holds_handle: bool,
     ) -> Self {
         let code = ArcSwap::from_pointee(Code::Replay(compiled.clone()));
-        Self { name, on_error, subscriptions, setup, compiled, answer, holds_handle, code }
+        let quarantine = Quarantine::new(Arc::clone(&name), settings.quarantine, Arc::clone(&setup.stats));
+        let policy = settings.policy.clone();
+        Self { name, policy, quarantine, subscriptions, setup, compiled, answer, holds_handle, code }
     }
 
     /// From now on instances are made from this snapshot.
@@ -90,6 +94,10 @@ impl Generation {
         &self.setup.engine
     }
 
+    pub(super) fn quarantine(&self) -> &Arc<Quarantine> {
+        &self.quarantine
+    }
+
     pub(super) fn stats(&self) -> &Arc<Stats> {
         &self.setup.stats
     }
@@ -104,8 +112,8 @@ impl hooks::Addon for Generation {
         &self.subscriptions
     }
 
-    fn on_error(&self) -> OnError {
-        self.on_error
+    fn policy(&self) -> &FailurePolicy {
+        &self.policy
     }
 
     fn instance(self: Arc<Self>, facts: Arc<Facts>) -> Box<dyn Instance> {
@@ -126,7 +134,7 @@ impl From<Failure> for HookError {
             Failure::Instance(text) => Self::Instance(text),
             Failure::Trap(text) => Self::Trap(text),
             Failure::Over(over) => Self::Deadline { kind: over.kind, limit: over.limit },
-            Failure::Refused(_) => Self::Instance("configure refused options that it had accepted".to_owned()),
+            Failure::Refused(_) => Self::Failed("configure refused options that it had accepted".to_owned()),
         }
     }
 }

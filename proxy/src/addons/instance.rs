@@ -1,6 +1,13 @@
 //! An addon at work on one flow.
 
-use std::{mem, sync::Arc, time::Instant};
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::Mutex;
@@ -19,11 +26,12 @@ use super::{
     stage::{Access, Kind, Stage},
     state::{HostState, Purpose},
     stats::{Alive, Stats},
+    tally::Tally,
     ticker::Running,
     verdict,
     wasi::Random,
 };
-use crate::hooks::{Addon as _, Call, Chunk, Event, Exchange, Facts, Hook, HookError, Instance, Verdict};
+use crate::hooks::{Addon as _, Call, Chunk, Event, Exchange, Facts, Hook, HookError, Instance, Renewal, Verdict};
 
 /// Instance of an addon for one flow; made at its first call.
 pub(super) struct FlowInstance {
@@ -34,11 +42,18 @@ struct Shared {
     generation: Arc<Generation>,
     facts: Arc<Facts>,
     slot: Mutex<Slot>,
+    // Why it is not the first of its flow.
+    renewal: Option<Renewal>,
+    // Whether one of them all has failed.
+    has_failed: Arc<AtomicBool>,
+    had_effect: AtomicBool,
 }
 
 enum Slot {
     Unborn,
     Alive(Box<Live>),
+    // By a quarantine, for the whole flow.
+    Refused,
     Gone,
 }
 
@@ -75,7 +90,12 @@ const fn event(hook: &Hook) -> Event {
 impl FlowInstance {
     /// An instance of this generation for this flow.
     pub(super) fn new(generation: Arc<Generation>, facts: Arc<Facts>) -> Self {
-        Self { shared: Arc::new(Shared { generation, facts, slot: Mutex::new(Slot::Unborn) }) }
+        Self::made(generation, facts, None, Arc::default())
+    }
+
+    fn made(generation: Arc<Generation>, facts: Arc<Facts>, renewal: Option<Renewal>, has_failed: Arc<AtomicBool>) -> Self {
+        let (slot, had_effect) = (Mutex::new(Slot::Unborn), AtomicBool::new(false));
+        Self { shared: Arc::new(Shared { generation, facts, slot, renewal, has_failed, had_effect }) }
     }
 }
 
@@ -90,16 +110,25 @@ impl Instance for FlowInstance {
         })
         .boxed()
     }
+
+    fn had_effect(&self) -> bool {
+        self.shared.had_effect.load(Relaxed)
+    }
+
+    fn renewed(&self, why: Renewal) -> Box<dyn Instance> {
+        let Shared { generation, facts, has_failed, .. } = &*self.shared;
+        Box::new(Self::made(Arc::clone(generation), Arc::clone(facts), Some(why), Arc::clone(has_failed)))
+    }
 }
 
 impl Shared {
     async fn call(self: Arc<Self>, call: Call, exchange: Arc<Exchange>, course: Course) -> Result<Verdict, HookError> {
-        let start = Instant::now();
         let generation = &self.generation;
+        let mut tally = Tally::begin(generation.stats(), generation.quarantine(), &self.has_failed);
         let event = event(&call.hook);
         let span = tracing::debug_span!("hook", addon.name = generation.name(), flow.id = self.facts.id, %event);
-        let result = self.run(call, exchange, &course).instrument(span).await;
-        generation.stats().called(start.elapsed(), result.as_ref().err());
+        let result = self.run(call, exchange, &course, &mut tally).instrument(span).await;
+        tally.ended(result.as_ref().err());
         // Whoever waits for the result tells of it.
         if let Err(error) = result.as_ref()
             && course.is_abandoned()
@@ -109,16 +138,40 @@ impl Shared {
         result
     }
 
-    async fn run(&self, call: Call, exchange: Arc<Exchange>, course: &Course) -> Result<Verdict, HookError> {
+    async fn run(
+        &self,
+        call: Call,
+        exchange: Arc<Exchange>,
+        course: &Course,
+        tally: &mut Tally<'_>,
+    ) -> Result<Verdict, HookError> {
         let mut slot = self.slot.lock().await;
         // Gone until proven well: by an error, a panic or a drop in the middle, the store goes.
         let mut live = match mem::replace(&mut *slot, Slot::Gone) {
-            Slot::Unborn => self.make(course).await?,
+            Slot::Unborn => {
+                let Ok(probe) = self.generation.quarantine().admit(Instant::now(), self.renewal.is_none()) else {
+                    *slot = Slot::Refused;
+                    return Err(HookError::Quarantined);
+                };
+                tally.probes(probe);
+                if self.renewal == Some(Renewal::Retry) {
+                    self.generation.stats().retried();
+                }
+                self.make(course).await?
+            }
             Slot::Alive(live) => live,
+            Slot::Refused => {
+                *slot = Slot::Refused;
+                return Err(HookError::Quarantined);
+            }
             Slot::Gone => return Err(HookError::Gone),
         };
         let _running = self.generation.engine().running();
-        let verdict = live.hook(call, exchange, &self.generation, course).await?;
+        // Until it is known, as after a panic.
+        self.had_effect.store(true, Relaxed);
+        let result = live.hook(call, exchange, &self.generation, course).await;
+        self.had_effect.store(live.store.data().had_effect, Relaxed);
+        let verdict = result?;
         if !course.is_abandoned() {
             *slot = Slot::Alive(live);
         }
@@ -129,7 +182,7 @@ impl Shared {
         let generation = &self.generation;
         let limits = generation.limits();
         let Some(seat) = generation.engine().seat() else {
-            return Err(HookError::Instance(format!("all {} are in use", generation.engine().max_instances())));
+            return Err(HookError::NoSeat(generation.engine().max_instances()));
         };
         let alive = Stats::alive(generation.stats());
         let (store, guest) = match &*generation.code() {
@@ -185,6 +238,7 @@ impl Live {
         let state = self.store.data_mut();
         state.stage = Some(stage);
         state.random.refill(limits.random);
+        state.had_effect = false;
         let result = self.guest(call).await;
         let state = self.store.data_mut();
         let mut edits = state.stage.take();

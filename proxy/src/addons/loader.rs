@@ -92,7 +92,7 @@ impl Loader {
         });
         let (subscriptions, answer, holds_handle) =
             configured.await.map_err(|error| LoadError::Internal(error.to_string()))??;
-        Ok(Generation::new(Arc::clone(name), settings.on_error, subscriptions, setup, compiled, answer, holds_handle))
+        Ok(Generation::new(Arc::clone(name), settings, subscriptions, setup, compiled, answer, holds_handle))
     }
 
     async fn compile(&self, bytes: Bytes) -> Result<Compiled, LoadError> {

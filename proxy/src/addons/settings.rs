@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::hooks::OnError;
+use crate::hooks::{FailurePolicy, QuarantineRule};
 
 /// Everything that the addon host is told.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct Settings {
     /// Directory for compiled code and the seed secret; made if it is missing, readable by its owner only.
     pub cache: PathBuf,
     /// Instances of flows that may live at one time, over all addons. Beyond it, a hook fails with
-    /// [`HookError::Instance`](crate::hooks::HookError::Instance). Default 2,000.
+    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000.
     pub max_instances: u32,
     /// Addons compiled at one time, each on one thread. Default 2, or 1 on a single core.
     pub compilers: usize,
@@ -35,8 +35,10 @@ pub struct Settings {
 /// What the configuration says about one addon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddonSettings {
-    /// What happens to a flow whose hook failed. Default closed.
-    pub on_error: OnError,
+    /// What becomes of flows whose hooks fail. Default closed, 503.
+    pub policy: FailurePolicy,
+    /// When flows come to it no more. Default [`QuarantineRule::default`]; none: never.
+    pub quarantine: Option<QuarantineRule>,
     /// Its budgets.
     pub limits: Limits,
     /// Where the options for `configure` come from. Default none, which is `{}`.
@@ -122,7 +124,12 @@ impl Settings {
 
 impl Default for AddonSettings {
     fn default() -> Self {
-        Self { on_error: OnError::Closed, limits: Limits::default(), options: OptionsSource::None }
+        Self {
+            policy: FailurePolicy::default(),
+            quarantine: Some(QuarantineRule::default()),
+            limits: Limits::default(),
+            options: OptionsSource::None,
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub(super) struct HostState {
     pub(super) stage: Option<Stage>,
     /// For `on-finish`.
     pub(super) outcome: Option<Outcome>,
+    /// Whether a service of the host did something outside of the flow since the hook began: such a hook is not called once
+    /// more. To be set by every service that does.
+    pub(super) had_effect: bool,
     /// Message and place, if the guest said that it is about to trap.
     pub(super) panicked: Option<(String, String)>,
 }
@@ -81,6 +84,7 @@ impl HostState {
             facts: purpose.facts,
             stage: None,
             outcome: None,
+            had_effect: false,
             panicked: None,
         };
         let mut store = Store::new(engine.wasmtime(), data);

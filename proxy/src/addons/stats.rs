@@ -24,6 +24,9 @@ pub(super) struct Stats {
     live: AtomicU64,
     peak_memory: AtomicUsize,
     dropped_lines: AtomicU64,
+    retries: AtomicU64,
+    quarantines: AtomicU64,
+    refused_in_quarantine: AtomicU64,
 }
 
 /// What they say at one moment.
@@ -51,6 +54,10 @@ pub struct Counters {
     pub memory_peak_bytes: usize,
     /// Log lines over the budget.
     pub log_lines_dropped: u64,
+    /// Calls that were made once more in a fresh instance.
+    pub retries: u64,
+    /// Flows that were kept away by a quarantine.
+    pub refused_in_quarantine: u64,
 }
 
 /// Counts an instance as live while it lives.
@@ -59,15 +66,18 @@ pub(super) struct Alive(Arc<Stats>);
 impl Stats {
     /// A call ended.
     pub(super) fn called(&self, took: Duration, error: Option<&HookError>) {
+        if matches!(error, Some(HookError::Quarantined | HookError::NotLoaded)) {
+            return;
+        }
         self.calls.fetch_add(1, Relaxed);
         self.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         let counter = match error {
-            None | Some(HookError::Gone) => return,
+            None | Some(HookError::Gone | HookError::Quarantined | HookError::NotLoaded) => return,
             Some(HookError::Trap(_)) => &self.traps,
             Some(HookError::Failed(_)) => &self.errors,
             Some(HookError::Deadline { .. }) => &self.deadlines,
             Some(HookError::Verdict(_)) => &self.verdicts,
-            Some(HookError::Instance(_)) => &self.no_instance,
+            Some(HookError::Instance(_) | HookError::NoSeat(_)) => &self.no_instance,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -82,6 +92,26 @@ impl Stats {
     /// A log line was over the budget.
     pub(super) fn dropped_line(&self) {
         self.dropped_lines.fetch_add(1, Relaxed);
+    }
+
+    /// A call is made once more.
+    pub(super) fn retried(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    /// A quarantine began.
+    pub(super) fn quarantined(&self) {
+        self.quarantines.fetch_add(1, Relaxed);
+    }
+
+    /// How many began.
+    pub(super) fn quarantines(&self) -> u64 {
+        self.quarantines.load(Relaxed)
+    }
+
+    /// A flow was kept away.
+    pub(super) fn refused_in_quarantine(&self) {
+        self.refused_in_quarantine.fetch_add(1, Relaxed);
     }
 
     /// Counts an instance.
@@ -106,6 +136,8 @@ impl Stats {
             instances_live: self.live.load(Relaxed),
             memory_peak_bytes: self.peak_memory.load(Relaxed),
             log_lines_dropped: self.dropped_lines.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            refused_in_quarantine: self.refused_in_quarantine.load(Relaxed),
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct AddonStatus {
     pub subscriptions: Vec<SubscriptionStatus>,
     /// Limit of one instance, in bytes.
     pub memory_limit_bytes: usize,
+    /// Whether flows come to it.
+    pub quarantine: QuarantineStatus,
     /// Since the addon was first seen.
     #[serde(flatten)]
     pub counters: Counters,
@@ -45,6 +47,32 @@ pub enum State {
     Snapshot,
     /// None is in force: `error` says why.
     Failed,
+}
+
+/// Whether flows come to the generation in force.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct QuarantineStatus {
+    /// Where it stands.
+    pub state: QuarantineState,
+    /// Until a flow is let through again; 0: the next one is. None while there is no quarantine, or a flow is let through.
+    pub seconds_left: Option<f64>,
+    /// Flows in which a hook failed, of those that count towards the next quarantine.
+    pub failures: usize,
+    /// Quarantines since the addon was first seen.
+    pub times: u64,
+}
+
+/// Where a quarantine stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuarantineState {
+    /// There is none.
+    #[default]
+    None,
+    /// Flows are kept away.
+    Quarantined,
+    /// One flow is let through, all others are kept away.
+    Probing,
 }
 
 /// A subscription as the addon wrote it.
@@ -67,6 +95,8 @@ pub struct Readiness {
     pub missing: Vec<String>,
     /// Addons whose last load failed, with the error.
     pub failed: Vec<(String, String)>,
+    /// Addons that are quarantined. This does not make the proxy unready: clients can bring it about, and only flows can end it.
+    pub quarantined: Vec<String>,
     /// Why the plugins directory cannot be read.
     pub directory: Option<String>,
 }
@@ -104,6 +134,7 @@ impl AddonStatus {
             warning: None,
             subscriptions: Vec::new(),
             memory_limit_bytes: limits.memory,
+            quarantine: QuarantineStatus::default(),
             counters: Counters::default(),
         }
     }

@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::addons::{AddonStatus, Registry};
+use crate::addons::{AddonStatus, QuarantineState, Registry};
 
 /// Asks the addon host when the metrics are read.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl AddonMetrics {
 
 type Read<T> = fn(&AddonStatus) -> T;
 
-const COUNTERS: [(&str, &str, Read<u64>); 7] = [
+const COUNTERS: [(&str, &str, Read<u64>); 10] = [
     ("addon_calls", "Hook calls that ended, however", |status| status.counters.calls),
     ("addon_traps", "Hook calls that trapped", |status| status.counters.traps),
     ("addon_errors", "Hook calls in which the addon returned an error", |status| status.counters.errors),
@@ -35,10 +35,16 @@ const COUNTERS: [(&str, &str, Read<u64>); 7] = [
         status.counters.impossible_verdicts
     }),
     ("addon_without_instance", "Hook calls for which no instance could be had", |status| status.counters.without_instance),
+    ("addon_retries", "Hook calls made once more in a fresh instance", |status| status.counters.retries),
+    ("addon_quarantines", "Times that the addon was quarantined", |status| status.quarantine.times),
+    ("addon_refused_in_quarantine", "Flows kept away by a quarantine", |status| status.counters.refused_in_quarantine),
     ("addon_instances", "Instances made for flows", |status| status.counters.instances_created),
 ];
 
-const GAUGES: [(&str, &str, Read<u64>); 3] = [
+const GAUGES: [(&str, &str, Read<u64>); 4] = [
+    ("addon_quarantined", "1 while the addon is quarantined", |status| {
+        u64::from(status.quarantine.state != QuarantineState::None)
+    }),
     ("addon_instances_live", "Instances alive", |status| status.counters.instances_live),
     ("addon_memory_peak_bytes", "Most linear memory that one instance had", |status| status.counters.memory_peak_bytes as u64),
     ("addon_generation", "Number of the change that put the addon in force; 0: not in force", |status| status.generation),

@@ -72,7 +72,12 @@ fn ready(state: &State) -> Answer {
     let page = json!({
         "ready": is_ready,
         "draining": is_draining,
-        "addons": { "missing": addons.missing, "failed": failed, "directory": addons.directory },
+        "addons": {
+            "missing": addons.missing,
+            "failed": failed,
+            "quarantined": addons.quarantined,
+            "directory": addons.directory,
+        },
     });
     json_answer(status, &page)
 }

@@ -42,7 +42,7 @@ fn addon_settings(addon: &AddonConfig) -> AddonSettings {
         Some(file) => OptionsSource::File(file.clone()),
         None => OptionsSource::Inline(addon.options.clone()),
     };
-    AddonSettings { on_error: addon.on_error, limits, options }
+    AddonSettings { policy: addon.policy.clone(), quarantine: addon.quarantine, limits, options }
 }
 
 /// The addons that are not as they should be, each once.

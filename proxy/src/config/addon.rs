@@ -8,10 +8,10 @@ use super::{
     files,
     key::Key,
     limits::usize_of,
-    raw::{RawAddon, RawOnError},
+    policy,
+    raw::RawAddon,
     units::{Size, Span},
 };
-use crate::hooks::OnError;
 
 pub(super) const CPU: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(1));
 pub(super) const WALL: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(1));
@@ -34,6 +34,8 @@ pub(super) fn addon(check: &mut Check, key: &Key, raw: RawAddon) -> AddonConfig 
     };
     let memory = size("memory", &raw.memory, &MEMORY, otherwise.memory);
     let max_body = size("max_body", &raw.max_body, &MAX_BODY, otherwise.max_body);
+    let policy = policy::policy(check, key, &raw);
+    let quarantine = policy::quarantine(check, &key.join("quarantine"), raw.quarantine.as_ref());
     let (options, options_file) = match (raw.options, raw.options_file) {
         (Some(_), Some(_)) => {
             check.fail(&key.join("options_file"), format!("must not be set where {} is", key.join("options")));
@@ -46,12 +48,7 @@ pub(super) fn addon(check: &mut Check, key: &Key, raw: RawAddon) -> AddonConfig 
         },
         (None, None) => (otherwise.options, None),
     };
-    let on_error = match raw.on_error {
-        Some(RawOnError::Closed) => OnError::Closed,
-        Some(RawOnError::Open) => OnError::Open,
-        None => otherwise.on_error,
-    };
-    AddonConfig { options, options_file, on_error, cpu, wall, memory, max_body }
+    AddonConfig { options, options_file, policy, quarantine, cpu, wall, memory, max_body }
 }
 
 /// The content of an options file. Its errors name the place and nothing of the content.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::IgnoredAny};
 
+use super::policy::{RawOnError, RawQuarantine};
+
 /// The whole document.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
@@ -131,20 +133,16 @@ pub(super) struct RawAddon {
     pub(super) options: Option<serde_json::Value>,
     pub(super) options_file: Option<String>,
     pub(super) on_error: Option<RawOnError>,
+    pub(super) error_status: Option<Scalar>,
+    pub(super) error_body: Option<String>,
+    pub(super) error_type: Option<String>,
+    pub(super) quarantine: Option<RawQuarantine>,
     pub(super) cpu: Option<Scalar>,
     pub(super) wall: Option<Scalar>,
     pub(super) memory: Option<Scalar>,
     pub(super) max_body: Option<Scalar>,
     pub(super) http: Option<IgnoredAny>,
     pub(super) kv: Option<IgnoredAny>,
-}
-
-/// `on_error`.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum RawOnError {
-    Closed,
-    Open,
 }
 
 /// A number, or a text that may be one with its unit.

@@ -5,6 +5,9 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::json;
 
 use super::*;
+use crate::hooks::OnError;
+
+mod policy;
 
 const LISTENER: &str = "[[listener]]\nname = 'a'\nbind = '127.0.0.1:0'\nupstream = 'http://127.0.0.1:1'\n";
 
@@ -196,7 +199,6 @@ fn errors_name_key_value_and_range() {
         ("[limits]\nconections = 5", "limits.conections: unknown key; did you mean connections?"),
         ("state = 'memory:'", "state = \"memory:\": state is not served by this version"),
         ("[addon.x]\nkv = true", "addon.x.kv = true: kv is not served by this version"),
-        ("[addon.x]\non_error = 'opem'", "addon.x.on_error = \"opem\": must be \"closed\" or \"open\"; did you mean \"open\"?"),
         ("[admin]\ncontroller_host = 'h'", "admin.controller_host = \"h\": controller_host is not served by this version"),
     ] {
         assert_eq!(only_error(&format!("{text}\n{LISTENER}")), expected);
@@ -393,5 +395,5 @@ fn every_key_can_be_set_by_flag() {
     let config = sources(directory.path(), changes.map(set).into()).load().expect("a configuration");
     let listener = config.listeners.first().expect("a listener");
     assert_eq!(listener.addons.as_deref(), Some(&["x".to_owned(), "y".to_owned()][..]));
-    assert_eq!((config.addon("y").on_error, config.log.format), (OnError::Open, LogFormat::Json));
+    assert_eq!((config.addon("y").policy, config.log.format), (FailurePolicy::new(OnError::Open), LogFormat::Json));
 }

@@ -7,14 +7,14 @@ use http::{Method, StatusCode};
 
 use super::{
     collect::{Held, Shown},
+    failure,
     filters::{self, Wanted},
     record::Record,
     respond,
 };
 use crate::{
     hooks::{
-        Addon, Call, Event, Hook, HookError, MadeResponse, OnError, OverCap, ResponseMessage, Source, StagedBody,
-        UpstreamFailure, Verdict,
+        Addon, Call, Event, Hook, HookError, MadeResponse, OverCap, ResponseMessage, Source, StagedBody, UpstreamFailure, Verdict,
     },
     http::{Body, BodyError, Field, ResponseHead},
     http1::framing::may_have_body,
@@ -23,7 +23,7 @@ use crate::{
 
 /// One flow's way along its chain.
 pub(super) struct Pass<'a> {
-    record: &'a Arc<Record>,
+    pub(super) record: &'a Arc<Record>,
 }
 
 /// What the request pass came to.
@@ -278,31 +278,9 @@ impl<'a> Pass<'a> {
         matched: Vec<u32>,
         hook: Hook,
     ) -> Result<Verdict, HookError> {
-        let Some(instance) = self.record.instance(index) else { return Ok(Verdict::Next) };
         let subscriptions = addon.subscriptions();
         let body_cap = matched.iter().filter_map(|&index| filters::cap(subscriptions, index)).map(|(cap, _)| cap).max();
-        let call = Call { matched, hook, body_cap };
-        tracing::trace!(flow.id = self.record.facts.id, addon.name = addon.name(), hook.event = %event, "calling a hook");
-        instance.call(call, Arc::clone(&self.record.exchange)).await
-    }
-
-    /// Deals with a failed hook; tells whether its addon fails closed, and then stages the 503.
-    fn fails_closed(&self, addon: &dyn Addon, event: Event, error: &HookError) -> bool {
-        let is_closed = addon.on_error() == OnError::Closed;
-        tracing::warn!(
-            flow.id = self.record.facts.id,
-            addon.name = addon.name(),
-            hook.event = %event,
-            %error,
-            policy = if is_closed { "closed" } else { "open" },
-            "a hook failed"
-        );
-        if is_closed {
-            let text = format!("addon {} failed", addon.name());
-            self.record.fail(text.clone());
-            self.answer(respond::staged(StatusCode::SERVICE_UNAVAILABLE, &text));
-        }
-        is_closed
+        failure::call(self.record, index, event, Call { matched, hook, body_cap }).await
     }
 
     fn dropped(&self, addon: &dyn Addon) -> Requested {
@@ -323,7 +301,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Stages a response in place of whatever was staged.
-    fn answer(&self, mut response: ResponseMessage) {
+    pub(super) fn answer(&self, mut response: ResponseMessage) {
         response.may_have_body = may_have_body(&self.record.method, response.head.status);
         if !response.may_have_body
             && let StagedBody::Replaced(bytes) = std::mem::replace(&mut response.body, StagedBody::Whole(Bytes::new()))

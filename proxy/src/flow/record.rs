@@ -12,8 +12,8 @@ use http::Method;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::{Site, filters};
-use crate::hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Outcome};
+use super::{Site, failure, filters};
+use crate::hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Outcome, Renewal};
 
 /// A flow from its first hook to its last.
 pub struct Record {
@@ -36,7 +36,7 @@ pub struct Record {
     tasks: TaskTracker,
     instances: Mutex<Vec<Option<Arc<dyn Instance>>>>,
     ending: Mutex<Outcome>,
-    stopper: OnceLock<usize>,
+    stopper: OnceLock<(usize, String)>,
 }
 
 /// Ends its flow when it is dropped: as complete if it was told so, else as broken off.
@@ -75,6 +75,16 @@ impl Record {
         Some(Arc::clone(instance))
     }
 
+    /// From now on the addon at `index` has the second instance for this flow, if it had the first.
+    pub(super) fn replace(&self, index: usize, old: &Arc<dyn Instance>, fresh: &Arc<dyn Instance>) {
+        let mut instances = self.instances.lock();
+        if let Some(Some(slot)) = instances.get_mut(index)
+            && Arc::ptr_eq(slot, old)
+        {
+            *slot = Arc::clone(fresh);
+        }
+    }
+
     /// Gives up instances that no event after this one can need, so that a flow that waits long for its response, or streams
     /// it for long, holds none for nothing.
     pub(super) fn release_after(&self, event: Event) {
@@ -86,14 +96,14 @@ impl Record {
         }
     }
 
-    /// Notes that the addon at `index` has stopped the request's body.
-    pub(super) fn stopped_by(&self, index: usize) {
-        let _ = self.stopper.set(index);
+    /// Notes that the addon at `index` has stopped the request's body, and why.
+    pub(super) fn stopped_by(&self, index: usize, why: String) {
+        let _ = self.stopper.set((index, why));
     }
 
-    /// Which addon has stopped the request's body.
-    pub(super) fn stopper(&self) -> Option<usize> {
-        self.stopper.get().copied()
+    /// Which addon has stopped the request's body, and why.
+    pub(super) fn stopper(&self) -> Option<&(usize, String)> {
+        self.stopper.get()
     }
 
     /// Notes why the flow cannot be complete; the first reason counts.
@@ -195,15 +205,23 @@ fn log(record: &Record, outcome: &Outcome) {
 async fn finish(record: Arc<Record>, outcome: Outcome) {
     for (index, addon) in record.chain.addons.iter().enumerate() {
         let matched = filters::matched(&record, index, Event::Finish);
-        let Some(instance) = (if matched.is_empty() { None } else { record.instance(index) }) else { continue };
-        let call = || Call { matched: matched.clone(), hook: Hook::Finish(outcome.clone()), body_cap: None };
-        let mut finished = instance.call(call(), Arc::clone(&record.exchange)).await;
-        if matches!(finished, Err(HookError::Gone)) {
-            let fresh = Arc::clone(addon).instance(Arc::clone(&record.facts));
-            finished = fresh.call(call(), Arc::clone(&record.exchange)).await;
+        if matched.is_empty() {
+            continue;
+        }
+        let call = || {
+            let call = Call { matched: matched.clone(), hook: Hook::Finish(outcome.clone()), body_cap: None };
+            failure::call(&record, index, Event::Finish, call)
+        };
+        let mut finished = call().await;
+        if matches!(finished, Err(HookError::Gone))
+            && let Some(gone) = record.instance(index)
+        {
+            record.replace(index, &gone, &Arc::from(gone.renewed(Renewal::Finish)));
+            finished = call().await;
         }
         if let Err(error) = finished {
-            tracing::warn!(flow.id = record.facts.id, addon.name = addon.name(), %error, "the finish hook failed");
+            // Nothing is left that could be closed.
+            failure::tell(&record, addon.as_ref(), Event::Finish, &error, "open");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use http::StatusCode;
 
 use crate::{
-    hooks::{MadeResponse, Refusal, ResponseMessage, Source, StagedBody},
+    hooks::{FailureAnswer, MadeResponse, Refusal, ResponseMessage, Source, StagedBody},
     http::{Body, Field, ResponseHead},
 };
 
@@ -20,6 +20,15 @@ pub fn refuse(status: StatusCode, error: &str) -> (ResponseHead, Body) {
 pub(super) fn staged(status: StatusCode, error: &str) -> ResponseMessage {
     let (head, body) = refusal_parts(status, errcode(status), error);
     ResponseMessage { head, body: StagedBody::Replaced(body.into()), origin: Source::Core, may_have_body: true }
+}
+
+/// What stands in for an addon that failed: what the configuration says, or the core's own words.
+pub(super) fn failed(answer: &FailureAnswer, error: &str) -> ResponseMessage {
+    let Some((content_type, body)) = &answer.content else { return staged(answer.status, error) };
+    let mut head = ResponseHead::new(answer.status);
+    head.headers.push(content_type.clone());
+    head.headers.extend(date());
+    ResponseMessage { head, body: StagedBody::Replaced(body.clone()), origin: Source::Core, may_have_body: true }
 }
 
 /// A refusal of an addon as a response that it made.

@@ -3,17 +3,17 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{filters, forget_digests, forward, record::Record, uncoded::Uncoded};
+use super::{failure, filters, forget_digests, forward, record::Record, uncoded::Uncoded};
 use crate::{
-    hooks::{Call, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, OnError, Verdict},
+    hooks::{Addon, Call, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, Verdict},
     http::{Body, BodyError, Headers, body::Peer, coding, uncode::Uncoder},
     http2,
 };
@@ -48,7 +48,7 @@ fn hooks(record: &Arc<Record>, event: Event, order: impl Iterator<Item = usize>,
     let hook = |index: usize| {
         let matched = filters::matched(record, index, event);
         let instance = if matched.is_empty() { None } else { record.instance(index) };
-        instance.map(|instance| Piecewise { record: Arc::clone(record), index, event, matched, instance })
+        instance.map(|instance| Piecewise::new(record, index, event, matched, instance))
     };
     order.filter_map(hook).collect()
 }
@@ -116,44 +116,55 @@ struct Piecewise {
     event: Event,
     matched: Vec<u32>,
     instance: Arc<dyn Instance>,
+    // In its place, if the first piece took a second try.
+    renewed: Arc<OnceLock<Arc<dyn Instance>>>,
+    is_begun: bool,
 }
 
 impl Piecewise {
+    fn new(record: &Arc<Record>, index: usize, event: Event, matched: Vec<u32>, instance: Arc<dyn Instance>) -> Self {
+        Self { record: Arc::clone(record), index, event, matched, instance, renewed: Arc::default(), is_begun: false }
+    }
+
     /// Caps of the matched subscriptions that want the body without its codings.
     fn caps(&self) -> impl Iterator<Item = usize> {
-        let addon = self.record.chain.addons.get(self.index);
+        let addon = self.addon();
         let cap = move |&index| filters::cap(addon?.subscriptions(), index).map(|(cap, _)| cap);
         self.matched.iter().filter_map(cap)
     }
 
-    fn decide(&self, chunk: Chunk) -> BoxFuture<'static, Result<Verdict, HookError>> {
+    fn decide(&mut self, chunk: Chunk) -> BoxFuture<'static, Result<Verdict, HookError>> {
         let hook = if self.event == Event::RequestChunk { Hook::RequestChunk(chunk) } else { Hook::ResponseChunk(chunk) };
         let call = Call { matched: self.matched.clone(), hook, body_cap: None };
-        self.instance.call(call, Arc::clone(&self.record.exchange))
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
+        if is_first && self.addon().is_some_and(|addon| addon.policy().on(self.event).is_retried()) {
+            let (record, instance, renewed) = (Arc::clone(&self.record), Arc::clone(&self.instance), Arc::clone(&self.renewed));
+            let (index, event) = (self.index, self.event);
+            return async move {
+                let (result, fresh) = failure::attempt(&record, index, event, &instance, call).await;
+                if let Some(fresh) = fresh {
+                    let _ = renewed.set(fresh);
+                }
+                result
+            }
+            .boxed();
+        }
+        self.renewed.get().unwrap_or(&self.instance).call(call, Arc::clone(&self.record.exchange))
     }
 
     /// Whether the rest may go by unseen after this error. It may not where the addon has changed something before: bytes that
     /// it held back would be missing in the middle.
     fn passes_after(&self, error: &HookError, is_untouched: bool) -> Result<(), BodyError> {
-        let Some(addon) = self.record.chain.addons.get(self.index) else { return Ok(()) };
-        let is_open = addon.on_error() == OnError::Open && is_untouched;
-        tracing::warn!(
-            flow.id = self.record.facts.id,
-            addon.name = addon.name(),
-            hook.event = %self.event,
-            %error,
-            policy = if is_open { "open" } else { "closed" },
-            "a hook failed"
-        );
-        if is_open {
-            return Ok(());
-        }
-        let name: Arc<str> = addon.name().into();
-        self.record.fail(format!("addon {name} failed"));
+        let Some(addon) = self.addon() else { return Ok(()) };
+        let Some(why) = failure::closed(&self.record, addon.as_ref(), self.event, error, is_untouched) else { return Ok(()) };
         if self.event == Event::RequestChunk {
-            self.record.stopped_by(self.index);
+            self.record.stopped_by(self.index, why);
         }
-        Err(BodyError::Stopped(name))
+        Err(BodyError::Stopped(addon.name().into()))
+    }
+
+    fn addon(&self) -> Option<&Arc<dyn Addon>> {
+        self.record.chain.addons.get(self.index)
     }
 }
 

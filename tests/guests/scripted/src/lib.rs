@@ -167,6 +167,11 @@ impl Scripted {
             Action::Drop => return Ok(Done::Drop),
             Action::Note(key, value) => flow.set_note(key, &self.fill(value, flow, given))?,
             Action::Notes(count) => (0..*count).try_for_each(|number| flow.set_note(&number.to_string(), ""))?,
+            Action::Sometimes(action) => {
+                if coin()? {
+                    return self.act(action, flow, given);
+                }
+            }
             Action::Try(edit) => {
                 let ended = match &**edit {
                     Action::Note(key, value) => flow.set_note(key, value),
@@ -352,6 +357,12 @@ fn private(action: &Action, fill: impl Fn(&str) -> String) -> Result<(), Error> 
 /// Frames are small, so that it is the host's stack that ends and not the guest's own in its memory.
 fn deep(depth: u64) -> u64 {
     if depth == 0 { 0 } else { deep(black_box(depth) + 1).wrapping_mul(depth) }
+}
+
+fn coin() -> Result<bool, Error> {
+    let mut byte = [0];
+    getrandom::fill(&mut byte)?;
+    Ok(byte[0] & 1 == 1)
 }
 
 fn random() -> String {

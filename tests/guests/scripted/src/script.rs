@@ -102,6 +102,8 @@ pub(crate) enum Action {
     Random(usize),
     /// Computes for ever.
     Spin,
+    /// Does this half of the times, by chance.
+    Sometimes(Box<Action>),
     /// Ends the instance without a word.
     Trap,
     /// Panics with this message.
