@@ -24,6 +24,7 @@ mod lines;
 mod loader;
 mod log;
 mod options;
+mod placeholder;
 mod quarantine;
 mod registry;
 mod settings;

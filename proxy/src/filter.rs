@@ -128,6 +128,12 @@ impl Filter {
         })
     }
 
+    /// The filter that matches everything.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { root: Arc::new(Node::Constant(true)), needs_request_body: false, needs_response_body: false }
+    }
+
     /// Whether the flow matches. `Unknown` only if the answer depends on a body that the view leaves unknown.
     #[must_use]
     pub fn evaluate(&self, view: &View<'_>) -> Answer {

@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::{generation::Generation, settings::Settings};
+use super::{generation::Generation, placeholder::Placeholder, settings::Settings};
 use crate::hooks::{Addon, Chain};
 
 /// Addons in force, by name.
@@ -77,7 +77,9 @@ impl Next {
                 continue;
             }
             if !missed.contains(name) {
-                tracing::warn!(addon.name = name, listener, "the listener's order names an addon that is not loaded: left out");
+                let is_left_out = Placeholder::new(name, &settings.addon(name).policy).is_none();
+                let flows = if is_left_out { "pass without it" } else { "are refused" };
+                tracing::warn!(addon.name = name, listener, flows, "the listener's order names an addon that is not loaded");
             }
             now.insert(name.clone());
         }
@@ -90,7 +92,11 @@ impl Live {
         let addon = |generation: &Arc<Generation>| -> Arc<dyn Addon> { Arc::<Generation>::clone(generation) };
         let all = Arc::new(Chain::new(next.number, next.current.values().map(addon).collect()));
         let chain = |order: &Vec<String>| {
-            let addons = order.iter().filter_map(|name| next.current.get(name.as_str())).map(addon).collect();
+            let in_force = |name: &String| next.current.get(name.as_str()).map(addon);
+            let missing = |name: &String| -> Option<Arc<dyn Addon>> {
+                Some(Arc::new(Placeholder::new(name, &settings.addon(name).policy)?))
+            };
+            let addons = order.iter().filter_map(|name| in_force(name).or_else(|| missing(name))).collect();
             Arc::new(Chain::new(next.number, addons))
         };
         let chains = settings
