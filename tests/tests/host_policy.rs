@@ -183,3 +183,53 @@ async fn statuses_change_the_usual_answer() {
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (500, Some("application/json")));
     assert_eq!(answer.json(), json!({"errcode": "M_UNKNOWN", "error": "addon a failed"}));
 }
+
+/// Three pieces of a body.
+async fn in_pieces() -> RawOrigin {
+    RawOrigin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n")
+        .await
+}
+
+#[tokio::test]
+async fn first_pieces_are_tried_again() {
+    let origin = in_pieces().await;
+    let script =
+        rules(&json!([{"on": "response-chunk", "do": [{"piece": "upper"}, {"piece": {"nth": [1, [{"sometimes": "trap"}]]}}]}]));
+    let host = hosted(&origin, &script, "retry-open").await;
+    let healed = async {
+        for _ in 0..TRIES {
+            let before = host.admin().counter("a", "retries").await;
+            let text = host.get("/").await.text();
+            if host.admin().counter("a", "retries").await > before && text != "onetwothree" {
+                return text;
+            }
+        }
+        panic!("no second try of {TRIES} went well: {}", host.logs());
+    };
+    // The fresh instance goes on with the rest.
+    assert_eq!(healed.await, "ONETWOTHREE");
+}
+
+#[tokio::test]
+async fn later_pieces_are_not_tried_again() {
+    let origin = in_pieces().await;
+    let script = rules(&json!([{"on": "response-chunk", "do": [{"piece": {"nth": [2, ["trap"]]}}]}]));
+    let host = hosted(&origin, &script, "retry-open").await;
+    assert_eq!(host.get("/").await.text(), "onetwothree");
+    assert_eq!((host.admin().counter("a", "traps").await, host.admin().counter("a", "retries").await), (1, 0));
+}
+
+#[tokio::test]
+async fn stopped_uploads_are_answered_as_configured() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &rules(&json!([{"on": "request-chunk", "do": ["trap"]}])))
+        .set("addon.a.on_error", "{ default = \"open\", request-chunk = \"retry\" }")
+        .set("addon.a.error_status", 500)
+        .set("addon.a.error_body", "sorry")
+        .start()
+        .await;
+    let answer = host.post("/", "hello").await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (500, "sorry"));
+    assert_eq!((host.admin().counter("a", "traps").await, host.admin().counter("a", "retries").await), (2, 1));
+}
