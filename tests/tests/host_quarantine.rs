@@ -220,19 +220,17 @@ async fn endless_probes_end() {
 async fn new_generations_begin_anew() {
     let origin = RawOrigin::ok().await;
     let host = hosted(&origin, LONG).start().await;
-    for change in ["reload", "options"] {
+    let mut changed = script();
+    changed["tag"] = json!("new");
+    for options in [None, Some(changed)] {
         fail(&host, 3).await;
         assert_eq!(host.get("/good").await.status, 503);
-        let answer = match change {
-            "reload" => host.admin().reload("a").await,
-            _ => {
-                let mut script = script();
-                script["tag"] = json!("new");
-                host.admin().put_options("a", &script).await
-            }
+        let answer = match &options {
+            None => host.admin().reload("a").await,
+            Some(options) => host.admin().put_options("a", options).await,
         };
         assert_eq!(answer.status, 200, "{}", answer.text());
-        assert_eq!(host.get("/good").await.status, 200, "{change}");
+        assert_eq!(host.get("/good").await.status, 200, "{options:?}");
     }
     assert_eq!(quarantine(&host).await["times"], 2);
 }

@@ -228,7 +228,7 @@ impl Live {
         let mut stage = Stage::new(exchange, access, call.body_cap, *limits);
         match &call.hook {
             Hook::RequestChunk(Chunk { last: Some(trailers), .. }) => {
-                stage = stage.with_trailers(Kind::Request, trailers.clone())
+                stage = stage.with_trailers(Kind::Request, trailers.clone());
             }
             Hook::ResponseChunk(Chunk { last: Some(trailers), .. }) => {
                 stage = stage.with_trailers(Kind::Response, trailers.clone());

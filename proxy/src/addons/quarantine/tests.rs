@@ -36,28 +36,28 @@ impl World {
     }
 
     /// A flow, if it is let through.
-    fn admit(&self) -> Option<Option<Probe>> {
-        self.quarantine.admit(self.now, true).ok()
+    fn admit(&self) -> Result<Option<Probe>, Refused> {
+        self.quarantine.admit(self.now, true)
     }
 
     /// Flows that go well.
     fn good(&self, count: usize) {
         for _ in 0..count {
-            assert!(matches!(self.admit(), Some(None)));
+            assert!(matches!(self.admit(), Ok(None)));
         }
     }
 
     /// Flows that fail.
     fn bad(&self, count: usize) {
         for _ in 0..count {
-            assert!(matches!(self.admit(), Some(None)));
+            assert!(matches!(self.admit(), Ok(None)));
             self.quarantine.failed(self.now, &trap());
         }
     }
 
     /// The flow that is let through.
     fn probe(&self) -> Probe {
-        self.admit().flatten().expect("a probe")
+        self.admit().ok().flatten().expect("a probe")
     }
 
     fn seconds_left(&self) -> Option<f64> {
@@ -76,7 +76,7 @@ fn enough_failures_shut_it() {
     assert_eq!((world.state(), world.quarantine.status(world.now).failures), (QuarantineState::None, 2));
     world.bad(1);
     assert_eq!((world.state(), world.seconds_left()), (QuarantineState::Quarantined, Some(1.0)));
-    assert!(world.admit().is_none());
+    assert!(world.admit().is_err());
     let (status, counters) = (world.quarantine.status(world.now), world.stats.counters());
     assert_eq!((status.times, counters.refused_in_quarantine), (1, 1));
 }
@@ -137,13 +137,13 @@ fn one_flow_at_a_time_probes() {
     let mut world = world(RULE);
     world.bad(3);
     world.pass(999);
-    assert!(world.admit().is_none());
+    assert!(world.admit().is_err());
     world.pass(1);
     assert_eq!(world.seconds_left(), Some(0.0));
     let probe = world.probe();
     assert_eq!((world.state(), world.seconds_left()), (QuarantineState::Probing, None));
     world.pass(60_000);
-    assert!(world.admit().is_none());
+    assert!(world.admit().is_err());
     probe.ended(world.now, None);
     assert_eq!(world.state(), QuarantineState::None);
     world.good(3);
@@ -157,7 +157,7 @@ fn failed_probes_double_it_up_to_the_longest() {
         assert_eq!(world.seconds_left(), Some(f64::from(seconds)));
         world.pass(u64::from(seconds) * 1_000);
         world.probe().ended(world.now, Some(&trap()));
-        assert!(world.admit().is_none());
+        assert!(world.admit().is_err());
     }
     assert_eq!(world.quarantine.status(world.now).times, 1);
 }
