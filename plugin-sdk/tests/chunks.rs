@@ -44,7 +44,7 @@ impl Addon for Lines {
             self.rest.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
         };
         let lines: Vec<u8> = self.rest.drain(..end).collect();
-        self.count += lines.iter().filter(|&&byte| byte == b'\n').count();
+        self.count += String::from_utf8_lossy(&lines).matches('\n').count();
         if chunk.is_last {
             assert_eq!(response.trailers(), [("x-sum".to_owned(), b"1".to_vec())]);
             response.set_trailer("X-Lines", self.count.to_string())?;

@@ -29,7 +29,7 @@ async fn assert_loads(options: &Value) {
 
 #[tokio::test]
 async fn unserved_events_are_named() {
-    for event in ["connect", "request-chunk", "response-chunk", "sse-event", "websocket-message"] {
+    for event in ["connect", "sse-event", "websocket-message"] {
         let why = refusal(&json!([{"on": "request"}, {"on": event}])).await;
         assert_eq!(why, format!("subscriptions refused: [1] {event}: this version does not serve this event yet"));
     }
@@ -93,13 +93,15 @@ async fn absent_caps_are_max_body() {
 async fn bodies_of_other_events_are_refused() {
     for event in ["upstream-error", "finish"] {
         let why = refusal(&json!([{"on": event, "body": "full"}])).await;
-        assert_eq!(why, format!("subscriptions refused: [0] {event}: body full is for request and response only"));
+        assert_eq!(why, format!("subscriptions refused: [0] {event}: body full is for messages and their pieces only"));
     }
 }
 
 #[tokio::test]
 async fn body_filters_need_the_body() {
-    for (event, filter) in [("request", "~b x"), ("request", "~bq x"), ("response", "~bs x"), ("finish", "~b x")] {
+    for (event, filter) in
+        [("request", "~b x"), ("request", "~bq x"), ("response", "~bs x"), ("response-chunk", "~bs x"), ("finish", "~b x")]
+    {
         let why = refusal(&json!([{"on": event, "filter": filter}])).await;
         assert!(why.contains("the filter looks at the body"), "{event} {filter}: {why}");
     }

@@ -382,7 +382,7 @@ async fn coded_uploads_come_plain_by_pieces_of_the_cap() {
     let origin = RawOrigin::ok().await;
     let script = json!({"rules": [{"on": "request-chunk", "body": {"refuse": 10}, "do": [{"log": "a piece of {size}"}]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;
-    let text = b"twenty-five bytes of text".repeat(1);
+    let text = b"twenty-five bytes of text".to_vec();
     let body = zstd::encode_all(&text[..], 3).expect("zstd");
     let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Encoding: zstd\r\nContent-Length: {}\r\n\r\n", body.len());
     RawClient::ask(host.address(), [head.as_bytes(), &body].concat()).await;

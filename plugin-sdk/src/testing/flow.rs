@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture, rules};
+use super::{
+    Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture,
+    rules::{self, Kind},
+};
 use crate::{
     Addon, BodyMode, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Event, Flow, MadeResponse, Outcome, OverCap, Request,
     RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription, UpstreamFailure, WebsocketMessage,
@@ -34,12 +37,18 @@ pub struct TestFlow<A> {
 #[derive(Clone, Copy)]
 struct View {
     body: BodyView,
-    edits_request: bool,
-    edits_response: bool,
-    edits_notes: bool,
-    /// The last call for the body of the request, or of the response.
-    ends_request: bool,
-    ends_response: bool,
+    edits: Edits,
+    /// In the last call for a body: whose.
+    ends: Option<Kind>,
+}
+
+/// What a hook may edit; notes unless it is nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edits {
+    Nothing,
+    Notes,
+    Request,
+    Response,
 }
 
 /// The resources that are lent to a hook.
@@ -115,7 +124,7 @@ impl<A: Addon> TestFlow<A> {
             RequestVerdict::Refuse(refusal) => rules::check_refusal(refusal),
             RequestVerdict::Next | RequestVerdict::EndChain | RequestVerdict::Drop => Ok(()),
         };
-        let view = View { body, edits_request: true, ..View::editing_notes() };
+        let view = View { body, edits: Edits::Request, ..View::editing_notes() };
         self.call_matched(matched, view, check, |addon, flow, lent| addon.request(flow, &mut Request::new(&lent.request)))
     }
 
@@ -127,7 +136,7 @@ impl<A: Addon> TestFlow<A> {
     pub fn request_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
         self.call(
             Event::RequestChunk,
-            View { ends_request: chunk.is_last, ..View::editing_notes() },
+            View { ends: chunk.is_last.then_some(Kind::Request), ..View::editing_notes() },
             |_| Ok(()),
             |addon, flow, lent| addon.request_chunk(flow, &Request::new(&lent.request), chunk),
         )
@@ -146,7 +155,7 @@ impl<A: Addon> TestFlow<A> {
             ResponseVerdict::Replace(response) => rules::check_made_response(response),
             ResponseVerdict::Next | ResponseVerdict::Drop => Ok(()),
         };
-        let view = View { body, edits_response: true, ..View::editing_notes() };
+        let view = View { body, edits: Edits::Response, ..View::editing_notes() };
         self.call_matched(matched, view, check, |addon, flow, lent| {
             addon.response(flow, &Request::new(&lent.request), &mut Response::new(&lent.response))
         })
@@ -160,7 +169,7 @@ impl<A: Addon> TestFlow<A> {
     pub fn response_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
         self.call(
             Event::ResponseChunk,
-            View { ends_response: chunk.is_last, ..View::editing_notes() },
+            View { ends: chunk.is_last.then_some(Kind::Response), ..View::editing_notes() },
             |_| Ok(()),
             |addon, flow, lent| addon.response_chunk(flow, &Request::new(&lent.request), &Response::new(&lent.response), chunk),
         )
@@ -287,19 +296,19 @@ impl<A: Addon> TestFlow<A> {
         }
         let before = self.stage.borrow().clone();
         let stage = || Rc::clone(&self.stage);
-        let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable: view.edits_notes };
+        let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable: view.edits != Edits::Nothing };
         let lent = Lent {
             request: host::Request {
                 stage: stage(),
-                is_editable: view.edits_request,
+                is_editable: view.edits == Edits::Request,
                 body: Cell::new(view.body),
-                is_last: view.ends_request,
+                is_last: view.ends == Some(Kind::Request),
             },
             response: host::Response {
                 stage: stage(),
-                is_editable: view.edits_response,
+                is_editable: view.edits == Edits::Response,
                 body: Cell::new(view.body),
-                is_last: view.ends_response,
+                is_last: view.ends == Some(Kind::Response),
             },
         };
         let flow = Flow::new(matched, flow);
@@ -325,17 +334,10 @@ impl<A> fmt::Debug for TestFlow<A> {
 
 impl View {
     const fn looking() -> Self {
-        Self {
-            body: BodyView::Hidden,
-            edits_request: false,
-            edits_response: false,
-            edits_notes: false,
-            ends_request: false,
-            ends_response: false,
-        }
+        Self { body: BodyView::Hidden, edits: Edits::Nothing, ends: None }
     }
 
     const fn editing_notes() -> Self {
-        Self { edits_notes: true, ..Self::looking() }
+        Self { edits: Edits::Notes, ..Self::looking() }
     }
 }

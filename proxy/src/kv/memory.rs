@@ -178,20 +178,20 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
-    fn after(milliseconds: u64) -> Option<Duration> {
-        Some(Duration::from_millis(milliseconds))
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
     }
 
     #[test]
     fn entries_expire_at_their_time() {
         let mut clock = Clock::new();
-        clock.run("a", Op::Set(value("1"), after(10))).expect("set");
+        clock.run("a", Op::Set(value("1"), Some(ms(10)))).expect("set");
         clock.run("b", Op::Set(value("2"), None)).expect("set");
         clock.pass(9);
         assert_eq!(clock.get("a"), Some(value("1")));
         clock.pass(1);
         assert_eq!((clock.get("a"), clock.get("b")), (None, Some(value("2"))));
-        assert_eq!(clock.run("a", Op::Insert(value("3"), after(5))), Ok(Answer::Done(true)));
+        assert_eq!(clock.run("a", Op::Insert(value("3"), Some(ms(5)))), Ok(Answer::Done(true)));
         // A new value has its own time.
         clock.run("a", Op::Set(value("4"), None)).expect("set");
         clock.pass(1_000_000);
@@ -226,9 +226,9 @@ mod tests {
     #[test]
     fn numbers_add_up_and_keep_their_time() {
         let mut clock = Clock::new();
-        assert_eq!(clock.run("n", Op::Increment(5, after(10))), Ok(Answer::Sum(5)));
+        assert_eq!(clock.run("n", Op::Increment(5, Some(ms(10)))), Ok(Answer::Sum(5)));
         clock.pass(5);
-        assert_eq!(clock.run("n", Op::Increment(-7, after(1_000))), Ok(Answer::Sum(-2)));
+        assert_eq!(clock.run("n", Op::Increment(-7, Some(ms(1_000)))), Ok(Answer::Sum(-2)));
         clock.pass(5);
         assert_eq!(clock.run("n", Op::Increment(1, None)), Ok(Answer::Sum(1)));
         clock.run("n", Op::Set(i64::MAX.to_string().into(), None)).expect("set");
@@ -241,10 +241,10 @@ mod tests {
     fn quotas_hold_below_at_above() {
         let mut clock = Clock::new();
         for key in ["a", "b", "c"] {
-            clock.run(key, Op::Set(value(""), after(10))).expect(key);
+            clock.run(key, Op::Set(value(""), Some(ms(10)))).expect(key);
         }
         assert!(matches!(clock.run("d", Op::Set(value(""), None)), Err(StoreError::TooLarge(_))));
-        clock.run("a", Op::Set(value("changed"), after(10))).expect("a key that is there");
+        clock.run("a", Op::Set(value("changed"), Some(ms(10)))).expect("a key that is there");
         clock.pass(10);
         // What has expired counts no more.
         let cost = Place::new("b", "a").expect("a place").cost(0);
@@ -271,7 +271,7 @@ mod tests {
             assert_eq!(Op::Set(vec![0; length].into(), None).check().is_ok(), is_legal, "{length}");
         }
         assert!(Op::Increment(1, Some(Duration::ZERO)).check().is_err());
-        assert!(Op::Increment(1, after(1)).check().is_ok());
+        assert!(Op::Increment(1, Some(ms(1))).check().is_ok());
     }
 
     #[tokio::test]
