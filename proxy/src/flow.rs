@@ -5,6 +5,7 @@
 mod bodies;
 mod chain;
 mod collect;
+mod depart;
 mod failure;
 mod filters;
 mod forward;
@@ -30,14 +31,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     hooks::{Addons, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
-    http::{Body, BodyError, Headers, RequestHead, ResponseHead, body::Peer},
+    http::{Body, BodyError, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
 
-use bodies::{FromClient, ToClient};
+use bodies::FromClient;
 use chain::{Pass, Passed};
 use collect::Held;
+use depart::{depart, forget_body_fields};
 pub use record::{Ending, Record};
 pub use respond::refuse;
 pub use site::Site;
@@ -256,44 +258,4 @@ fn client_failed(record: &Record, error: &BodyError) -> Passed {
     };
     record.exchange.lock().response = Some(respond::staged(status, &error.to_string()));
     Passed::Response(Held::new(Body::empty()), 0)
-}
-
-/// Makes a departure of the staged response.
-fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departure {
-    let record = Arc::clone(ending.record());
-    let staged = {
-        let messages = record.exchange.lock();
-        messages.response.clone()
-    };
-    match (passed, staged) {
-        (Passed::Response(held, upto), Some(mut response)) => {
-            let headers = &mut response.head.headers;
-            if let StagedBody::Replaced(_) = &response.body {
-                forget_body_fields(headers);
-                forward::weaken_etag(headers);
-            }
-            if response.origin != Source::Upstream && !headers.contains("date") {
-                headers.extend(respond::date());
-            }
-            let body = if response.may_have_body { held.into_body(&response.body) } else { Body::empty() };
-            let body = stream::response(&record, upto, headers, body);
-            record.release_after(Event::ResponseChunk);
-            Departure::Response(response.head, ToClient::watch(body, ending, deadline))
-        }
-        (Passed::Upgrade(tunnel), Some(response)) => Departure::Upgrade(response.head, tunnel, ending),
-        _ => Departure::Drop,
-    }
-}
-
-/// Removes what described a body that was replaced.
-fn forget_body_fields(headers: &mut Headers) {
-    headers.remove("content-encoding");
-    forget_digests(headers);
-}
-
-/// Removes what described the bytes of a body that hooks may change.
-fn forget_digests(headers: &mut Headers) {
-    for name in ["content-length", "content-md5", "digest", "content-digest", "repr-digest"] {
-        headers.remove(name);
-    }
 }

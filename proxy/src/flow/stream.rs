@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::{failure, filters, forget_digests, forward, record::Record, uncoded::Uncoded};
+use super::{depart::forget_digests, failure, filters, forward, record::Record, uncoded::Uncoded};
 use crate::{
     hooks::{Addon, Call, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, Verdict},
     http::{Body, BodyError, Headers, body::Peer, coding, uncode::Uncoder},
