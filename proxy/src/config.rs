@@ -158,6 +158,9 @@ pub struct Limits {
     pub header_bytes: usize,
     /// `request_body`: bytes of a request body as sent; over it 413. Default `"unlimited"`; 0 allows no body.
     pub request_body: Option<u64>,
+    /// `decode_ratio`: bytes that hooks are shown for each byte of a body with content codings; what grows more counts as over
+    /// the cap of the subscription that wants it. 64 KiB are always shown. Default 200, 1 to 10000.
+    pub decode_ratio: usize,
     /// `connections`: client connections at once; more wait to be accepted. Default 10000, 1 to 1000000.
     pub connections: usize,
     /// `h2_streams`: requests at once on one HTTP/2 connection of a client. Default 100, 1 to 10000.
@@ -239,7 +242,14 @@ impl Default for Log {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { header_count: 100, header_bytes: 64 << 10, request_body: None, connections: 10_000, h2_streams: 100 }
+        Self {
+            header_count: 100,
+            header_bytes: 64 << 10,
+            request_body: None,
+            decode_ratio: 200,
+            connections: 10_000,
+            h2_streams: 100,
+        }
     }
 }
 

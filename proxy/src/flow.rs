@@ -116,7 +116,7 @@ impl Flows {
                 }
             }
         };
-        depart(ending, passed, deadline)
+        depart(ending, passed, deadline).await
     }
 
     fn begin(&self, site: &Arc<Site>, arrival: Arrival) -> (Ending, Request) {
@@ -165,15 +165,15 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
     let pass = Pass::new(record);
     let from = match pass.request(&mut request.body).await {
         chain::Requested::Upstream => record.chain.addons.len(),
-        chain::Requested::Answered { from } => return pass.response(from, Held::new(Body::empty())).await,
+        chain::Requested::Answered { from, body } => return pass.response(from, body).await,
         chain::Requested::Drop => return Passed::Drop,
         chain::Requested::Failed(error) => return client_failed(record, &error),
     };
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
+            let body = Held::coded(body.not_idle(Peer::Upstream, record.site.timeouts.body_idle), &head.headers);
             stage(record, head);
-            let body = body.not_idle(Peer::Upstream, record.site.timeouts.body_idle);
-            pass.response(from, Held::new(body)).await
+            pass.response(from, body).await
         }
         Ok(Reply::Upgraded(mut head, tunnel)) => {
             let protocols: Vec<_> = head.headers.iter().filter(|field| field.is("upgrade")).cloned().collect();

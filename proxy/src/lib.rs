@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod filter;
 pub mod flow;
+mod heavy;
 pub mod hooks;
 pub mod http;
 pub mod http1;

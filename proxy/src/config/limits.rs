@@ -15,6 +15,7 @@ pub(super) const HEADER_BYTES: RangeInclusive<Size> = Size(1 << 10)..=Size(1 << 
 pub(super) const REQUEST_BODY: RangeInclusive<Size> = Size(0)..=Size(1 << 50);
 pub(super) const CONNECTIONS: RangeInclusive<Count> = Count(1)..=Count(1_000_000);
 pub(super) const H2_STREAMS: RangeInclusive<Count> = Count(1)..=Count(10_000);
+pub(super) const DECODE_RATIO: RangeInclusive<Count> = Count(1)..=Count(10_000);
 pub(super) const INSTANCES: RangeInclusive<Count> = Count(1)..=Count(100_000);
 
 pub(super) const HEADER_READ: RangeInclusive<Span> = Span(SHORTEST)..=Span(HOUR);
@@ -37,6 +38,7 @@ pub(super) fn limits(check: &mut Check, key: &Key, raw: &RawLimits, outer: &Limi
     let header_count = count("header_count", &raw.header_count, &HEADER_COUNT, outer.header_count);
     let connections = count("connections", &raw.connections, &CONNECTIONS, outer.connections);
     let h2_streams = count("h2_streams", &raw.h2_streams, &H2_STREAMS, outer.h2_streams as usize);
+    let decode_ratio = count("decode_ratio", &raw.decode_ratio, &DECODE_RATIO, outer.decode_ratio);
     let header_bytes =
         check.number(&key.join("header_bytes"), raw.header_bytes.as_ref(), &HEADER_BYTES, Size(outer.header_bytes as u64));
     let request_body = check.number_or_off(
@@ -50,6 +52,7 @@ pub(super) fn limits(check: &mut Check, key: &Key, raw: &RawLimits, outer: &Limi
         header_count,
         header_bytes: usize_of(header_bytes.0),
         request_body: request_body.map(|size| size.0),
+        decode_ratio,
         connections,
         h2_streams: u32::try_from(h2_streams).unwrap_or(u32::MAX),
     }

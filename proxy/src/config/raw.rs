@@ -38,6 +38,7 @@ pub(super) struct RawLimits {
     pub(super) header_count: Option<Scalar>,
     pub(super) header_bytes: Option<Scalar>,
     pub(super) request_body: Option<Scalar>,
+    pub(super) decode_ratio: Option<Scalar>,
     pub(super) connections: Option<Scalar>,
     pub(super) h2_streams: Option<Scalar>,
     pub(super) instances: Option<Scalar>,

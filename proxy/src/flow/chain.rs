@@ -16,7 +16,7 @@ use crate::{
     hooks::{
         Addon, Call, Event, Hook, HookError, MadeResponse, OverCap, ResponseMessage, Source, StagedBody, UpstreamFailure, Verdict,
     },
-    http::{Body, BodyError, Field, ResponseHead},
+    http::{Body, BodyError, Field, ResponseHead, coding::Bounds},
     http1::framing::may_have_body,
     upstream::Tunnel,
 };
@@ -34,6 +34,8 @@ pub(super) enum Requested {
     Answered {
         /// Number of addons that see the response.
         from: usize,
+        /// Body of the response, if it is not staged as a replacement.
+        body: Held,
     },
     /// The client gets nothing.
     Drop,
@@ -66,7 +68,7 @@ impl<'a> Pass<'a> {
                 Ok(ControlFlow::Continue(matched)) => matched,
                 Ok(ControlFlow::Break(cap)) => {
                     self.answer(respond::staged(StatusCode::PAYLOAD_TOO_LARGE, &BodyError::TooLarge(cap as u64).to_string()));
-                    return Requested::Answered { from: 0 };
+                    return Requested::Answered { from: 0, body: Held::new(Body::empty()) };
                 }
                 Err(error) => return Requested::Failed(error),
             };
@@ -78,16 +80,15 @@ impl<'a> Pass<'a> {
                 Ok(Verdict::EndChain) => break,
                 Ok(Verdict::Drop) => return self.dropped(addon.as_ref()),
                 Ok(Verdict::Respond(made)) => {
-                    self.made(addon.as_ref(), made);
-                    return Requested::Answered { from: index + 1 };
+                    return Requested::Answered { from: index + 1, body: self.made(addon.as_ref(), made) };
                 }
                 Ok(Verdict::Refuse(refusal)) => {
-                    self.made(addon.as_ref(), respond::refusal(&refusal));
-                    return Requested::Answered { from: index + 1 };
+                    let made = respond::refusal(&refusal);
+                    return Requested::Answered { from: index + 1, body: self.made(addon.as_ref(), made) };
                 }
                 Err(error) => {
                     if self.fails_closed(addon.as_ref(), Event::Request, &error) {
-                        return Requested::Answered { from: index };
+                        return Requested::Answered { from: index, body: Held::new(Body::empty()) };
                     }
                 }
             }
@@ -125,21 +126,20 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Response, matched, Hook::Response).await {
-                Ok(Verdict::Next | Verdict::EndChain | Verdict::Chunk(_)) => continue,
-                Ok(Verdict::Respond(made)) => self.made(addon.as_ref(), made),
-                Ok(Verdict::Refuse(refusal)) => self.made(addon.as_ref(), respond::refusal(&refusal)),
+                Ok(Verdict::Next | Verdict::EndChain | Verdict::Chunk(_)) => {}
+                // Another response is staged: nothing of the one before may come back. The same below.
+                Ok(Verdict::Respond(made)) => (body, upto) = (self.made(addon.as_ref(), made), index),
+                Ok(Verdict::Refuse(refusal)) => (body, upto) = (self.made(addon.as_ref(), respond::refusal(&refusal)), index),
                 Ok(Verdict::Drop) => {
                     self.record.fail(format!("dropped by addon {}", addon.name()));
                     return Passed::Drop;
                 }
                 Err(error) => {
-                    if !self.fails_closed(addon.as_ref(), Event::Response, &error) {
-                        continue;
+                    if self.fails_closed(addon.as_ref(), Event::Response, &error) {
+                        (body, upto) = (Held::new(Body::empty()), index);
                     }
                 }
             }
-            // Another response is staged: nothing of the one before may come back.
-            (body, upto) = (Held::new(Body::empty()), index);
         }
         Passed::Response(body, upto)
     }
@@ -148,7 +148,7 @@ impl<'a> Pass<'a> {
     pub(super) async fn failure(&self, failure: UpstreamFailure) -> Passed {
         let chain = &self.record.chain;
         self.record.site.metrics.upstream_failed(failure.kind);
-        let mut is_answered = false;
+        let mut answer = None;
         if chain.events.contains(Event::UpstreamError) {
             for (index, addon) in chain.addons.iter().enumerate().rev() {
                 let matched = filters::matched(self.record, index, Event::UpstreamError);
@@ -158,24 +158,24 @@ impl<'a> Pass<'a> {
                 let hook = Hook::UpstreamError(failure.clone());
                 match self.call(index, addon.as_ref(), Event::UpstreamError, matched, hook).await {
                     Ok(Verdict::Respond(made)) => {
-                        self.made(addon.as_ref(), made);
-                        is_answered = true;
+                        answer = Some(self.made(addon.as_ref(), made));
                         break;
                     }
                     Ok(_) => {}
                     Err(error) => {
                         if self.fails_closed(addon.as_ref(), Event::UpstreamError, &error) {
-                            is_answered = true;
+                            answer = Some(Held::new(Body::empty()));
                             break;
                         }
                     }
                 }
             }
         }
-        if !is_answered {
+        let body = answer.unwrap_or_else(|| {
             self.answer(respond::staged(failure.kind.status(), &format!("upstream failed: {}", failure.reason)));
-        }
-        self.response(chain.addons.len(), Held::new(Body::empty())).await
+            Held::new(Body::empty())
+        });
+        self.response(chain.addons.len(), body).await
     }
 
     /// Indices of the matching subscriptions, with the body collected as far as they want it. Breaks with the cap of a
@@ -189,11 +189,11 @@ impl<'a> Pass<'a> {
     ) -> Result<ControlFlow<usize, Vec<u32>>, BodyError> {
         let mut wanted = filters::wanted(self.record, index, event);
         let Some(cap) = wanted.cap(addon.subscriptions()) else { return Ok(ControlFlow::Continue(wanted.matched)) };
-        let (headers, replaced) = self.staged(event);
-        let shown = match replaced {
+        let (headers, known) = self.staged(event);
+        let shown = match known {
             Some(bytes) if bytes.len() <= cap => Shown::Whole(bytes),
             Some(bytes) => Shown::OverCap(bytes.slice(..cap)),
-            None => body.show(&headers, cap).await?,
+            None => body.show(&headers, Bounds { cap, ratio: self.record.site.limits.decode_ratio }).await?,
         };
         self.show(event, &shown);
         if !wanted.open.is_empty() {
@@ -245,15 +245,15 @@ impl<'a> Pass<'a> {
         ControlFlow::Continue(kept)
     }
 
-    /// Fields of the message that the event is about, and its body if a hook replaced it.
+    /// Fields of the message that the event is about, and its body if all of it is known.
     fn staged(&self, event: Event) -> (crate::http::Headers, Option<Bytes>) {
         let messages = self.record.exchange.lock();
         let (headers, body) = match (&messages.response, event) {
             (Some(response), Event::Response) => (&response.head.headers, &response.body),
             _ => (&messages.request.head.headers, &messages.request.body),
         };
-        let replaced = if let StagedBody::Replaced(bytes) = body { Some(bytes.clone()) } else { None };
-        (headers.clone(), replaced)
+        let known = if let StagedBody::Replaced(bytes) | StagedBody::Whole(bytes) = body { Some(bytes.clone()) } else { None };
+        (headers.clone(), known)
     }
 
     fn show(&self, event: Event, shown: &Shown) {
@@ -288,26 +288,33 @@ impl<'a> Pass<'a> {
         Requested::Drop
     }
 
-    /// Stages a response that an addon made.
-    fn made(&self, addon: &dyn Addon, made: MadeResponse) {
+    /// Stages a response that an addon made, and gives its body: it goes out as the addon wrote it, and where Content-Encoding
+    /// says that it is coded, hooks see it without, as they see that of an upstream.
+    fn made(&self, addon: &dyn Addon, made: MadeResponse) -> Held {
         let mut head = ResponseHead::new(made.status);
         head.headers = made.headers;
-        self.answer(ResponseMessage {
-            head,
-            body: StagedBody::Replaced(made.body),
-            origin: Source::Addon(addon.name().into()),
-            may_have_body: true,
-        });
+        let held = Held::coded(Body::full(made.body.clone()), &head.headers);
+        let is_plain = !head.headers.contains("content-encoding");
+        let body = if is_plain { StagedBody::Whole(made.body.clone()) } else { StagedBody::Streaming };
+        let origin = Source::Addon(addon.name().into());
+        let may_have_body = may_have_body(&self.record.method, head.status);
+        self.answer_with(ResponseMessage { head, body, origin, may_have_body }, made.body.len());
+        if may_have_body { held } else { Held::new(Body::empty()) }
     }
 
-    /// Stages a response in place of whatever was staged.
-    pub(super) fn answer(&self, mut response: ResponseMessage) {
+    /// Stages a response of the core in place of whatever was staged.
+    pub(super) fn answer(&self, response: ResponseMessage) {
+        let length = response.body.bytes().map_or(0, Bytes::len);
+        self.answer_with(response, length);
+    }
+
+    /// Stages a response whose body has this length.
+    fn answer_with(&self, mut response: ResponseMessage, length: usize) {
         response.may_have_body = may_have_body(&self.record.method, response.head.status);
-        if !response.may_have_body
-            && let StagedBody::Replaced(bytes) = std::mem::replace(&mut response.body, StagedBody::Whole(Bytes::new()))
-        {
+        if !response.may_have_body {
+            response.body = StagedBody::Whole(Bytes::new());
             // What GET would have been answered with (RFC 9110, 9.3.2); 204 and 304 tell no length of their own.
-            let length = Field::new("Content-Length", bytes.len().to_string()).ok();
+            let length = Field::new("Content-Length", length.to_string()).ok();
             response.head.headers.extend(length.filter(|_| self.record.method == Method::HEAD));
         }
         self.record.exchange.lock().response = Some(response);

@@ -12,7 +12,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::{
     hooks::StagedBody,
-    http::{Body, BodyError, Headers, coding},
+    http::{
+        Body, BodyError, Headers,
+        coding::{self, Bounds, Coding, Uncoded},
+    },
 };
 
 /// Pieces below this size are joined as they come.
@@ -28,6 +31,8 @@ pub(super) struct Held {
     trailers: Option<http::HeaderMap>,
     /// What was not; none when all was collected.
     rest: Option<Body>,
+    /// The codings that it came with, as far as all are known.
+    codings: Vec<Coding>,
 }
 
 /// Whether a body is within a cap.
@@ -42,14 +47,25 @@ pub(super) enum Shown {
 impl Held {
     /// Nothing is collected yet.
     pub(super) fn new(body: Body) -> Self {
-        Self { pieces: VecDeque::new(), tail: BytesMut::new(), len: 0, trailers: None, rest: Some(body) }
+        Self { pieces: VecDeque::new(), tail: BytesMut::new(), len: 0, trailers: None, rest: Some(body), codings: Vec::new() }
     }
 
-    /// Collects up to `cap` bytes and shows them as hooks see them. Unknown or broken codings are left on. Can be called
-    /// again with another cap.
+    /// The body of a message with these fields: remembers how it is coded, whatever a hook makes of the fields.
+    pub(super) fn coded(body: Body, headers: &Headers) -> Self {
+        Self { codings: coding::codings(headers).unwrap_or_default(), ..Self::new(body) }
+    }
+
+    /// The codings that the body came with, in the order in which they were applied; none if one is unknown.
+    pub(super) fn codings(&self) -> &[Coding] {
+        &self.codings
+    }
+
+    /// Collects up to the cap and shows that as hooks see it; what grows beyond the ratio counts as over the cap. Unknown or
+    /// broken codings are left on. Can be called again with other bounds.
     ///
     /// Cancel safe: what was collected is kept.
-    pub(super) async fn show(&mut self, headers: &Headers, cap: usize) -> Result<Shown, BodyError> {
+    pub(super) async fn show(&mut self, headers: &Headers, bounds: Bounds) -> Result<Shown, BodyError> {
+        let cap = bounds.cap;
         let codings = coding::codings(headers).unwrap_or_default();
         while self.len <= cap {
             let Some(rest) = &mut self.rest else { break };
@@ -66,18 +82,11 @@ impl Held {
         if codings.is_empty() {
             return Ok(if is_over { Shown::OverCap(raw.slice(..cap)) } else { Shown::Whole(raw) });
         }
-        // Taking codings off a large body would hold up the other flows of this thread.
-        let decoded = if raw.len() > 16 * 1024 {
-            let raw = raw.clone();
-            tokio::task::spawn_blocking(move || coding::decode(&codings, &raw, cap)).await.unwrap_or(coding::Uncoded::Broken)
-        } else {
-            coding::decode(&codings, &raw, cap)
-        };
-        Ok(match decoded {
-            coding::Uncoded::Whole(plain) if !is_over => Shown::Whole(plain.into()),
-            coding::Uncoded::Whole(plain) | coding::Uncoded::OverCap(plain) => Shown::OverCap(plain.into()),
-            coding::Uncoded::Broken if is_over => Shown::OverCap(raw.slice(..cap)),
-            coding::Uncoded::Broken => Shown::Whole(raw),
+        Ok(match coding::decoded(codings, raw.clone(), bounds).await {
+            Uncoded::Whole(plain) if !is_over => Shown::Whole(plain.into()),
+            Uncoded::Whole(plain) | Uncoded::OverCap(plain) => Shown::OverCap(plain.into()),
+            Uncoded::Broken if is_over => Shown::OverCap(raw.slice(..cap)),
+            Uncoded::Broken => Shown::Whole(raw),
         })
     }
 
@@ -172,6 +181,10 @@ mod tests {
         Body::stream(StreamBody::new(futures_util::stream::iter(frames)))
     }
 
+    const fn bounds(cap: usize) -> Bounds {
+        Bounds { cap, ratio: 200 }
+    }
+
     #[tokio::test]
     async fn caps_hold_below_at_above() {
         for (cap, expected) in [
@@ -181,7 +194,7 @@ mod tests {
             (0, Shown::OverCap(Bytes::new())),
         ] {
             let mut held = Held::new(body(&["abc", "def"]));
-            assert_eq!(held.show(&Headers::new(), cap).await.expect("collected"), expected, "{cap}");
+            assert_eq!(held.show(&Headers::new(), bounds(cap)).await.expect("collected"), expected, "{cap}");
             let all = held.into_body(&StagedBody::Streaming).collect().await.expect("a body").to_bytes();
             assert_eq!(all, "abcdef", "{cap}");
         }
@@ -190,14 +203,14 @@ mod tests {
     #[tokio::test]
     async fn collecting_goes_on_with_a_larger_cap() {
         let mut held = Held::new(body(&["abc", "def", "ghi"]));
-        assert_eq!(held.show(&Headers::new(), 2).await.expect("collected"), Shown::OverCap("ab".into()));
-        assert_eq!(held.show(&Headers::new(), 20).await.expect("collected"), Shown::Whole("abcdefghi".into()));
+        assert_eq!(held.show(&Headers::new(), bounds(2)).await.expect("collected"), Shown::OverCap("ab".into()));
+        assert_eq!(held.show(&Headers::new(), bounds(20)).await.expect("collected"), Shown::Whole("abcdefghi".into()));
     }
 
     #[tokio::test]
     async fn replaced_bodies_go_out_instead() {
         let mut held = Held::new(body(&["abc"]));
-        held.show(&Headers::new(), 10).await.expect("collected");
+        held.show(&Headers::new(), bounds(10)).await.expect("collected");
         let all = held.into_body(&StagedBody::Replaced("x".into())).collect().await.expect("a body").to_bytes();
         assert_eq!(all, "x");
     }

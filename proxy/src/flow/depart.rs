@@ -2,16 +2,27 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Departure, bodies::ToClient, chain::Passed, forward, record::Ending, respond, stream};
+use super::{
+    Departure,
+    bodies::ToClient,
+    chain::Passed,
+    forward,
+    record::{Ending, Record},
+    respond, stream,
+};
 use crate::{
     hooks::{Event, Source, StagedBody},
-    http::{Body, Headers},
+    http::{
+        Body, Field, Headers,
+        coding::{self, Coding},
+    },
 };
 
 /// Makes a departure of the staged response.
-pub(super) fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departure {
+pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departure {
     let record = Arc::clone(ending.record());
     let staged = {
         let messages = record.exchange.lock();
@@ -20,9 +31,16 @@ pub(super) fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) 
     match (passed, staged) {
         (Passed::Response(held, upto), Some(mut response)) => {
             let headers = &mut response.head.headers;
-            if let StagedBody::Replaced(_) = &response.body {
+            if let StagedBody::Replaced(plain) = &mut response.body {
                 forget_body_fields(headers);
                 forward::weaken_etag(headers);
+                if response.may_have_body {
+                    recode(&record, headers, plain, held.codings(), deadline).await;
+                }
+                // What chunk hooks are shown from now on.
+                if let Some(shown) = &mut record.exchange.lock().response {
+                    shown.head.headers.clone_from(headers);
+                }
             }
             if response.origin != Source::Upstream && !headers.contains("date") {
                 headers.extend(respond::date());
@@ -34,6 +52,25 @@ pub(super) fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) 
         }
         (Passed::Upgrade(tunnel), Some(response)) => Departure::Upgrade(response.head, tunnel, ending),
         _ => Departure::Drop,
+    }
+}
+
+/// Puts one of the codings that the body came with on the edited one: the last that the client takes. Without any, or when the
+/// flow's time is up, it goes out plain.
+async fn recode(record: &Record, headers: &mut Headers, body: &mut Bytes, codings: &[Coding], deadline: Option<Instant>) {
+    if codings.is_empty() {
+        return;
+    }
+    forward::add_vary(headers, "Accept-Encoding");
+    let Some(coding) = coding::choose(&record.accept_encoding, codings) else { return };
+    let encoding = coding::encoded(coding, body.clone());
+    let coded = match deadline {
+        None => encoding.await,
+        Some(deadline) => timeout_at(deadline, encoding).await.ok().flatten(),
+    };
+    if let Some(coded) = coded {
+        *body = coded;
+        headers.push(Field::from_static("Content-Encoding", coding.as_str()));
     }
 }
 

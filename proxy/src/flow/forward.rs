@@ -84,6 +84,15 @@ pub(super) fn weaken_etag(headers: &mut Headers) {
     }
 }
 
+/// Says that a response was chosen by this field of the request (RFC 9110, 12.5.5).
+pub(super) fn add_vary(headers: &mut Headers, name: &str) {
+    let is_said = headers.list("vary").any(|known| known == b"*" || known.eq_ignore_ascii_case(name.as_bytes()));
+    if !is_said {
+        let vary = join(headers, "vary", name);
+        set(headers, "Vary", vary);
+    }
+}
+
 fn join(headers: &Headers, name: &str, last: &str) -> String {
     let mut all: Vec<String> = headers.get_all(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect();
     all.push(last.to_owned());
@@ -118,5 +127,21 @@ mod tests {
         assert!(takes_trailers(&headers));
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers.iter().map(Field::name_str).collect::<Vec<_>>(), ["X-Kept"]);
+    }
+
+    #[test]
+    fn vary_is_said_once() {
+        for (before, after) in [
+            (&[][..], &["Accept-Encoding"][..]),
+            (&["Origin"], &["Origin, Accept-Encoding"]),
+            (&["Origin", "Cookie"], &["Origin, Cookie, Accept-Encoding"]),
+            (&["accept-encoding, Origin"], &["accept-encoding, Origin"]),
+            (&["*"], &["*"]),
+        ] {
+            let mut headers: Headers = before.iter().map(|value| Field::from_static("Vary", value)).collect();
+            add_vary(&mut headers, "Accept-Encoding");
+            let said: Vec<_> = headers.get_all("vary").map(|value| String::from_utf8_lossy(value)).collect();
+            assert_eq!(said, after);
+        }
     }
 }

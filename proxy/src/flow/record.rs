@@ -13,7 +13,10 @@ use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::{Site, failure, filters};
-use crate::hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Outcome, Renewal};
+use crate::{
+    hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Outcome, Renewal},
+    http::Headers,
+};
 
 /// A flow from its first hook to its last.
 pub struct Record {
@@ -25,6 +28,8 @@ pub struct Record {
     pub site: Arc<Site>,
     /// What the client asked with, whatever a hook made of it: decides whether a response can have a body.
     pub(crate) method: Method,
+    /// What the client takes, in its Accept-Encoding fields, whatever a hook made of them.
+    pub(crate) accept_encoding: Headers,
     /// The messages.
     pub exchange: Arc<Exchange>,
     /// Body bytes from the client.
@@ -49,12 +54,16 @@ impl Record {
     /// A flow that starts now.
     pub fn new(facts: Facts, chain: Arc<Chain>, site: Arc<Site>, exchange: Exchange, tasks: TaskTracker) -> Arc<Self> {
         let instances = Mutex::new(vec![None; chain.addons.len()]);
-        let method = exchange.lock().request.head.method.clone();
+        let (method, accept_encoding) = {
+            let head = &exchange.lock().request.head;
+            (head.method.clone(), head.headers.iter().filter(|field| field.is("accept-encoding")).cloned().collect())
+        };
         Arc::new(Self {
             facts: Arc::new(facts),
             chain,
             site,
             method,
+            accept_encoding,
             exchange: Arc::new(exchange),
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),

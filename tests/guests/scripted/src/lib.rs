@@ -160,6 +160,14 @@ impl Scripted {
                 }
                 return Ok(Done::Respond(made));
             }
+            Action::RespondBytes(status, fields, body) => {
+                let mut made = MadeResponse::empty(*status);
+                made.body.clone_from(body);
+                for (name, value) in fields {
+                    made = made.header(name, value);
+                }
+                return Ok(Done::Respond(made));
+            }
             Action::Refuse(status, code, text) => {
                 return Ok(Done::Refuse(Refusal::new(*status, code, self.fill(text, flow, given))));
             }
@@ -306,6 +314,8 @@ impl<'b> Given<'_, 'b> {
             ("names", Self::Response(_, response)) => names(&response.headers()),
             ("body", Self::Request(request)) => shown(request.body()),
             ("body", Self::Response(_, response)) => shown(response.body()),
+            ("length", Self::Request(request)) => length(request.body()),
+            ("length", Self::Response(_, response)) => length(response.body()),
             ("cut", Self::Request(request)) => request.is_body_truncated().to_string(),
             ("cut", Self::Response(_, response)) => response.is_body_truncated().to_string(),
             ("version", Self::Response(_, response)) => response.version(),
@@ -388,6 +398,10 @@ fn names(headers: &[tollgate_sdk::Header]) -> String {
 
 fn shown(body: Option<Vec<u8>>) -> String {
     body.map_or_else(|| "unseen".to_owned(), |body| String::from_utf8_lossy(&body).into_owned())
+}
+
+fn length(body: Option<Vec<u8>>) -> String {
+    body.map_or_else(|| "unseen".to_owned(), |body| body.len().to_string())
 }
 
 fn origin(origin: &Origin) -> String {

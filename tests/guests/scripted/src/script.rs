@@ -114,6 +114,8 @@ pub(crate) enum Action {
     Fail(String),
     /// Answers with status, fields and body.
     Respond(u16, Vec<(String, String)>, String),
+    /// Answers with status, fields and these bytes.
+    RespondBytes(u16, Vec<(String, String)>, Vec<u8>),
     /// Answers with status, code and text.
     Refuse(u16, String, String),
     EndChain,
