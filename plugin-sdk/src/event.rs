@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Origin, host};
+use crate::{Mutation, Origin, host};
 
 /// A piece of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -123,5 +123,18 @@ impl<'a> Outcome<'a> {
     #[must_use]
     pub fn duration(&self) -> Duration {
         Duration::from_nanos(self.host.duration())
+    }
+
+    /// What addons changed, this one included, in the order of their first changes; at most 256. A hook that failed has changed
+    /// nothing.
+    #[must_use]
+    pub fn mutations(&self) -> Vec<Mutation> {
+        self.host.mutations().into_iter().map(host::mutation).collect()
+    }
+
+    /// Changes that are not in [`mutations`](Self::mutations), since there were too many.
+    #[must_use]
+    pub fn mutations_left_out(&self) -> u32 {
+        self.host.mutations_left_out()
     }
 }

@@ -39,6 +39,7 @@ mod host;
 mod logging;
 mod made;
 mod message;
+mod mutation;
 mod options;
 mod subscription;
 #[cfg(not(target_arch = "wasm32"))]
@@ -52,6 +53,7 @@ pub use event::{Chunk, FailureKind, Outcome, SseEvent, UpstreamFailure, Websocke
 pub use flow::{Flow, Origin};
 pub use made::{Header, MadeResponse, Refusal};
 pub use message::{JsonError, Request, Response};
+pub use mutation::{BodyDigest, Change, MessageKind, Mutation};
 pub use options::{NoOptions, OptionError, OptionErrors};
 pub use subscription::{BodyMode, Event, OverCap, Subscription};
 pub use url::{Query, Segment};

@@ -59,6 +59,7 @@ mod capture;
 mod exchange;
 mod flow;
 mod harness;
+mod ledger;
 mod messages;
 pub(crate) mod rules;
 

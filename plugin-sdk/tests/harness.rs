@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 use tollgate_sdk::{
-    Addon, EditError, Error, Event, FailureKind, Flow, MadeResponse, OptionErrors, Origin, Outcome, OverCap, Refusal, Request,
-    RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure,
+    Addon, BodyDigest, Change, EditError, Error, Event, FailureKind, Flow, MadeResponse, MessageKind, OptionErrors, Origin,
+    Outcome, OverCap, Refusal, Request, RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure,
     log::Level,
     serde_json::{Value, json},
     testing::{Harness, HookFailure, TestRequest, TestResponse},
@@ -95,6 +95,8 @@ impl Addon for Probe {
 
     fn finish(&mut self, flow: &Flow, _: &Request, outcome: &Outcome) -> Result<(), Error> {
         tollgate_sdk::log::debug!("finished with {:?}", outcome.status());
+        assert_eq!(outcome.mutations_left_out(), 0);
+        tollgate_sdk::log::debug!("mutations {:?}", outcome.mutations());
         assert_eq!(flow.set_note("late", "yes"), Err(EditError::ReadOnly));
         Ok(())
     }
@@ -253,4 +255,43 @@ fn replaced_response_goes_out_instead() {
 fn subscriptions_are_checked_as_at_load() {
     let refused = Harness::<Probe>::configure(json!({ "body": "refuse", "cap": 11 * 1024 * 1024 }));
     assert!(refused.is_err_and(|errors| errors.to_string().contains("max_body")));
+}
+
+#[test]
+fn finish_is_told_what_was_changed() {
+    let harness = harness(json!({"request": "body", "response": "replace", "body": "full"})).with_name("probe");
+    let mut flow = harness.flow(TestRequest::post("/a").with_body("old"));
+    assert!(flow.request().is_ok());
+    assert!(flow.response(TestResponse::new(200)).is_ok());
+    assert!(flow.finish(Some(flow.staged_response())).is_ok());
+    let [request, response] = flow.mutations() else { panic!("{:?}", flow.mutations()) };
+    assert_eq!((request.addon.as_str(), request.event.as_str(), response.event.as_str()), ("probe", "request", "response"));
+    let digest = |bytes, sha256: &str| BodyDigest { bytes, sha256: sha256.to_owned() };
+    assert_eq!(
+        request.changes,
+        [
+            Change::Headers {
+                message: MessageKind::Request,
+                added: vec!["x-body".to_owned(), "x-edited".to_owned()],
+                changed: vec![],
+                removed: vec![],
+                left_out: 0,
+            },
+            Change::Body {
+                message: MessageKind::Request,
+                before: Some(digest(3, "cba06b5736faf67e54b07b561eae94395e774c517a7d910a54369e1263ccfbd4")),
+                after: digest(3, "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437"),
+            },
+            Change::Notes { keys: vec!["seen".to_owned()], left_out: 0 },
+        ]
+    );
+    assert_eq!(response.changes.last(), Some(&Change::Answered(201)));
+    assert!(flow.log().iter().any(|line| line.message == format!("mutations {:?}", flow.mutations())));
+}
+
+#[test]
+fn failed_hooks_change_nothing() {
+    let mut flow = harness(json!({"request": "fail"})).flow(TestRequest::get("/"));
+    assert!(flow.request().is_err());
+    assert_eq!(flow.mutations(), []);
 }

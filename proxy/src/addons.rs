@@ -23,6 +23,7 @@ mod instance;
 mod lines;
 mod loader;
 mod log;
+mod mutations;
 mod options;
 mod placeholder;
 mod quarantine;

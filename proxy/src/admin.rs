@@ -1,10 +1,11 @@
-//! The admin listener: health, metrics, addons and their options, as JSON.
+//! The admin listener: health, metrics, addons and their options, flows that have ended, as JSON.
 //!
 //! It is not for the clients of the proxy. Without a token it answers only on loopback, only to requests whose Host is an
 //! address or `localhost` (a name could have been bound to this address by a stranger: DNS rebinding), and never to a page of
 //! another origin.
 
 mod addon_metrics;
+mod flows;
 mod guard;
 mod redact;
 mod routes;
@@ -27,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{addons::Registry, config::Admin, metrics::Metrics};
+use crate::{addons::Registry, config::Admin, flow::Recent, metrics::Metrics};
 
 pub use addon_metrics::AddonMetrics;
 
@@ -44,6 +45,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// The process.
     pub health: Arc<Health>,
+    /// Flows that have ended, if they are remembered.
+    pub recent: Option<Arc<Recent>>,
 }
 
 /// How the process is.

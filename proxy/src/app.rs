@@ -26,7 +26,7 @@ use crate::{
     addons::{self, Registry, State},
     admin,
     config::{Config, Sources},
-    flow::Flows,
+    flow::{Flows, Recent},
     metrics::Metrics,
 };
 
@@ -131,7 +131,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let registry = Registry::start(settings::addons(&config, &cache)).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
     let stop = Stop::new();
-    let flows = Arc::new(Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone()));
+    let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
+    let flows = Arc::new(Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone()).remembering(recent.clone()));
     let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone());
     let listeners = sites.bind(&config.listeners)?;
     sites.take_over(listeners);
@@ -140,7 +141,7 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let admin_address = match &config.admin {
         None => None,
         Some(settings) => {
-            let state = admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health) };
+            let state = admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health), recent };
             let server =
                 admin::Server::bind(settings, state).with_context(|| format!("admin: cannot bind {}", settings.listen))?;
             let address = server.local_addr()?;

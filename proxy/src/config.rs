@@ -69,6 +69,8 @@ pub struct Admin {
     /// `token`, or what `token_file` holds without white space around: 8 to 1024 printable ASCII characters. Never none where
     /// `listen` is not a loopback address.
     pub token: Option<Token>,
+    /// `recent_flows`: flows that have ended and can still be asked for, with what addons did to them. Default 256, 0 to 10000.
+    pub recent_flows: usize,
 }
 
 /// A bearer token. Its `Debug` does not show it.

@@ -9,6 +9,7 @@ mod depart;
 mod failure;
 mod filters;
 mod forward;
+mod recent;
 mod record;
 mod respond;
 mod site;
@@ -40,6 +41,7 @@ use bodies::FromClient;
 use chain::{Pass, Passed};
 use collect::Held;
 use depart::{depart, forget_body_fields};
+pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
 pub use site::Site;
@@ -49,6 +51,7 @@ pub struct Flows {
     addons: Arc<dyn Addons>,
     next_id: AtomicU64,
     tasks: TaskTracker,
+    recent: Option<Arc<Recent>>,
 }
 
 /// A request as a server has read it.
@@ -85,7 +88,13 @@ impl Flows {
     /// Flows through these addons; `tasks` counts what goes on after a flow's end.
     #[must_use]
     pub fn new(addons: Arc<dyn Addons>, tasks: TaskTracker) -> Self {
-        Self { addons, next_id: AtomicU64::new(1), tasks }
+        Self { addons, next_id: AtomicU64::new(1), tasks, recent: None }
+    }
+
+    /// The same, remembering flows that have ended.
+    #[must_use]
+    pub fn remembering(self, recent: Option<Arc<Recent>>) -> Self {
+        Self { recent, ..self }
     }
 
     /// Takes a request through the chain and to its upstream, and the response back.
@@ -136,7 +145,7 @@ impl Flows {
             generation: chain.generation,
         };
         let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream) };
-        let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message), self.tasks.clone());
+        let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message), self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
         (ending, Request { body: Held::new(body), expects_continue, upgrade, takes_trailers, interim })

@@ -6,6 +6,7 @@
 
 mod chunk;
 mod exchange;
+mod ledger;
 mod policy;
 
 use std::{
@@ -26,6 +27,7 @@ use crate::{
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
 pub use exchange::{Exchange, Messages, RequestMessage, ResponseMessage, Source, StagedBody};
+pub use ledger::{Change, Content, Digest, FieldChanges, Ledger, MessageKind, Mutation, differences};
 pub use policy::{FailureAnswer, FailurePolicy, OnError, QuarantineRule};
 
 /// Gives out the chain of addons that is in force.
@@ -278,6 +280,8 @@ pub struct Outcome {
     pub response_bytes: u64,
     /// From the complete head to the end.
     pub duration: Duration,
+    /// What addons changed.
+    pub mutations: Arc<Ledger>,
 }
 
 /// Why a hook has no verdict. What it did to the messages is discarded.

@@ -4,11 +4,6 @@
 use serde_json::{Value, json};
 use tollgate_tests::{Client, Echo, RawClient, RawOrigin, Version, addons::Hosted};
 
-/// A response with this body and its length.
-fn response(fields: &str, body: &[u8]) -> Vec<u8> {
-    [format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
-}
-
 fn request(fields: &str, body: &[u8]) -> Vec<u8> {
     [format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
 }

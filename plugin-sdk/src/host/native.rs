@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    EditError, Header, Origin,
+    EditError, Header, Mutation, Origin,
     testing::{
         Facts, TestRequest, TestResponse,
         rules::{self, Kind},
@@ -64,6 +64,7 @@ pub(crate) struct Outcome {
     pub(crate) response: Option<TestResponse>,
     pub(crate) request_bytes: u64,
     pub(crate) duration: Duration,
+    pub(crate) mutations: Vec<Mutation>,
 }
 
 /// What an edit came to.
@@ -74,6 +75,11 @@ pub(crate) const fn edit(result: Result<(), EditError>) -> Result<(), EditError>
 /// Where a response came from.
 pub(crate) const fn origin(origin: Origin) -> Origin {
     origin
+}
+
+/// What an addon did.
+pub(crate) const fn mutation(mutation: Mutation) -> Mutation {
+    mutation
 }
 
 impl Flow {
@@ -345,5 +351,15 @@ impl Outcome {
 
     pub(crate) fn duration(&self) -> u64 {
         u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn mutations(&self) -> Vec<Mutation> {
+        self.mutations.clone()
+    }
+
+    /// One addon makes few.
+    #[allow(clippy::unused_self, reason = "as in a component")]
+    pub(crate) const fn mutations_left_out(&self) -> u32 {
+        0
     }
 }

@@ -1,8 +1,11 @@
 //! The imports of the world.
 
 use crate::{
-    EditError, Origin,
-    guest::bindings::tollgate::addon::flow::{self, EditError as WitEditError, Origin as WitOrigin},
+    BodyDigest, Change, EditError, MessageKind, Mutation, Origin,
+    guest::bindings::tollgate::addon::flow::{
+        self, BodyDigest as WitBodyDigest, Change as WitChange, EditError as WitEditError, MessageKind as WitMessageKind,
+        Mutation as WitMutation, Origin as WitOrigin,
+    },
 };
 
 pub(crate) use crate::guest::bindings::tollgate::addon::flow::{Outcome, Request, Response};
@@ -63,4 +66,49 @@ pub(crate) fn origin(origin: WitOrigin) -> Origin {
         WitOrigin::Addon(name) => Origin::Addon(name),
         WitOrigin::Core => Origin::Core,
     }
+}
+
+/// What an addon did.
+pub(crate) fn mutation(mutation: WitMutation) -> Mutation {
+    let WitMutation { addon, event, changes } = mutation;
+    Mutation { addon, event, changes: changes.into_iter().map(change).collect() }
+}
+
+fn change(change: WitChange) -> Change {
+    match change {
+        WitChange::Method(text) => Change::Method { before: text.before, after: text.after },
+        WitChange::Target(target) => {
+            Change::Target { before: target.before, after: target.after, is_query_changed: target.is_query_changed }
+        }
+        WitChange::Upstream(text) => Change::Upstream { before: text.before, after: text.after },
+        WitChange::Status(status) => Change::Status { before: status.before, after: status.after },
+        WitChange::Headers(fields) => Change::Headers {
+            message: message_kind(fields.message),
+            added: fields.added,
+            changed: fields.changed,
+            removed: fields.removed,
+            left_out: fields.left_out,
+        },
+        WitChange::Body(body) => {
+            Change::Body { message: message_kind(body.message), before: body.before.map(digest), after: digest(body.after) }
+        }
+        WitChange::Streamed(stream) => {
+            Change::Streamed { message: message_kind(stream.message), bytes_in: stream.bytes_in, bytes_out: stream.bytes_out }
+        }
+        WitChange::Notes(notes) => Change::Notes { keys: notes.keys, left_out: notes.left_out },
+        WitChange::Answered(status) => Change::Answered(status),
+        WitChange::Dropped => Change::Dropped,
+        WitChange::Other(kind) => Change::Other(kind),
+    }
+}
+
+const fn message_kind(kind: WitMessageKind) -> MessageKind {
+    match kind {
+        WitMessageKind::Request => MessageKind::Request,
+        WitMessageKind::Response => MessageKind::Response,
+    }
+}
+
+fn digest(digest: WitBodyDigest) -> BodyDigest {
+    BodyDigest { bytes: digest.bytes, sha256: digest.sha256 }
 }

@@ -10,12 +10,13 @@ use std::{
 
 use super::{
     Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture,
+    ledger::{self, Stream},
     rules::{self, Kind},
 };
 use crate::{
-    Addon, BodyMode, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Event, Flow, MadeResponse, Outcome, OverCap, Request,
-    RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription, UpstreamFailure, WebsocketMessage,
-    WebsocketVerdict,
+    Addon, BodyMode, Change, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Event, Flow, MadeResponse, MessageKind,
+    Mutation, Outcome, OverCap, Request, RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription,
+    UpstreamFailure, WebsocketMessage, WebsocketVerdict,
     host::{self, BodyView, Stage, Staging},
 };
 
@@ -31,6 +32,10 @@ pub struct TestFlow<A> {
     stage: Stage,
     lines: Vec<LogLine>,
     is_gone: bool,
+    name: String,
+    mutations: Vec<Mutation>,
+    request_stream: Stream,
+    response_stream: Stream,
 }
 
 /// What a hook sees, and what of it it may edit.
@@ -68,6 +73,10 @@ impl<A: Addon> TestFlow<A> {
             stage: Rc::new(RefCell::new(staging)),
             lines: Vec::new(),
             is_gone: false,
+            name: harness.name.clone(),
+            mutations: Vec::new(),
+            request_stream: Stream::default(),
+            response_stream: Stream::default(),
         }
     }
 
@@ -90,6 +99,12 @@ impl<A: Addon> TestFlow<A> {
     #[must_use]
     pub fn notes(&self) -> BTreeMap<String, String> {
         self.stage.borrow().notes.clone()
+    }
+
+    /// What the hooks changed up to now, as the `finish` hook will be told; of streamed bodies only after that.
+    #[must_use]
+    pub fn mutations(&self) -> &[Mutation] {
+        &self.mutations
     }
 
     /// What the hooks logged up to now.
@@ -125,7 +140,19 @@ impl<A: Addon> TestFlow<A> {
             RequestVerdict::Next | RequestVerdict::EndChain | RequestVerdict::Drop => Ok(()),
         };
         let view = View { body, edits: Edits::Request, ..View::editing_notes() };
-        self.call_matched(matched, view, check, |addon, flow, lent| addon.request(flow, &mut Request::new(&lent.request)))
+        let verdict = self.call_matched(Event::Request, matched, view, check, |addon, flow, lent| {
+            addon.request(flow, &mut Request::new(&lent.request))
+        })?;
+        self.changed(
+            Event::Request,
+            match &verdict {
+                RequestVerdict::Respond(response) => Some(Change::Answered(response.status)),
+                RequestVerdict::Refuse(refusal) => Some(Change::Answered(refusal.status)),
+                RequestVerdict::Drop => Some(Change::Dropped),
+                RequestVerdict::Next | RequestVerdict::EndChain => None,
+            },
+        );
+        Ok(verdict)
     }
 
     /// A piece of the request's body arrived.
@@ -134,12 +161,15 @@ impl<A: Addon> TestFlow<A> {
     ///
     /// Why the hook has no verdict.
     pub fn request_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
-        self.call(
+        let size = chunk.data.len();
+        let verdict = self.call(
             Event::RequestChunk,
             View { ends: chunk.is_last.then_some(Kind::Request), ..View::editing_notes() },
             |_| Ok(()),
             |addon, flow, lent| addon.request_chunk(flow, &Request::new(&lent.request), chunk),
-        )
+        )?;
+        self.request_stream.saw(size, &verdict.action);
+        Ok(verdict)
     }
 
     /// This response arrived, or was made.
@@ -156,9 +186,18 @@ impl<A: Addon> TestFlow<A> {
             ResponseVerdict::Next | ResponseVerdict::Drop => Ok(()),
         };
         let view = View { body, edits: Edits::Response, ..View::editing_notes() };
-        self.call_matched(matched, view, check, |addon, flow, lent| {
+        let verdict = self.call_matched(Event::Response, matched, view, check, |addon, flow, lent| {
             addon.response(flow, &Request::new(&lent.request), &mut Response::new(&lent.response))
-        })
+        })?;
+        self.changed(
+            Event::Response,
+            match &verdict {
+                ResponseVerdict::Replace(response) => Some(Change::Answered(response.status)),
+                ResponseVerdict::Drop => Some(Change::Dropped),
+                ResponseVerdict::Next => None,
+            },
+        );
+        Ok(verdict)
     }
 
     /// A piece of the response's body arrived.
@@ -167,12 +206,15 @@ impl<A: Addon> TestFlow<A> {
     ///
     /// Why the hook has no verdict.
     pub fn response_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
-        self.call(
+        let size = chunk.data.len();
+        let verdict = self.call(
             Event::ResponseChunk,
             View { ends: chunk.is_last.then_some(Kind::Response), ..View::editing_notes() },
             |_| Ok(()),
             |addon, flow, lent| addon.response_chunk(flow, &Request::new(&lent.request), &Response::new(&lent.response), chunk),
-        )
+        )?;
+        self.response_stream.saw(size, &verdict.action);
+        Ok(verdict)
     }
 
     /// An event of an event stream arrived.
@@ -213,9 +255,11 @@ impl<A: Addon> TestFlow<A> {
             Some(response) => rules::check_made_response(response),
             None => Ok(()),
         };
-        self.call(Event::UpstreamError, View::editing_notes(), check, |addon, flow, lent| {
+        let response = self.call(Event::UpstreamError, View::editing_notes(), check, |addon, flow, lent| {
             addon.upstream_error(flow, &Request::new(&lent.request), failure)
-        })
+        })?;
+        self.changed(Event::UpstreamError, response.as_ref().map(|response| Change::Answered(response.status)));
+        Ok(response)
     }
 
     /// The flow ended after this response was sent to the client; with none, an addon dropped the connection.
@@ -225,7 +269,11 @@ impl<A: Addon> TestFlow<A> {
     /// Why the hook has no verdict.
     pub fn finish(&mut self, response: Option<TestResponse>) -> Result<(), HookFailure> {
         let request_bytes = self.stage.borrow().request.body.len() as u64;
-        let outcome = host::Outcome { response, request_bytes, duration: Duration::from_millis(1) };
+        let streamed = (self.request_stream.change(MessageKind::Request), self.response_stream.change(MessageKind::Response));
+        self.changed(Event::RequestChunk, streamed.0);
+        self.changed(Event::ResponseChunk, streamed.1);
+        let mutations = self.mutations.clone();
+        let outcome = host::Outcome { response, request_bytes, duration: Duration::from_millis(1), mutations };
         self.call(
             Event::Finish,
             View::looking(),
@@ -278,11 +326,17 @@ impl<A: Addon> TestFlow<A> {
         check: impl FnOnce(&R) -> Result<(), EditError>,
         hook: impl FnOnce(&mut A, &Flow, &Lent) -> Result<R, Error>,
     ) -> Result<R, HookFailure> {
-        self.call_matched(self.matched(event), view, check, hook)
+        self.call_matched(event, self.matched(event), view, check, hook)
+    }
+
+    /// Writes down what a verdict changed.
+    fn changed(&mut self, event: Event, change: Option<Change>) {
+        ledger::push(&mut self.mutations, &self.name, event, change.into_iter().collect());
     }
 
     fn call_matched<R: Default>(
         &mut self,
+        event: Event,
         matched: Vec<u32>,
         view: View,
         check: impl FnOnce(&R) -> Result<(), EditError>,
@@ -321,6 +375,9 @@ impl<A: Addon> TestFlow<A> {
         if result.is_err() {
             self.is_gone = true;
             *self.stage.borrow_mut() = before;
+        } else {
+            let changes = ledger::changes(&before, &self.stage.borrow(), view.body);
+            ledger::push(&mut self.mutations, &self.name, event, changes);
         }
         result
     }

@@ -9,6 +9,7 @@ use super::{
         OutcomeHandle, RequestHandle, ResponseHandle,
         flow::{self, EditError, Header, Origin},
     },
+    mutations,
     stage::{self, Kind, Stage},
     state::HostState,
 };
@@ -243,6 +244,14 @@ impl flow::HostOutcome for HostState {
 
     fn duration(&mut self, _: Resource<OutcomeHandle>) -> Result<u64> {
         self.read_outcome(|outcome| nanoseconds(outcome.duration))
+    }
+
+    fn mutations(&mut self, _: Resource<OutcomeHandle>) -> Result<Vec<flow::Mutation>> {
+        self.read_outcome(|outcome| mutations::mutations(&outcome.mutations))
+    }
+
+    fn mutations_left_out(&mut self, _: Resource<OutcomeHandle>) -> Result<u32> {
+        self.read_outcome(|outcome| outcome.mutations.left_out())
     }
 
     fn drop(&mut self, _: Resource<OutcomeHandle>) -> Result<()> {

@@ -217,7 +217,7 @@ impl Live {
         generation: &Generation,
         course: &Course,
     ) -> Result<Verdict, HookError> {
-        let limits = generation.limits();
+        let (limits, event) = (generation.limits(), event(&call.hook));
         budget::begin(&mut self.store, Budget::new(limits.cpu, limits.wall, course.clone()));
         let access = match &call.hook {
             Hook::Request => Access::Request,
@@ -263,7 +263,7 @@ impl Live {
         };
         let verdict = verdict.map_err(HookError::Verdict)?;
         if let Some(edits) = edits.filter(|_| !course.is_abandoned()) {
-            edits.commit();
+            edits.commit(generation.name(), event);
         }
         Ok(verdict)
     }

@@ -11,7 +11,10 @@ use http::{Method, StatusCode};
 
 use super::settings::Limits;
 use crate::{
-    hooks::{Exchange, RequestMessage, ResponseMessage, StagedBody},
+    hooks::{
+        Event, Exchange, RequestMessage, ResponseMessage, StagedBody,
+        differences::{self, Touched},
+    },
     http::{Field, Headers, Origin, headers::is_token},
 };
 
@@ -27,6 +30,8 @@ pub(super) struct Stage {
     own_request_body: bool,
     own_response_body: bool,
     trailers: Option<trailers::Trailers>,
+    /// Fields of the one message that can be edited.
+    touched: Touched,
 }
 
 /// What a hook may edit.
@@ -99,23 +104,33 @@ impl Stage {
             own_request_body: false,
             own_response_body: false,
             trailers: None,
+            touched: Touched::new(),
         }
     }
 
-    /// Makes the edits the exchange's.
-    pub(super) fn commit(self) {
+    /// Makes the edits the exchange's, and writes them down as what this addon did at this event.
+    pub(super) fn commit(self, addon: &str, event: Event) {
         if self.request.is_none() && self.response.is_none() && self.notes.is_none() {
             return;
         }
         let mut messages = self.exchange.lock();
+        let mut changes = Vec::new();
         if let Some(request) = self.request {
+            changes = differences::of_requests(&messages.request, &request, &self.touched);
             messages.request = request;
         }
-        if self.response.is_some() {
-            messages.response = self.response;
+        if let Some(response) = self.response {
+            if let Some(before) = &messages.response {
+                changes.extend(differences::of_responses(before, &response, &self.touched));
+            }
+            messages.response = Some(response);
         }
         if let Some(notes) = self.notes {
+            changes.extend(differences::of_notes(&messages.notes, &notes));
             messages.notes = notes;
+        }
+        for change in changes {
+            messages.ledger.push(addon, event, change);
         }
     }
 
@@ -249,6 +264,7 @@ impl Stage {
         let shared = Bytes::copy_from_slice(name.as_bytes());
         let fields = values.into_iter().map(|value| field(shared.clone(), value)).collect::<Result<Vec<_>, _>>()?;
         headers.replace(name, fields);
+        self.touched.note(shared);
         Ok(())
     }
 
@@ -259,7 +275,9 @@ impl Stage {
         check_name(kind, &name)?;
         at_most("header fields", headers.len() + 1, limits.header_count)?;
         at_most("bytes of header fields", headers.wire_len() + wire_len(&name, &value), limits.header_bytes)?;
-        headers.push(field(Bytes::from(name), value)?);
+        let name = Bytes::from(name);
+        headers.push(field(name.clone(), value)?);
+        self.touched.note(name);
         Ok(())
     }
 

@@ -8,10 +8,10 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{State, redact};
+use super::{State, flows, redact};
 use crate::{addons::ChangeError, hooks::Addons as _};
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Largest options document that is taken, in bytes.
 const MAX_OPTIONS: usize = 16 << 20;
@@ -44,12 +44,14 @@ pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Answer 
             None => unknown(name),
         },
         (Method::PUT, ["addons", name, "options"]) => put_options(state, name, request).await,
+        (Method::GET, ["flows"]) => flows::list(state.recent.as_deref(), request.uri().query()),
+        (Method::GET, ["flows", id]) => flows::one(state.recent.as_deref(), id),
         (
             _,
             ["health", "live" | "ready"]
             | ["actuator", "health", "liveness" | "readiness"]
-            | ["metrics" | "addons"]
-            | ["addons", _],
+            | ["metrics" | "addons" | "flows"]
+            | ["addons" | "flows", _],
         ) => method_not_allowed("GET"),
         (_, ["addons", _, "reload"]) => method_not_allowed("POST"),
         (_, ["addons", _, "options"]) => method_not_allowed("GET, PUT"),
@@ -150,7 +152,7 @@ pub(super) fn refuse(status: StatusCode, error: &str) -> Answer {
     json_answer(status, &json!({ "errcode": errcode, "error": error }))
 }
 
-fn json_answer(status: StatusCode, value: &Value) -> Answer {
+pub(super) fn json_answer(status: StatusCode, value: &Value) -> Answer {
     let mut answer = Response::new(Full::from(format!("{value:#}\n")));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

@@ -1,14 +1,21 @@
 //! `[admin]` and `[log]`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+};
 
 use super::{
     Admin, Log, LogFormat, Token, address,
     check::Check,
     files,
     key::Key,
+    limits::usize_of,
     raw::{RawAdmin, RawLog, RawLogFormat},
+    units::Count,
 };
+
+pub(super) const RECENT_FLOWS: RangeInclusive<Count> = Count(0)..=Count(10_000);
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
@@ -33,7 +40,8 @@ pub(super) fn admin(check: &mut Check, key: &Key, raw: &RawAdmin) -> Option<Admi
     if token.is_none() && !listen.ip().is_loopback() && !check.has_failed(&key.join("token")) {
         check.fail(&key.join("listen"), "needs admin.token or admin.token_file, as it can be reached from other machines");
     }
-    Some(Admin { listen, token })
+    let recent_flows = check.number(&key.join("recent_flows"), raw.recent_flows.as_ref(), &RECENT_FLOWS, Count(256));
+    Some(Admin { listen, token, recent_flows: usize_of(recent_flows.0) })
 }
 
 fn token(text: &str) -> Result<Token, String> {

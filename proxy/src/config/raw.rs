@@ -28,6 +28,7 @@ pub(super) struct RawAdmin {
     pub(super) listen: Option<Scalar>,
     pub(super) token: Option<String>,
     pub(super) token_file: Option<String>,
+    pub(super) recent_flows: Option<Scalar>,
     pub(super) controller_host: Option<IgnoredAny>,
 }
 

@@ -86,6 +86,7 @@ fn every_bound_holds_at_its_edges() {
         ("request_body", "limits", "-1", "0", "'1048576GiB'", "1125899906842625"),
         ("connections", "limits", "0", "1", "1000000", "1000001"),
         ("decode_ratio", "limits", "0", "1", "10000", "10001"),
+        ("recent_flows", "admin", "-1", "0", "10000", "10001"),
         ("h2_streams", "limits", "0", "1", "10000", "10001"),
         ("instances", "limits", "0", "1", "100000", "100001"),
         ("header_read", "timeouts", "'999us'", "'1ms'", "'1h'", "'3600001ms'"),

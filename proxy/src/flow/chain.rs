@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     hooks::{
-        Addon, Call, Event, Hook, HookError, MadeResponse, OverCap, ResponseMessage, Source, StagedBody, UpstreamFailure, Verdict,
+        Addon, Call, Change, Event, Hook, HookError, MadeResponse, OverCap, ResponseMessage, Source, StagedBody, UpstreamFailure,
+        Verdict,
     },
     http::{Body, BodyError, Field, ResponseHead, coding::Bounds},
     http1::framing::may_have_body,
@@ -78,13 +79,16 @@ impl<'a> Pass<'a> {
             match self.call(index, addon.as_ref(), Event::Request, matched, Hook::Request).await {
                 Ok(Verdict::Next | Verdict::Chunk(_)) => {}
                 Ok(Verdict::EndChain) => break,
-                Ok(Verdict::Drop) => return self.dropped(addon.as_ref()),
+                Ok(Verdict::Drop) => {
+                    self.dropped(addon.as_ref(), Event::Request);
+                    return Requested::Drop;
+                }
                 Ok(Verdict::Respond(made)) => {
-                    return Requested::Answered { from: index + 1, body: self.made(addon.as_ref(), made) };
+                    return Requested::Answered { from: index + 1, body: self.made(addon.as_ref(), Event::Request, made) };
                 }
                 Ok(Verdict::Refuse(refusal)) => {
                     let made = respond::refusal(&refusal);
-                    return Requested::Answered { from: index + 1, body: self.made(addon.as_ref(), made) };
+                    return Requested::Answered { from: index + 1, body: self.made(addon.as_ref(), Event::Request, made) };
                 }
                 Err(error) => {
                     if self.fails_closed(addon.as_ref(), Event::Request, &error) {
@@ -128,10 +132,12 @@ impl<'a> Pass<'a> {
             match self.call(index, addon.as_ref(), Event::Response, matched, Hook::Response).await {
                 Ok(Verdict::Next | Verdict::EndChain | Verdict::Chunk(_)) => {}
                 // Another response is staged: nothing of the one before may come back. The same below.
-                Ok(Verdict::Respond(made)) => (body, upto) = (self.made(addon.as_ref(), made), index),
-                Ok(Verdict::Refuse(refusal)) => (body, upto) = (self.made(addon.as_ref(), respond::refusal(&refusal)), index),
+                Ok(Verdict::Respond(made)) => (body, upto) = (self.made(addon.as_ref(), Event::Response, made), index),
+                Ok(Verdict::Refuse(refusal)) => {
+                    (body, upto) = (self.made(addon.as_ref(), Event::Response, respond::refusal(&refusal)), index)
+                }
                 Ok(Verdict::Drop) => {
-                    self.record.fail(format!("dropped by addon {}", addon.name()));
+                    self.dropped(addon.as_ref(), Event::Response);
                     return Passed::Drop;
                 }
                 Err(error) => {
@@ -158,7 +164,7 @@ impl<'a> Pass<'a> {
                 let hook = Hook::UpstreamError(failure.clone());
                 match self.call(index, addon.as_ref(), Event::UpstreamError, matched, hook).await {
                     Ok(Verdict::Respond(made)) => {
-                        answer = Some(self.made(addon.as_ref(), made));
+                        answer = Some(self.made(addon.as_ref(), Event::UpstreamError, made));
                         break;
                     }
                     Ok(_) => {}
@@ -283,14 +289,15 @@ impl<'a> Pass<'a> {
         failure::call(self.record, index, event, Call { matched, hook, body_cap }).await
     }
 
-    fn dropped(&self, addon: &dyn Addon) -> Requested {
+    fn dropped(&self, addon: &dyn Addon, event: Event) {
         self.record.fail(format!("dropped by addon {}", addon.name()));
-        Requested::Drop
+        self.record.exchange.lock().ledger.push(addon.name(), event, Change::Dropped);
     }
 
     /// Stages a response that an addon made, and gives its body: it goes out as the addon wrote it, and where Content-Encoding
     /// says that it is coded, hooks see it without, as they see that of an upstream.
-    fn made(&self, addon: &dyn Addon, made: MadeResponse) -> Held {
+    fn made(&self, addon: &dyn Addon, event: Event, made: MadeResponse) -> Held {
+        self.record.exchange.lock().ledger.push(addon.name(), event, Change::Answered(made.status));
         let mut head = ResponseHead::new(made.status);
         head.headers = made.headers;
         let held = Held::coded(Body::full(made.body.clone()), &head.headers);

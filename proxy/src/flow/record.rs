@@ -12,9 +12,10 @@ use http::Method;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::{Site, failure, filters};
+use super::{EndedFlow, Flows, Recent, Site, failure, filters};
 use crate::{
-    hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Outcome, Renewal},
+    heavy,
+    hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Ledger, Outcome, Renewal},
     http::Headers,
 };
 
@@ -39,6 +40,8 @@ pub struct Record {
     begun: Instant,
     /// Counts `finish` events under way, so that a stop can wait for them.
     tasks: TaskTracker,
+    /// Where flows are remembered, if they are.
+    recent: Option<Arc<Recent>>,
     instances: Mutex<Vec<Option<Arc<dyn Instance>>>>,
     ending: Mutex<Outcome>,
     stopper: OnceLock<(usize, String)>,
@@ -52,7 +55,7 @@ pub struct Ending {
 
 impl Record {
     /// A flow that starts now.
-    pub fn new(facts: Facts, chain: Arc<Chain>, site: Arc<Site>, exchange: Exchange, tasks: TaskTracker) -> Arc<Self> {
+    pub(super) fn new(facts: Facts, chain: Arc<Chain>, site: Arc<Site>, exchange: Exchange, flows: &Flows) -> Arc<Self> {
         let instances = Mutex::new(vec![None; chain.addons.len()]);
         let (method, accept_encoding) = {
             let head = &exchange.lock().request.head;
@@ -68,7 +71,8 @@ impl Record {
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
             begun: Instant::now(),
-            tasks,
+            tasks: flows.tasks.clone(),
+            recent: flows.recent.clone(),
             instances,
             ending: Mutex::default(),
             stopper: OnceLock::new(),
@@ -172,20 +176,24 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         let record = &self.record;
-        let outcome = record.outcome(self.is_complete);
+        let mut outcome = record.outcome(self.is_complete);
         record.site.metrics.flows_active.dec();
         record.site.metrics.ended(outcome.status.filter(|_| self.is_complete || outcome.response_bytes > 0), outcome.duration);
-        log(record, &outcome);
-        if record.chain.events.contains(Event::Finish)
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            record.tasks.spawn_on(finish(Arc::clone(record), outcome), &runtime);
+        let ledger = std::mem::take(&mut record.exchange.lock().ledger);
+        log(record, &outcome, &ledger);
+        if record.chain.events.contains(Event::Finish) || (record.recent.is_some() && ledger.keeps_bodies()) {
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                record.tasks.spawn_on(end(Arc::clone(record), outcome, ledger), &runtime);
+            }
+        } else if let Some(recent) = &record.recent {
+            outcome.mutations = Arc::new(ledger);
+            recent.push(EndedFlow::new(record, &outcome));
         }
     }
 }
 
 /// One line a flow. The query is left out: it may carry credentials.
-fn log(record: &Record, outcome: &Outcome) {
+fn log(record: &Record, outcome: &Outcome, ledger: &Ledger) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
@@ -204,9 +212,31 @@ fn log(record: &Record, outcome: &Outcome) {
         response.status = outcome.status.map_or(0, |status| status.as_u16()),
         response.bytes = outcome.response_bytes,
         flow.milliseconds = u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
+        flow.mutations = %ledger,
         flow.error = outcome.error.as_deref().unwrap_or_default(),
         "flow ended"
     );
+}
+
+/// What comes after a flow, off the path of the client.
+async fn end(record: Arc<Record>, mut outcome: Outcome, ledger: Ledger) {
+    outcome.mutations = Arc::new(hashed(ledger).await);
+    if let Some(recent) = &record.recent {
+        recent.push(EndedFlow::new(&record, &outcome));
+    }
+    finish(record, outcome).await;
+}
+
+async fn hashed(mut ledger: Ledger) -> Ledger {
+    if ledger.kept_bytes() <= heavy::SMALL {
+        ledger.hash();
+        return ledger;
+    }
+    let hashed = heavy::run(move || {
+        ledger.hash();
+        ledger
+    });
+    hashed.await.unwrap_or_default()
 }
 
 /// The `finish` events, off the path of the client. A hook that is still running for this flow is waited for; where the flow's

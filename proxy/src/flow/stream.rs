@@ -13,7 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{depart::forget_digests, failure, filters, forward, record::Record, uncoded::Uncoded};
 use crate::{
-    hooks::{Addon, Call, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, Verdict},
+    hooks::{Addon, Call, Change, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, MessageKind, Verdict},
     http::{Body, BodyError, Headers, body::Peer, coding, uncode::Uncoder},
     http2,
 };
@@ -79,6 +79,7 @@ fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: B
             state: State::Reading,
             ready: VecDeque::new(),
             is_untouched: true,
+            bytes: (0, 0),
         });
     }
     body
@@ -97,6 +98,8 @@ struct Filtered {
     ready: VecDeque<Frame<Bytes>>,
     /// Whether all pieces so far went on as they came.
     is_untouched: bool,
+    /// Bytes that the hook was shown, and bytes that came out of it.
+    bytes: (u64, u64),
 }
 
 enum State {
@@ -188,8 +191,24 @@ impl Filtered {
         Poll::Ready(Ok(Chunk { data, last: is_last.then(Headers::new) }))
     }
 
+    /// Writes down, once, what the hook has changed: before the flow can end, or when the body is given up.
+    fn write_down(&mut self) {
+        if self.is_untouched {
+            return;
+        }
+        let (bytes_in, bytes_out) = std::mem::take(&mut self.bytes);
+        if bytes_in == 0 && bytes_out == 0 {
+            return;
+        }
+        let Some(addon) = self.hook.record.chain.addons.get(self.hook.index) else { return };
+        let message = if self.hook.event == Event::RequestChunk { MessageKind::Request } else { MessageKind::Response };
+        let change = Change::Streamed { message, bytes_in, bytes_out };
+        self.hook.record.exchange.lock().ledger.push(addon.name(), self.hook.event, change);
+    }
+
     /// Does what the hook said.
     fn decided(&mut self, chunk: Chunk, verdict: ChunkVerdict) {
+        self.bytes.0 += chunk.data.len() as u64;
         let data = match verdict.action {
             ChunkAction::Pass => chunk.data,
             ChunkAction::Replace(data) => {
@@ -201,8 +220,12 @@ impl Filtered {
                 Bytes::new()
             }
         };
+        self.bytes.1 += data.len() as u64;
         if !data.is_empty() {
             self.ready.push_back(Frame::data(data));
+        }
+        if chunk.last.is_some() || verdict.is_done {
+            self.write_down();
         }
         self.state = match chunk.last {
             None if verdict.is_done => State::Passing,
@@ -213,6 +236,12 @@ impl Filtered {
                 State::Ended
             }
         };
+    }
+}
+
+impl Drop for Filtered {
+    fn drop(&mut self) {
+        self.write_down();
     }
 }
 
@@ -234,6 +263,7 @@ impl HttpBody for Filtered {
                     Ok(chunk) => this.state = State::Deciding(this.hook.decide(chunk.clone()), chunk),
                     Err(error) => {
                         this.state = State::Ended;
+                        this.write_down();
                         return Poll::Ready(Some(Err(error)));
                     }
                 },
@@ -246,7 +276,10 @@ impl HttpBody for Filtered {
                         Ok(_) => this.decided(chunk, pass),
                         Err(error) => match this.hook.passes_after(&error, this.is_untouched) {
                             Ok(()) => this.decided(chunk, pass),
-                            Err(error) => return Poll::Ready(Some(Err(error))),
+                            Err(error) => {
+                                this.write_down();
+                                return Poll::Ready(Some(Err(error)));
+                            }
                         },
                     }
                 }

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::Ledger;
 use crate::http::{Origin, RequestHead, ResponseHead};
 
 /// The messages of a flow as they stand after the last hook.
@@ -21,6 +22,8 @@ pub struct Messages {
     pub response: Option<ResponseMessage>,
     /// Notes of the chain, key and value, in the order in which keys first appeared.
     pub notes: Vec<(String, String)>,
+    /// What addons changed so far.
+    pub ledger: Ledger,
 }
 
 /// A staged request.
@@ -76,7 +79,7 @@ impl Exchange {
     /// The exchange of a flow that starts with this request.
     #[must_use]
     pub fn new(request: RequestMessage) -> Self {
-        Self { messages: Mutex::new(Messages { request, response: None, notes: Vec::new() }) }
+        Self { messages: Mutex::new(Messages { request, response: None, notes: Vec::new(), ledger: Ledger::default() }) }
     }
 
     /// The messages, for a short look or an edit: never held across a wait.

@@ -54,7 +54,7 @@ fn committed_edits_arrive_together() {
     assert_eq!(stage.set_note("key".to_owned(), "old".to_owned()), Ok(()));
     assert_eq!(stage.set_note("key".to_owned(), "new".to_owned()), Ok(()));
     assert_eq!(stage.note("key").as_deref(), Some("new"));
-    stage.commit();
+    stage.commit("addon", Event::Request);
     let messages = exchange.lock();
     assert_eq!((messages.request.head.method.as_str(), messages.request.head.target_str()), ("PATCH", "/b?c"));
     assert_eq!(messages.request.upstream.to_string(), "https://other:1");

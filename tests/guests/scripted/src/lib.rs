@@ -2,6 +2,7 @@
 //!
 //! Its variants for tests are made by changing the digits of `BUILD` in the compiled component.
 
+mod mutations;
 mod pieces;
 mod script;
 mod template;
@@ -329,6 +330,13 @@ impl<'b> Given<'_, 'b> {
             ("complete", Self::Finish(_, outcome)) => outcome.is_complete().to_string(),
             ("error", Self::Finish(_, outcome)) => outcome.error().unwrap_or_else(|| "none".to_owned()),
             ("received", Self::Finish(_, outcome)) => outcome.request_bytes().to_string(),
+            ("mutations", Self::Finish(_, outcome)) => {
+                format!(
+                    "{}+{}",
+                    outcome.mutations().iter().map(mutations::shown).collect::<Vec<_>>().join("; "),
+                    outcome.mutations_left_out()
+                )
+            }
             ("delivered", Self::Finish(_, outcome)) => outcome.response_bytes().to_string(),
             ("kind", Self::UpstreamError(_, failure)) => format!("{:?}", failure.kind),
             _ => format!("?{name}?"),
