@@ -21,9 +21,6 @@ use crate::{
 /// Most bytes that a chunk hook is shown at one time; what arrives in larger pieces is cut.
 const PIECE: usize = 64 << 10;
 
-/// Most plain bytes for a coded one.
-const RATIO: u64 = 200;
-
 /// The request's body through the `request-chunk` hooks of the whole chain, first addon to last. What does not hold any more of
 /// a body that hooks may change is taken out of the fields.
 pub(super) fn request(record: &Arc<Record>, headers: &mut Headers, body: Body) -> Body {
@@ -60,11 +57,12 @@ fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: B
     }
     forget_digests(headers);
     if let Some(codings) = coding::codings(headers).filter(|codings| !codings.is_empty())
-        && hooks.iter().any(|hook| hook.caps().next().is_some())
+        && let Some(hook) = hooks.iter().find(|hook| hook.caps().next().is_some())
     {
+        let ratio = hook.record.site.limits.decode_ratio as u64;
         match Uncoder::new(&codings) {
             Ok(uncoder) => {
-                body = Uncoded::of(body, peer, uncoder, RATIO);
+                body = Uncoded::of(body, peer, uncoder, ratio);
                 headers.remove("content-encoding");
             }
             Err(error) => tracing::warn!(%error, "a body stays coded"),

@@ -1,6 +1,7 @@
 //! Bodies without their content codings, for chunk hooks that want them so.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -15,6 +16,9 @@ const BITE: usize = 4 << 10;
 
 /// Plain bytes that are free of the ratio.
 const FREE: u64 = 64 << 10;
+
+/// Most plain bytes of one bite.
+const MOUTHFUL: u64 = 8 << 20;
 
 /// A body whose codings come off as it streams.
 pub(super) struct Uncoded {
@@ -31,7 +35,8 @@ pub(super) struct Uncoded {
 }
 
 impl Uncoded {
-    /// The body of this peer without its codings. It fails where it is more than `ratio` times as large without them.
+    /// The body of this peer without its codings. It fails where it is more than `ratio` times as large without them, 64
+    /// KiB excepted, or where 4 KiB of it become more than 8 MiB.
     pub(super) fn of(body: Body, peer: Peer, uncoder: Uncoder, ratio: u64) -> Body {
         Body::stream(Self {
             inner: body,
@@ -46,12 +51,21 @@ impl Uncoded {
         })
     }
 
-    fn plain(&mut self, plain: std::io::Result<Vec<u8>>) -> Result<Bytes, BodyError> {
-        let plain = plain.map_err(|_| BodyError::Malformed(self.peer, "its bytes are not what Content-Encoding says"))?;
+    /// Bytes that may come of what was taken last.
+    fn room(&self) -> usize {
+        let allowed = FREE.max(self.coded_bytes.saturating_mul(self.ratio));
+        usize::try_from(allowed.saturating_sub(self.plain_bytes).min(MOUTHFUL)).unwrap_or(usize::MAX)
+    }
+
+    fn plain(&mut self, plain: io::Result<Vec<u8>>) -> Result<Bytes, BodyError> {
+        let plain = plain.map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::FileTooLarge => "it becomes too large without its Content-Encoding",
+                _ => "its bytes are not what Content-Encoding says",
+            };
+            BodyError::Malformed(self.peer, why)
+        })?;
         self.plain_bytes += plain.len() as u64;
-        if self.plain_bytes > FREE.max(self.coded_bytes.saturating_mul(self.ratio)) {
-            return Err(BodyError::Malformed(self.peer, "it becomes too large without its Content-Encoding"));
-        }
         Ok(plain.into())
     }
 }
@@ -75,13 +89,15 @@ impl HttpBody for Uncoded {
                     end => {
                         this.trailers = end.and_then(Result::err);
                         this.is_over = true;
-                        this.uncoder.end()
+                        let room = this.room();
+                        this.uncoder.end(room)
                     }
                 }
             } else {
                 let bite = this.coded.split_to(this.coded.len().min(BITE));
                 this.coded_bytes += bite.len() as u64;
-                this.uncoder.push(&bite)
+                let room = this.room();
+                this.uncoder.push(&bite, room)
             };
             match this.plain(plain) {
                 Ok(plain) if plain.is_empty() => {}

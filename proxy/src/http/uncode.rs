@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use super::coding::Coding;
+use super::coding::{Coding, ZSTD_WINDOW_LOG, is_large_window, is_zlib};
 
 /// Takes codings off, piece by piece.
 pub struct Uncoder {
@@ -13,15 +13,42 @@ pub struct Uncoder {
     steps: Vec<Step>,
 }
 
+/// What a step does with what comes, into so much room.
+type Work = fn(&mut Step, Vec<u8>, usize) -> io::Result<Vec<u8>>;
+
+/// More room between codings than behind the last: what is coded may be a little larger than what it becomes.
+const BETWEEN: usize = 64 << 10;
+
 /// One coding.
 enum Step {
-    Gzip(Box<flate2::write::MultiGzDecoder<Vec<u8>>>),
-    Zlib(Box<flate2::write::ZlibDecoder<Vec<u8>>>),
-    Deflate(Box<flate2::write::DeflateDecoder<Vec<u8>>>),
+    Gzip(Box<flate2::write::MultiGzDecoder<Sink>>),
+    Zlib(Box<flate2::write::ZlibDecoder<Sink>>),
+    Deflate(Box<flate2::write::DeflateDecoder<Sink>>),
     /// `deflate` of which less than two bytes are known: zlib or raw.
     Undecided(Vec<u8>),
-    Brotli(Box<brotli::DecompressorWriter<Vec<u8>>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Vec<u8>>>),
+    /// `br` of which nothing is known.
+    Unbegun,
+    Brotli(Box<brotli::DecompressorWriter<Sink>>),
+    Zstd(Box<zstd::stream::write::Decoder<'static, Sink>>),
+}
+
+/// What comes out of a coding, until somebody takes it.
+#[derive(Default)]
+struct Sink {
+    bytes: Vec<u8>,
+    room: usize,
+}
+
+impl Write for Sink {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.room = self.room.checked_sub(data.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.bytes.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Uncoder {
@@ -32,12 +59,12 @@ impl Uncoder {
     pub fn new(codings: &[Coding]) -> io::Result<Self> {
         let steps = codings.iter().rev().map(|coding| {
             Ok(match coding {
-                Coding::Gzip => Step::Gzip(Box::new(flate2::write::MultiGzDecoder::new(Vec::new()))),
+                Coding::Gzip => Step::Gzip(Box::new(flate2::write::MultiGzDecoder::new(Sink::default()))),
                 Coding::Deflate => Step::Undecided(Vec::new()),
-                Coding::Brotli => Step::Brotli(Box::new(brotli::DecompressorWriter::new(Vec::new(), 16 * 1024))),
+                Coding::Brotli => Step::Unbegun,
                 Coding::Zstd => {
-                    let mut decoder = zstd::stream::write::Decoder::new(Vec::new())?;
-                    decoder.window_log_max(super::coding::ZSTD_WINDOW_LOG)?;
+                    let mut decoder = zstd::stream::write::Decoder::new(Sink::default())?;
+                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
                     Step::Zstd(Box::new(decoder))
                 }
             })
@@ -45,61 +72,73 @@ impl Uncoder {
         Ok(Self { steps: steps.collect::<io::Result<_>>()? })
     }
 
-    /// What these bytes make plain; may be nothing yet. A little can become a thousand times as much: give it a little at a time.
+    /// What these bytes make plain; may be nothing yet. No coding makes much more than `room` bytes of them, nor holds more, the
+    /// last not one more: a little can become millions of times as much.
     ///
     /// # Errors
-    /// When they are not what the codings say.
-    pub fn push(&mut self, data: &[u8]) -> io::Result<Vec<u8>> {
-        self.run(data.to_vec(), Step::push)
+    /// When they are not what the codings say, and [`io::ErrorKind::FileTooLarge`] when there is no room for what they become.
+    /// Nothing is to be had after that.
+    pub fn push(&mut self, data: &[u8], room: usize) -> io::Result<Vec<u8>> {
+        self.run(data.to_vec(), room, Step::push)
     }
 
     /// What is left at the end.
     ///
     /// # Errors
-    /// When something is missing.
-    pub fn end(&mut self) -> io::Result<Vec<u8>> {
-        self.run(Vec::new(), |step, data| {
-            let mut plain = step.push(data)?;
-            plain.extend(step.end()?);
+    /// As above, and when something is missing.
+    pub fn end(&mut self, room: usize) -> io::Result<Vec<u8>> {
+        self.run(Vec::new(), room, |step, data, room| {
+            let mut plain = step.push(data, room)?;
+            plain.extend(step.end(room)?);
             Ok(plain)
         })
     }
 
-    fn run(&mut self, data: Vec<u8>, work: fn(&mut Step, Vec<u8>) -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
-        self.steps.iter_mut().try_fold(data, |data, step| work(step, data))
+    fn run(&mut self, mut data: Vec<u8>, room: usize, work: Work) -> io::Result<Vec<u8>> {
+        let last = self.steps.len().saturating_sub(1);
+        for (place, step) in self.steps.iter_mut().enumerate() {
+            data = work(step, data, if place == last { room } else { room.saturating_add(BETWEEN) })?;
+        }
+        Ok(data)
     }
 }
 
 impl Step {
-    fn push(&mut self, mut data: Vec<u8>) -> io::Result<Vec<u8>> {
+    fn push(&mut self, mut data: Vec<u8>, room: usize) -> io::Result<Vec<u8>> {
         if let Self::Undecided(start) = self {
             start.append(&mut data);
             let Some(head) = start.first_chunk::<2>() else { return Ok(Vec::new()) };
-            let is_zlib = super::coding::is_zlib(*head);
+            let is_zlib = is_zlib(*head);
             data = mem::take(start);
             *self = if is_zlib {
-                Self::Zlib(Box::new(flate2::write::ZlibDecoder::new(Vec::new())))
+                Self::Zlib(Box::new(flate2::write::ZlibDecoder::new(Sink::default())))
             } else {
-                Self::Deflate(Box::new(flate2::write::DeflateDecoder::new(Vec::new())))
+                Self::Deflate(Box::new(flate2::write::DeflateDecoder::new(Sink::default())))
             };
         }
-        if data.is_empty() {
-            return Ok(data);
+        let Some(first) = data.first() else { return Ok(data) };
+        if let Self::Unbegun = self {
+            if is_large_window(*first) {
+                return Err(io::Error::other("a large window"));
+            }
+            *self = Self::Brotli(Box::new(brotli::DecompressorWriter::new(Sink::default(), 16 * 1024)));
         }
+        self.make(room);
         let writer: &mut dyn Write = match self {
             Self::Gzip(decoder) => decoder,
             Self::Zlib(decoder) => decoder,
             Self::Deflate(decoder) => decoder,
             Self::Brotli(decoder) => decoder,
             Self::Zstd(decoder) => decoder,
-            Self::Undecided(_) => return Ok(data),
+            Self::Undecided(_) | Self::Unbegun => return Ok(data),
         };
         writer.write_all(&data)?;
         writer.flush()?;
         Ok(self.take())
     }
 
-    fn end(&mut self) -> io::Result<Vec<u8>> {
+    fn end(&mut self, room: usize) -> io::Result<Vec<u8>> {
+        self.make(room);
         match self {
             Self::Gzip(decoder) => decoder.try_finish()?,
             Self::Zlib(decoder) => decoder.try_finish()?,
@@ -107,19 +146,31 @@ impl Step {
             Self::Brotli(decoder) => decoder.close()?,
             Self::Zstd(decoder) => decoder.flush()?,
             Self::Undecided(start) if start.is_empty() => {}
+            Self::Unbegun => {}
             Self::Undecided(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
         Ok(self.take())
     }
 
+    /// Makes room for what comes.
+    fn make(&mut self, room: usize) {
+        if let Some(sink) = self.sink() {
+            sink.room = room;
+        }
+    }
+
     fn take(&mut self) -> Vec<u8> {
+        self.sink().map(|sink| mem::take(&mut sink.bytes)).unwrap_or_default()
+    }
+
+    fn sink(&mut self) -> Option<&mut Sink> {
         match self {
-            Self::Gzip(decoder) => mem::take(decoder.get_mut()),
-            Self::Zlib(decoder) => mem::take(decoder.get_mut()),
-            Self::Deflate(decoder) => mem::take(decoder.get_mut()),
-            Self::Brotli(decoder) => mem::take(decoder.get_mut()),
-            Self::Zstd(decoder) => mem::take(decoder.get_mut()),
-            Self::Undecided(_) => Vec::new(),
+            Self::Gzip(decoder) => Some(decoder.get_mut()),
+            Self::Zlib(decoder) => Some(decoder.get_mut()),
+            Self::Deflate(decoder) => Some(decoder.get_mut()),
+            Self::Brotli(decoder) => Some(decoder.get_mut()),
+            Self::Zstd(decoder) => Some(decoder.get_mut()),
+            Self::Undecided(_) | Self::Unbegun => None,
         }
     }
 }
@@ -169,9 +220,9 @@ mod tests {
         let mut uncoder = Uncoder::new(codings)?;
         let mut plain = Vec::new();
         for piece in body.chunks(piece) {
-            plain.extend(uncoder.push(piece)?);
+            plain.extend(uncoder.push(piece, 1 << 20)?);
         }
-        plain.extend(uncoder.end()?);
+        plain.extend(uncoder.end(1 << 20)?);
         Ok(plain)
     }
 
@@ -206,7 +257,7 @@ mod tests {
         encoder.write_all(b"data: 1\n\n").expect("gzip");
         encoder.flush().expect("gzip");
         let part = mem::take(encoder.get_mut());
-        assert_eq!(Uncoder::new(&[Coding::Gzip]).expect("a decoder").push(&part).expect("plain"), b"data: 1\n\n");
+        assert_eq!(Uncoder::new(&[Coding::Gzip]).expect("a decoder").push(&part, 100).expect("plain"), b"data: 1\n\n");
     }
 
     #[test]
@@ -215,5 +266,32 @@ mod tests {
         assert!(uncode(&[Coding::Gzip], &body[..body.len() - 1], 9).is_err());
         let body = coded("br", TEXT);
         assert!(uncode(&[Coding::Brotli], &body[..body.len() - 1], 9).is_err());
+    }
+
+    #[test]
+    fn room_holds_below_at_above() {
+        for (name, coding) in CODINGS {
+            let body = coded(name, &vec![0; 100_000]);
+            for (room, is_enough) in [(99_999, false), (100_000, true), (100_001, true)] {
+                let mut uncoder = Uncoder::new(&[coding]).expect("a decoder");
+                let plain = uncoder.push(&body, room).and_then(|plain| Ok([plain, uncoder.end(room)?].concat()));
+                match plain {
+                    Ok(plain) => assert!(is_enough && plain.len() == 100_000, "{name} {room}: {}", plain.len()),
+                    Err(error) => assert_eq!((is_enough, error.kind()), (false, io::ErrorKind::FileTooLarge), "{name} {room}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stacked_bombs_find_no_room() {
+        let bomb = coded("gzip", &coded("gzip", &vec![0; 50_000_000]));
+        let error = Uncoder::new(&[Coding::Gzip, Coding::Gzip]).expect("a decoder").push(&bomb, 1 << 20).expect_err("a bomb");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn brotli_windows_stay_small() {
+        assert!(uncode(&[Coding::Brotli], &[0x11, 0x1e, 0x00, 0x03], 1).is_err());
     }
 }
