@@ -44,8 +44,8 @@
 //!
 //! - Filters are not evaluated: the language belongs to the proxy. Every subscription to an event counts as matched, unless the
 //!   test says which do ([`Harness::with_matched`]). `tollgate check` reads the filters.
-//! - Bodies are given with content codings undone, and are not coded anew. They don't stream: [`Harness::exchange`] calls no chunk, event or message
-//!   hook; call those one by one through [`Harness::flow`].
+//! - Bodies are given with content codings undone, and are not coded anew. They don't stream: [`Harness::exchange`] calls no
+//!   chunk, event or message hook; call those one by one through [`Harness::flow`].
 //! - Budgets of time and memory are not enforced; those of bodies and of header fields are the defaults, 10 MiB, and 256 fields
 //!   of together 64 KiB.
 

@@ -84,7 +84,7 @@ fn editing() -> Value {
 
 /// Asks with these values of Accept-Encoding, each in a field of its own.
 async fn ask(host: &Hosted, accept: &[&str]) -> Response {
-    let fields: String = accept.iter().map(|value| format!("Accept-Encoding: {value}\r\n")).collect();
+    let fields = accept.iter().fold(String::new(), |fields, value| fields + "Accept-Encoding: " + value + "\r\n");
     RawClient::ask(host.address(), format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await
 }
 

@@ -28,6 +28,7 @@ pub(super) struct Pass<'a> {
 }
 
 /// What the request pass came to.
+#[allow(clippy::large_enum_variant, reason = "made once a flow, and taken apart at once")]
 pub(super) enum Requested {
     /// The request goes upstream.
     Upstream,
@@ -134,7 +135,7 @@ impl<'a> Pass<'a> {
                 // Another response is staged: nothing of the one before may come back. The same below.
                 Ok(Verdict::Respond(made)) => (body, upto) = (self.made(addon.as_ref(), Event::Response, made), index),
                 Ok(Verdict::Refuse(refusal)) => {
-                    (body, upto) = (self.made(addon.as_ref(), Event::Response, respond::refusal(&refusal)), index)
+                    (body, upto) = (self.made(addon.as_ref(), Event::Response, respond::refusal(&refusal)), index);
                 }
                 Ok(Verdict::Drop) => {
                     self.dropped(addon.as_ref(), Event::Response);

@@ -22,7 +22,9 @@ fn request(target: &'static str, fields: &[(&str, &str)], body: StagedBody) -> R
 
 fn touching(names: &[&str]) -> Touched {
     let mut touched = Touched::new();
-    names.iter().for_each(|name| touched.note(Bytes::copy_from_slice(name.as_bytes())));
+    for name in names {
+        touched.note(Bytes::copy_from_slice(name.as_bytes()));
+    }
     touched
 }
 

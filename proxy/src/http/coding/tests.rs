@@ -104,7 +104,7 @@ fn the_ratio_holds_below_at_above() {
             _ => Coding::Zstd,
         };
         // Noise, so that there is enough of it coded; and zeros, so that it grows.
-        let noise: Vec<u8> = (0..40_000_u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> = (0..40_000_u32).map(|place| place.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
         let plain = [noise, vec![0; 2_000_000]].concat();
         let body = encode(name, &plain);
         let ratio = plain.len() / body.len();
