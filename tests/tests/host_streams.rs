@@ -364,6 +364,7 @@ async fn pieces_come_plain_where_that_is_asked_for() {
     let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;
     let answer = RawClient::ask(host.address(), GET).await;
     assert_eq!((answer.text().as_str(), answer.fields.get("content-encoding")), ("DATA: 0\nDATA: 1\nDATA: 2\n", None));
+    assert_eq!(answer.fields.get("vary"), Some("Accept-Encoding"));
     eventually(async || host.times_logged("saw data: 0") == 1).await;
 }
 

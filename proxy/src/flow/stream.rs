@@ -34,7 +34,12 @@ pub(super) fn response(record: &Arc<Record>, upto: usize, headers: &mut Headers,
     if !hooks.is_empty() {
         forward::weaken_etag(headers);
     }
-    through(hooks, Peer::Upstream, headers, body)
+    let was_coded = headers.contains("content-encoding");
+    let body = through(hooks, Peer::Upstream, headers, body);
+    if was_coded && !headers.contains("content-encoding") {
+        forward::add_vary(headers, "Accept-Encoding");
+    }
+    body
 }
 
 /// The hooks that want to see the body, in this order.
