@@ -54,8 +54,8 @@ async fn ungranted_bodies_refuse_the_addon() {
     ]);
     let error = refused(&rules, &[("bodies", "false")]).await;
     for part in [
-        "[0] request: whole bodies are not granted (bodies)",
-        "[1] request: whole bodies",
+        "[0] request: bodies are not granted (bodies)",
+        "[1] request: bodies are",
         "[1] request: the filter looks at bodies (~b, ~bq, ~bs)",
     ] {
         assert!(error.contains(part), "{part}: {error}");
@@ -377,5 +377,57 @@ async fn check_tells_of_greedy_addons() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     for part in ["FAILED a\n", "[0] response: the event is not granted (events)", "[1] upstream-error: the event"] {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+}
+
+/// A request in pieces, with trailers.
+const IN_PIECES: &str = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Secret: hunter2\r\n\
+                         X-Open: 1\r\n\r\n";
+
+#[tokio::test]
+async fn readers_let_pieces_go_on() {
+    let uncoded = json!([rule("request-chunk", &json!({"body": "full"}))]);
+    let error = refused(&uncoded, &[("edit", "false")]).await;
+    assert!(error.contains("[0] request-chunk: pieces without content codings change the message"), "{error}");
+    for (actions, is_let) in [
+        (json!([{"log": "saw {data}"}, {"piece": "done"}]), true),
+        (json!([{"piece": "upper"}]), false),
+        (json!([{"piece": "discard"}]), false),
+        (json!([{"piece": {"last": [{"piece": {"trailer": ["X-Open", "2"]}}]}}]), false),
+    ] {
+        let origin = RawOrigin::ok().await;
+        let host = granted(&origin, &json!([rule("request-chunk", &json!({"do": actions}))]), &[("edit", "false")]).await;
+        let mut client = RawClient::connect(host.address()).await;
+        client.send(IN_PIECES).await;
+        assert_eq!(client.response().await.status == 200, is_let, "{actions}");
+        if is_let {
+            let seen = origin.only_request();
+            assert_eq!((seen.text().as_str(), seen.trailers.get("x-open")), ("body", Some("1")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn trailers_keep_to_the_grants() {
+    let origin = RawOrigin::ok().await;
+    let last = json!([{"log": "saw {trailer:x-secret} {trailer:x-open}"}, {"piece": {"trailer": ["X-Open", "2"]}}]);
+    let rules = json!([rule("request-chunk", &json!({"do": [{"piece": {"last": last}}]}))]);
+    let settings = [("withhold_headers", "[\"x-secret\"]"), ("write_headers", "[\"x-open\"]")];
+    let host = granted(&origin, &rules, &settings).await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send(IN_PIECES).await;
+    assert_eq!(client.response().await.status, 200);
+    let seen = origin.only_request();
+    assert_eq!((seen.trailers.get("x-secret"), seen.trailers.get("x-open")), (Some("hunter2"), Some("2")));
+    host.logged("saw [withheld] 1").await;
+    for (name, value, said) in [("X-Other", "1", "forbidden: x-other"), ("X-Secret", "[withheld]", "x-secret, which is not")] {
+        let rules =
+            json!([rule("request-chunk", &json!({"do": [{"piece": {"last": [{"piece": {"trailer": [name, value]}}]}}]}))]);
+        let origin = RawOrigin::ok().await;
+        let host = granted(&origin, &rules, &settings).await;
+        let mut client = RawClient::connect(host.address()).await;
+        client.send(IN_PIECES).await;
+        assert_ne!(client.response().await.status, 200, "{name}");
+        host.logged(said).await;
     }
 }
