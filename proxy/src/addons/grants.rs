@@ -212,7 +212,9 @@ impl Names {
 impl Default for Grants {
     fn default() -> Self {
         let mut events = Events::default();
-        Event::ALL.into_iter().for_each(|event| events.insert(event));
+        for event in Event::ALL {
+            events.insert(event);
+        }
         Self {
             events,
             edit: true,
