@@ -17,12 +17,13 @@ pub struct Error {
 /// Why an edit was not taken. The staged message is as it was before the call; the hook may go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EditError {
-    /// The message can't be edited in this hook, or the body was truncated.
+    /// The message can't be edited in this hook, or by this addon at all, or the body was truncated.
     ReadOnly,
     /// Not a legal value of its kind; the text names it (RFC 9110, 5.1 and 5.5; RFC 3986).
     Invalid(String),
     /// The field belongs to the core: Content-Length, Transfer-Encoding, Connection, Keep-Alive, Proxy-Connection, TE, Trailer,
-    /// Upgrade, HTTP2-Settings, and Host of a request. The text names it.
+    /// Upgrade, HTTP2-Settings, and Host of a request. Or it is none of those that the addon is granted to write. The text names
+    /// it.
     Forbidden(String),
     /// Over a limit of the addon's budget; the text names limit and value.
     TooLarge(String),
@@ -59,7 +60,7 @@ impl fmt::Display for EditError {
         match self {
             Self::ReadOnly => out.write_str("the message is read-only in this hook"),
             Self::Invalid(text) => write!(out, "not legal: {text}"),
-            Self::Forbidden(text) => write!(out, "belongs to the core: {text}"),
+            Self::Forbidden(text) => write!(out, "forbidden: {text}"),
             Self::TooLarge(text) => write!(out, "too large: {text}"),
         }
     }
@@ -89,6 +90,6 @@ mod tests {
     #[test]
     fn text_holds_the_whole_chain() {
         let error = Error::from(Outer(EditError::Forbidden("te".into())));
-        assert_eq!(error.to_string(), "no header set: belongs to the core: te");
+        assert_eq!(error.to_string(), "no header set: forbidden: te");
     }
 }

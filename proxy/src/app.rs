@@ -1,5 +1,6 @@
 //! The process: what is started in which order, what signals do, and how it ends.
 
+mod inspect;
 mod logging;
 mod reload;
 mod settings;
@@ -7,7 +8,6 @@ mod sites;
 
 use std::{
     io::Write as _,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -23,12 +23,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    addons::{self, Registry, State},
+    addons::{Registry, State},
     admin,
     config::{Config, Sources},
     flow::{Flows, Recent},
     metrics::Metrics,
 };
+
+pub use inspect::inspect;
 
 use sites::Sites;
 
@@ -87,38 +89,6 @@ pub fn check(sources: &Sources) -> anyhow::Result<()> {
     let names = broken.iter().copied().collect::<Vec<_>>().join(", ");
     anyhow::ensure!(broken.is_empty(), "{} addon(s) cannot be used: {names}", broken.len());
     writeln!(out, "the configuration is valid: {} listener(s), {} addon(s)", config.listeners.len(), statuses.len())?;
-    Ok(())
-}
-
-/// Prints what an addon asks for.
-///
-/// # Errors
-/// When the file cannot be read or is no addon of this contract.
-pub fn inspect(file: &Path) -> anyhow::Result<()> {
-    let component = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("addon").to_owned();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    let cache = tempfile::tempdir().context("cannot make a directory for compiled code")?;
-    let settings = addons::Settings::new("plugins", cache.path());
-    let found = runtime.block_on(addons::inspect(&settings, &name, component))?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "name           {name}\nsha256         {}\nimports", found.sha256)?;
-    for import in &found.imports {
-        writeln!(out, "  {import}")?;
-    }
-    writeln!(out, "subscriptions with options {{}}")?;
-    for subscription in &found.subscriptions {
-        let filter = if subscription.filter.is_empty() { "every flow" } else { &subscription.filter };
-        write!(out, "  {:14} {filter}", subscription.event)?;
-        if let (Some(cap), Some(over)) = (subscription.body_cap, subscription.over_cap) {
-            write!(out, "  (whole body up to {cap} bytes, beyond: {over})")?;
-        }
-        writeln!(out)?;
-    }
-    match found.no_snapshot {
-        None => writeln!(out, "instances are copies of a configured one")?,
-        Some(why) => writeln!(out, "every instance is configured anew: {why}")?,
-    }
     Ok(())
 }
 

@@ -26,11 +26,14 @@ enum Command {
     Run(ConfigArguments),
     /// Validate configuration and addons without serving; exit code 0 if all is well.
     Check(ConfigArguments),
-    /// Print what an addon asks for.
+    /// Print what an addon asks for, beside what it is granted.
     Inspect {
-        /// A component.
+        /// A component; its name without `.wasm` is the addon's.
         #[arg(value_name = "FILE.wasm")]
         file: PathBuf,
+
+        #[command(flatten)]
+        config: InspectArguments,
     },
 }
 
@@ -72,6 +75,18 @@ struct ConfigArguments {
     set: Vec<String>,
 }
 
+/// Where options, grants and budgets of an addon come from, if not from the defaults.
+#[derive(Debug, Args)]
+struct InspectArguments {
+    /// Configuration file in TOML; paths in it are relative to its directory.
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Any setting, as `addon.version-clamp.edit=false`; repeatable.
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE", env = "TOLLGATE_SET", hide_env_values = true)]
+    set: Vec<String>,
+}
+
 /// Does what the command line says. Errors go to standard error, one a line: exit code 2 for those of the configuration,
 /// 1 for all others.
 #[must_use]
@@ -82,7 +97,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(arguments) => app::run(arguments.sources(settings)),
         Command::Check(arguments) => app::check(&arguments.sources(settings)),
-        Command::Inspect { file } => app::inspect(&file),
+        Command::Inspect { file, config } => app::inspect(&file, &config.sources(settings)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -106,8 +121,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
 impl ConfigArguments {
     /// The sources, each change with the flag or the variable that it came by.
     fn sources(self, matches: Option<&ArgMatches>) -> Sources {
-        let is_variable =
-            |name: &str| matches.is_some_and(|matches| matches.value_source(name) == Some(ValueSource::EnvVariable));
+        let is_variable = |name| is_variable(matches, name);
         let mut overrides = Vec::new();
         for (name, value, change) in [
             ("plugins", self.plugins, Change::Plugins as fn(String) -> Change),
@@ -118,9 +132,30 @@ impl ConfigArguments {
             overrides.extend(changes(name, value, is_variable(name), char::is_control, change));
         }
         overrides.extend(changes("reverse", self.reverse, is_variable("reverse"), char::is_whitespace, Change::Reverse));
-        overrides.extend(changes("set", self.set, is_variable("set"), |character| character == '\n', Change::Set));
-        Sources { file: self.config.filter(|file| !file.as_os_str().is_empty()), overrides }
+        overrides.extend(settings(self.set, is_variable("set")));
+        Sources { file: file(self.config), overrides }
     }
+}
+
+impl InspectArguments {
+    fn sources(self, matches: Option<&ArgMatches>) -> Sources {
+        Sources { file: file(self.config), overrides: settings(self.set, is_variable(matches, "set")) }
+    }
+}
+
+/// Whether the value comes from the argument's variable.
+fn is_variable(matches: Option<&ArgMatches>, name: &str) -> bool {
+    matches.is_some_and(|matches| matches.value_source(name) == Some(ValueSource::EnvVariable))
+}
+
+/// An empty variable names no file.
+fn file(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Changes by `--set` or its variable.
+fn settings(values: Vec<String>, is_variable: bool) -> Vec<Override> {
+    changes("set", values, is_variable, |character| character == '\n', Change::Set)
 }
 
 /// Changes by one flag, or by its variable: that is split, and what is empty in it left out.
@@ -152,7 +187,7 @@ mod tests {
             Command::Run(arguments) | Command::Check(arguments) => {
                 Ok(arguments.sources(matches.subcommand().map(|(_, settings)| settings)))
             }
-            Command::Inspect { file } => Ok(Sources { file: Some(file), overrides: Vec::new() }),
+            Command::Inspect { config, .. } => Ok(config.sources(matches.subcommand().map(|(_, settings)| settings))),
         }
     }
 

@@ -6,10 +6,12 @@
 mod addon;
 mod address;
 mod admin;
+mod budgets;
 mod check;
 mod errors;
 mod expression;
 mod files;
+mod grants;
 mod key;
 mod limits;
 mod listener;
@@ -27,6 +29,7 @@ mod units;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
+    addons,
     hooks::{FailurePolicy, QuarantineRule},
     http::Origin,
 };
@@ -50,6 +53,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `limits.instances`: instances of addons alive at once in the process. Default 2000, 1 to 100000.
     pub instances: usize,
+    /// `limits.guest_stack`: bytes of stack that the code of an addon may use. Default 512KiB, 64KiB to 4MiB.
+    pub guest_stack: usize,
     /// `timeouts.grace`: how long flows may go on after SIGTERM. Default 30s, 0s to 1h.
     pub grace: Duration,
     /// `[log]`.
@@ -204,14 +209,14 @@ pub struct AddonConfig {
     /// `quarantine`: default [`QuarantineRule::default`]; none: never. `failures` is 1 to 1000, `within` and `first` 1ms to 1h,
     /// `share` 0 to 100, `longest` 1ms to 1d and not shorter than `first`.
     pub quarantine: Option<QuarantineRule>,
-    /// `cpu`: time of the processor for one hook. Default 50ms, 1ms to 1m.
-    pub cpu: Duration,
-    /// `wall`: time for one hook, waits included. Default 60s, 1ms to 1h.
-    pub wall: Duration,
-    /// `memory`: bytes of linear memory of one instance. Default 64MiB, 1MiB to 256MiB.
-    pub memory: usize,
-    /// `max_body`: bytes of a whole body that a hook is shown or makes. Default 10MiB, 0 to 1GiB.
-    pub max_body: usize,
+    /// Its budgets, each by the key of its name: `cpu` (1ms to 1m), `wall` (1ms to 1h), `configure` (1ms to 5m), `memory` (1MiB
+    /// to 256MiB), `table` (0 to 20000), `handles` (2 to 10000), `max_body` (0 to 1GiB), `header_count` (1 to 1024),
+    /// `header_bytes` (1KiB to 1MiB), `random` (0 to 16MiB), `hostcall_bytes` (4KiB to 1GiB), `log_lines` (0 to 100000),
+    /// `log_bytes` (0 to 1GiB), `instances` (1 to 100000).
+    pub limits: addons::Limits,
+    /// What it may ask for and do, by the keys `events`, `edit`, `bodies`, `read_headers`, `write_headers` and
+    /// `withhold_headers`. Default everything.
+    pub grants: Arc<addons::Grants>,
 }
 
 impl Config {
@@ -275,10 +280,8 @@ impl Default for AddonConfig {
             options_file: None,
             policy: FailurePolicy::default(),
             quarantine: Some(QuarantineRule::default()),
-            cpu: Duration::from_millis(50),
-            wall: Duration::from_mins(1),
-            memory: 64 << 20,
-            max_body: 10 << 20,
+            limits: addons::Limits::default(),
+            grants: Arc::default(),
         }
     }
 }

@@ -159,6 +159,18 @@ impl Filter {
         self.needs_response_body
     }
 
+    /// Whether an answer can depend on header fields as such (`~h`, `~hq`, `~hs`).
+    #[must_use]
+    pub fn looks_at_fields(&self) -> bool {
+        self.root.looks_at(Part::RequestFields) || self.root.looks_at(Part::ResponseFields)
+    }
+
+    /// Whether an answer can depend on a content type (`~t`, `~tq`, `~ts`, `~a`).
+    #[must_use]
+    pub fn looks_at_types(&self) -> bool {
+        self.root.looks_at(Part::RequestType) || self.root.looks_at(Part::ResponseType)
+    }
+
     /// Whether it is known without a flow that every flow matches: true for blank text and `~all`.
     #[must_use]
     pub fn is_match_all(&self) -> bool {

@@ -307,9 +307,12 @@ pub enum HookError {
     /// No instance could be had.
     #[error("no instance: {0}")]
     Instance(String),
-    /// As many instances live as may.
+    /// As many instances live as may, of all addons.
     #[error("no instance: all {0} are in use")]
     NoSeat(u32),
+    /// As many instances of this addon live as may.
+    #[error("no instance: all {0} of this addon are in use")]
+    NoRoom(u32),
     /// The addon kept failing: flows do not come to it for a while.
     #[error("quarantined")]
     Quarantined,

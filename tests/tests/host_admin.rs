@@ -292,6 +292,7 @@ async fn metrics_have_their_names() {
         "tollgate_addon_instances_total{addon=\"a\"} 1",
         "tollgate_addon_instances_live{addon=\"a\"} 0",
         "tollgate_addon_generation{addon=\"a\"} 1",
+        "tollgate_addon_over_budget_total{addon=\"a\",budget=\"cpu\"} 0",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
     }
@@ -356,8 +357,11 @@ async fn inspect_tells_what_an_addon_asks_for() {
     for part in [
         "name           my-addon\n",
         &sha256,
-        "\n  tollgate:addon/flow@0.1.0\n",
-        "\n  response       every flow\n  upstream-error every flow\n  finish         every flow\n",
+        "\n  tollgate:addon/flow@0.1.0   ",
+        "\n  [0]   event   response   ",
+        "\n  [1]   event   upstream-error   ",
+        "\n  [2]   event   finish   ",
+        "\n        filter  every flow   ",
         "instances are copies of a configured one\n",
     ] {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);

@@ -204,5 +204,5 @@ async fn other_files_are_no_addons() {
 #[tokio::test]
 async fn configure_ends_with_its_time() {
     let why = refusal_of(&guest("scripted"), &json!({"configure": [{"wait": 60_000}]})).await;
-    assert_eq!(why, "configure failed: over its wall budget of 10s");
+    assert_eq!(why, "configure failed: over its configure budget of 10s");
 }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use tokio::time::Instant;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::{call::Course, state::HostState, ticker::TICK};
+use super::{call::Course, over::BudgetKind, state::HostState, ticker::TICK};
 
 /// What is left of the budget of one call.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(super) struct Budget {
     /// Ticks until the call counts as long.
     short: u32,
     course: Course,
-    cpu: Duration,
-    wall: Duration,
+    cpu: Over,
+    wall: Over,
     deadline: Instant,
 }
 
@@ -25,8 +25,8 @@ const SHORT: u32 = 2;
 /// A budget that was used up: the error with which the guest is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Over {
-    /// `cpu` or `wall`.
-    pub(super) kind: &'static str,
+    /// `Cpu`, `Wall` or `Configure`.
+    pub(super) kind: BudgetKind,
     /// As configured.
     pub(super) limit: Duration,
 }
@@ -34,10 +34,20 @@ pub(super) struct Over {
 impl Budget {
     /// So much time on the CPU, rounded up to ticks, and so much in all, from now on. The course is told if the call is long.
     pub(super) fn new(cpu: Duration, wall: Duration, course: Course) -> Self {
-        let ticks = u32::try_from(cpu.as_nanos().div_ceil(TICK.as_nanos()).max(1)).unwrap_or(u32::MAX);
+        Self::of(Over { kind: BudgetKind::Cpu, limit: cpu }, Over { kind: BudgetKind::Wall, limit: wall }, course)
+    }
+
+    /// So much time for `configure`, on the CPU and in all, from now on.
+    pub(super) fn configure(limit: Duration, course: Course) -> Self {
+        let over = Over { kind: BudgetKind::Configure, limit };
+        Self::of(over, over, course)
+    }
+
+    fn of(cpu: Over, wall: Over, course: Course) -> Self {
+        let ticks = u32::try_from(cpu.limit.as_nanos().div_ceil(TICK.as_nanos()).max(1)).unwrap_or(u32::MAX);
         let now = Instant::now();
         // A deadline beyond the clock is one in thirty years.
-        let deadline = now.checked_add(wall).unwrap_or_else(|| now + Duration::from_secs(1_000_000_000));
+        let deadline = now.checked_add(wall.limit).unwrap_or_else(|| now + Duration::from_secs(1_000_000_000));
         Self { ticks, short: SHORT, course, cpu, wall, deadline }
     }
 
@@ -48,7 +58,7 @@ impl Budget {
 
     /// The wall clock ran out.
     pub(super) const fn over_wall(&self) -> Over {
-        Over { kind: "wall", limit: self.wall }
+        self.wall
     }
 
     /// A tick went by while the guest ran. Ticks in which it waited are not counted: the engine calls this only from
@@ -60,7 +70,7 @@ impl Budget {
             self.course.is_long();
         }
         if self.ticks == 0 {
-            return Err(Over { kind: "cpu", limit: self.cpu });
+            return Err(self.cpu);
         }
         if Instant::now() >= self.deadline {
             return Err(self.over_wall());
@@ -79,13 +89,13 @@ pub(super) fn watch(store: &mut Store<HostState>) {
 
 /// Starts a budget: to be called before each call into the guest.
 pub(super) fn begin(store: &mut Store<HostState>, budget: Budget) {
-    store.data_mut().budget = budget;
+    store.data_mut().begin(budget);
     store.set_epoch_deadline(1);
 }
 
 impl fmt::Display for Over {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "over its {} budget of {:?}", self.kind, self.limit)
+        write!(out, "over its {} budget of {:?}", self.kind.as_str(), self.limit)
     }
 }
 
@@ -100,13 +110,20 @@ mod tests {
         let mut budget = Budget::new(Duration::from_micros(2_500), Duration::from_mins(1), Course::default());
         assert_eq!(budget.tick(), Ok(()));
         assert_eq!(budget.tick(), Ok(()));
-        assert_eq!(budget.tick(), Err(Over { kind: "cpu", limit: Duration::from_micros(2_500) }));
+        assert_eq!(budget.tick(), Err(Over { kind: BudgetKind::Cpu, limit: Duration::from_micros(2_500) }));
     }
 
     #[test]
     fn wall_ends_a_guest_that_rarely_runs() {
         let mut budget = Budget::new(Duration::from_mins(1), Duration::ZERO, Course::default());
-        assert_eq!(budget.tick(), Err(Over { kind: "wall", limit: Duration::ZERO }));
+        assert_eq!(budget.tick(), Err(Over { kind: BudgetKind::Wall, limit: Duration::ZERO }));
+    }
+
+    #[test]
+    fn configure_has_one_budget_for_both() {
+        let over = Over { kind: BudgetKind::Configure, limit: Duration::from_millis(1) };
+        assert_eq!(Budget::configure(over.limit, Course::default()).tick(), Err(over));
+        assert_eq!(Budget::configure(over.limit, Course::default()).over_wall(), over);
     }
 
     #[test]

@@ -65,6 +65,10 @@ impl Shared {
         Self { settings: ArcSwap::from_pointee(settings), loader, entries: RwLock::default(), force, directory: Mutex::default() }
     }
 
+    pub(super) const fn engine(&self) -> &Engine {
+        self.loader.engine()
+    }
+
     pub(super) fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
     }
@@ -187,6 +191,7 @@ impl Shared {
             (Some(current), bytes) if bytes.as_ref().is_none_or(|bytes| *bytes == *current.compiled().bytes) => {
                 is_same = *document == *current.setup().options
                     && addon.limits == *current.limits()
+                    && addon.grants == current.setup().grants
                     && addon.policy == *current.policy()
                     && addon.quarantine.as_ref() == current.quarantine().rule();
                 Source::Compiled(Box::new(current.compiled().clone()))

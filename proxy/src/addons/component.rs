@@ -62,6 +62,9 @@ pub enum LoadError {
     /// Names fit, types do not.
     #[error("does not fit the world tollgate:addon/addon: {0}")]
     WrongWorld(String),
+    /// It fits, but there is no instance of it.
+    #[error("cannot be instantiated: {0}")]
+    Instance(String),
     /// The options are no JSON.
     #[error("options are not JSON: {0}")]
     OptionsSyntax(serde_json::Error),
@@ -74,6 +77,9 @@ pub enum LoadError {
     /// The addon's subscriptions cannot be served.
     #[error("subscriptions refused: {}", .0.join("; "))]
     Subscriptions(Vec<String>),
+    /// It asks for more than the configuration grants; all of it.
+    #[error("asks for what it is not granted: {}", .0.join("; "))]
+    NotGranted(Vec<String>),
     /// The host is at fault.
     #[error("internal error: {0}")]
     Internal(String),

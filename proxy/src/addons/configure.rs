@@ -11,9 +11,11 @@ use super::{
     call::Course,
     component::{Compiled, LoadError, RefusedOption, chain},
     engine::Engine,
+    grants::Grants,
     guest::{Blueprint, Guest},
+    limits::Limits,
     lines::{Lines, cut, one_line},
-    settings::Limits,
+    over::BudgetKind,
     state::{HostState, Purpose},
     stats::Stats,
     wasi::Random,
@@ -28,6 +30,7 @@ use crate::{
 pub(super) struct Setup {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
+    pub(super) grants: Arc<Grants>,
     /// The document.
     pub(super) options: Arc<str>,
     /// For the random numbers of `configure`.
@@ -48,6 +51,8 @@ pub(super) struct Configured {
 pub(super) enum Failure {
     /// It could not be made; the text says why.
     Instance(String),
+    /// Its hooks have other types.
+    WrongWorld(String),
     /// It ended in a trap.
     Trap(String),
     /// It used up its time.
@@ -82,13 +87,13 @@ impl Setup {
         let random = Random::seeded(self.seed, self.limits.random);
         let mut store = self.store(Purpose { facts, random, extra_memory: 0 });
         let _running = self.engine.running();
-        budget::begin(&mut store, Budget::new(self.limits.configure, self.limits.configure, course));
+        budget::begin(&mut store, Budget::configure(self.limits.configure, course));
         let guest = match blueprint.instantiate(&mut store).await {
             Ok(guest) => guest,
             Err(error) => return Err(not_made(&error, &mut store)),
         };
         if is_first && let Err(error) = guest.check(&mut store) {
-            return Err(Failure::Instance(chain(&error)));
+            return Err(Failure::WrongWorld(chain(&error)));
         }
         match guest.configure(&mut store, &self.options).await {
             Ok(Ok(answer)) => Ok(Configured { store, guest, answer }),
@@ -108,9 +113,13 @@ pub(super) fn not_made(error: &wasmtime::Error, store: &mut Store<HostState>) ->
 
 /// Why a call ended without an answer.
 pub(super) fn trapped(error: &wasmtime::Error, store: &mut Store<HostState>) -> Failure {
+    let state = store.data_mut();
+    if let Some(kind) = BudgetKind::of(error) {
+        state.stats.over(kind);
+    }
     match error.downcast_ref::<Over>() {
         Some(over) => Failure::Over(*over),
-        None => Failure::Trap(one_line(&store.data_mut().explain(error)).into_owned()),
+        None => Failure::Trap(one_line(&state.explain(error)).into_owned()),
     }
 }
 
@@ -202,7 +211,8 @@ impl From<wit::Event> for Event {
 impl From<Failure> for LoadError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Instance(text) => Self::WrongWorld(text),
+            Failure::Instance(text) => Self::Instance(text),
+            Failure::WrongWorld(text) => Self::WrongWorld(text),
             Failure::Trap(text) => Self::Configure(text),
             Failure::Over(over) => Self::Configure(over.to_string()),
             Failure::Refused(options) => Self::Options(options),

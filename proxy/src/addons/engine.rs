@@ -13,7 +13,8 @@ use wasmtime::{
 use super::{
     aside::Aside,
     bindings, cache,
-    settings::{Limits, Settings},
+    limits::Limits,
+    settings::Settings,
     state::HostState,
     ticker::{Running, Ticker},
     wasi,
@@ -32,6 +33,7 @@ struct Shared {
     aside: Aside,
     secret: cache::Secret,
     max_instances: u32,
+    guest_stack: usize,
     seats: Arc<Semaphore>,
 }
 
@@ -43,9 +45,8 @@ const CORE_INSTANCES: u32 = 8;
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 4;
 
-// What the guest's own code may use, and what is left to the host functions that it calls. Recursion in the guest ends in
-// a trap at the first limit; the host's part is never in the guest's hands.
-const GUEST_STACK: usize = 512 << 10;
+// What is left to the host functions that a guest calls, beyond what its own code may use. Recursion in the guest ends in a
+// trap at its limit; the host's part is never in the guest's hands.
 const HOST_STACK: usize = 1 << 20;
 
 // Most of the cost of a fresh instance is page faults. What stays resident in a slot is put back by copying instead.
@@ -62,22 +63,24 @@ const SPARE: u32 = 16;
 const FUNCTION_CACHE: usize = 32 << 20;
 
 impl Engine {
-    /// An engine with slots for `settings.max_instances` and its cache in `settings.cache`.
+    /// An engine with slots for `settings.max_instances`, stacks of `settings.guest_stack` and its cache in `settings.cache`.
     ///
     /// # Errors
     /// When the address space or the cache directory cannot be had.
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
         let directory = cache::directory(&settings.cache)?;
         let secret = cache::secret(&directory)?;
-        let max_instances = settings.max_instances;
-        let wasmtime = wasmtime::Engine::new(&config(max_instances.saturating_add(SPARE), &directory)?)?;
+        let (max_instances, guest_stack) = (settings.max_instances, settings.guest_stack);
+        let slots = max_instances.saturating_add(SPARE);
+        let wasmtime = wasmtime::Engine::new(&config(slots, guest_stack, &directory)?)?;
         let ticker = Ticker::start(&wasmtime)?;
         let aside = Aside::start()?;
         let mut linker = Linker::new(&wasmtime);
         bindings::add_to_linker(&mut linker)?;
         wasi::add_to_linker(&mut linker)?;
         let seats = Arc::new(Semaphore::new(usize::try_from(max_instances)?.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, ticker, aside, secret, max_instances, seats }) })
+        let shared = Shared { wasmtime, linker, ticker, aside, secret, max_instances, guest_stack, seats };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -108,19 +111,25 @@ impl Engine {
         self.shared.aside.handle()
     }
 
+    /// Bytes of stack that a guest's own code may use.
+    #[must_use]
+    pub fn guest_stack(&self) -> usize {
+        self.shared.guest_stack
+    }
+
     pub(super) fn running(&self) -> Running {
         self.shared.ticker.running()
     }
 }
 
-fn config(slots: u32, cache: &Path) -> wasmtime::Result<Config> {
+fn config(slots: u32, guest_stack: usize, cache: &Path) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)))
         .epoch_interruption(true)
         .consume_fuel(false)
-        .max_wasm_stack(GUEST_STACK)
-        .async_stack_size(GUEST_STACK + HOST_STACK)
+        .max_wasm_stack(guest_stack)
+        .async_stack_size(guest_stack.saturating_add(HOST_STACK))
         // Nothing of a stack is ever shown to a guest; zeroing would cost a system call a call.
         .async_stack_zeroing(false)
         .concurrency_support(false)

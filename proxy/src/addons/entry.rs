@@ -13,8 +13,10 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{
+    engine::Engine,
     generation::Generation,
-    settings::Limits,
+    grants::Grants,
+    settings::AddonSettings,
     stats::Stats,
     status::{AddonStatus, QuarantineStatus, State, hex},
 };
@@ -144,7 +146,7 @@ impl Entry {
     }
 
     /// For the admin interface.
-    pub(super) fn status(&self, limits: &Limits) -> AddonStatus {
+    pub(super) fn status(&self, settings: &AddonSettings, engine: &Engine) -> AddonStatus {
         let inner = self.inner.lock();
         let current = inner.current.as_ref();
         let state = match current {
@@ -154,6 +156,10 @@ impl Entry {
             None if inner.error.is_some() => State::Failed,
             None => State::Loading,
         };
+        let (limits, grants) = current.map_or((&settings.limits, &settings.grants), |current| {
+            let setup = current.setup();
+            (&setup.limits, &setup.grants)
+        });
         AddonStatus {
             name: self.name.to_string(),
             file: self.file.clone(),
@@ -163,7 +169,10 @@ impl Entry {
             error: inner.error.clone(),
             warning: inner.warning.clone(),
             subscriptions: current.map_or_else(Vec::new, |current| current.subscriptions().iter().map(Into::into).collect()),
-            memory_limit_bytes: current.map_or(limits.memory, |current| current.limits().memory),
+            memory_limit_bytes: limits.memory,
+            limits: limits.shown(engine.max_instances(), engine.guest_stack()),
+            grants: Grants::clone(grants),
+            read_only: !grants.edit,
             quarantine: current.map_or_else(QuarantineStatus::default, |current| current.quarantine().status(Instant::now())),
             counters: self.stats.counters(),
         }

@@ -9,13 +9,15 @@ use super::{
         OutcomeHandle, RequestHandle, ResponseHandle,
         flow::{self, EditError, Header, Origin},
     },
+    grants::Grants,
     mutations,
+    over::BudgetKind,
     stage::{self, Kind, Stage},
     state::HostState,
 };
 use crate::{
     hooks::{Facts, Outcome, RequestMessage, ResponseMessage, Source},
-    http::Headers,
+    http::{Field, Headers},
 };
 
 type Edit = Result<Result<(), EditError>>;
@@ -31,6 +33,19 @@ impl HostState {
 
     fn edit(&mut self, edit: impl FnOnce(&mut Stage) -> std::result::Result<(), stage::EditError>) -> Edit {
         Ok(edit(self.stage.as_mut().ok_or_else(no_flow)?).map_err(EditError::from))
+    }
+
+    /// The same, where too large means over this budget.
+    fn edit_within(
+        &mut self,
+        kind: BudgetKind,
+        edit: impl FnOnce(&mut Stage) -> std::result::Result<(), stage::EditError>,
+    ) -> Edit {
+        let edited = self.edit(edit)?;
+        if let Err(EditError::TooLarge(_)) = &edited {
+            self.stats.over(kind);
+        }
+        Ok(edited)
     }
 
     fn read_request<T>(&self, read: impl FnOnce(&RequestMessage) -> T) -> Result<T> {
@@ -110,19 +125,21 @@ impl flow::HostRequest for HostState {
     }
 
     fn headers(&mut self, _: Resource<RequestHandle>) -> Result<Vec<Header>> {
-        self.read_request(|request| all(&request.head.headers))
+        let stage = self.stage()?;
+        Ok(stage.request(|request| all(&request.head.headers, stage.grants())))
     }
 
     fn header(&mut self, _: Resource<RequestHandle>, name: String) -> Result<Vec<Vec<u8>>> {
-        self.read_request(|request| values(&request.head.headers, &name))
+        let stage = self.stage()?;
+        Ok(stage.request(|request| values(&request.head.headers, &name, stage.grants())))
     }
 
     fn set_header(&mut self, _: Resource<RequestHandle>, name: String, values: Vec<Vec<u8>>) -> Edit {
-        self.edit(|stage| stage.set_header(Kind::Request, &name, values))
+        self.edit_within(BudgetKind::Headers, |stage| stage.set_header(Kind::Request, &name, values))
     }
 
     fn append_header(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Edit {
-        self.edit(|stage| stage.append_header(Kind::Request, name, value))
+        self.edit_within(BudgetKind::Headers, |stage| stage.append_header(Kind::Request, name, value))
     }
 
     fn body(&mut self, _: Resource<RequestHandle>) -> Result<Option<Vec<u8>>> {
@@ -134,15 +151,16 @@ impl flow::HostRequest for HostState {
     }
 
     fn set_body(&mut self, _: Resource<RequestHandle>, body: Vec<u8>) -> Edit {
-        self.edit(|stage| stage.set_body(Kind::Request, body))
+        self.edit_within(BudgetKind::Body, |stage| stage.set_body(Kind::Request, body))
     }
 
     fn trailers(&mut self, _: Resource<RequestHandle>) -> Result<Vec<Header>> {
-        Ok(self.stage()?.trailers(Kind::Request).map(all).unwrap_or_default())
+        let stage = self.stage()?;
+        Ok(stage.trailers(Kind::Request).map(|trailers| all(trailers, stage.grants())).unwrap_or_default())
     }
 
     fn set_trailer(&mut self, _: Resource<RequestHandle>, name: String, values: Vec<Vec<u8>>) -> Edit {
-        self.edit(|stage| stage.set_trailer(Kind::Request, &name, values))
+        self.edit_within(BudgetKind::Headers, |stage| stage.set_trailer(Kind::Request, &name, values))
     }
 
     fn upstream(&mut self, _: Resource<RequestHandle>) -> Result<String> {
@@ -177,19 +195,21 @@ impl flow::HostResponse for HostState {
     }
 
     fn headers(&mut self, _: Resource<ResponseHandle>) -> Result<Vec<Header>> {
-        self.read_response(|response| all(&response.head.headers))
+        let grants = self.stage()?.grants();
+        self.read_response(|response| all(&response.head.headers, grants))
     }
 
     fn header(&mut self, _: Resource<ResponseHandle>, name: String) -> Result<Vec<Vec<u8>>> {
-        self.read_response(|response| values(&response.head.headers, &name))
+        let grants = self.stage()?.grants();
+        self.read_response(|response| values(&response.head.headers, &name, grants))
     }
 
     fn set_header(&mut self, _: Resource<ResponseHandle>, name: String, values: Vec<Vec<u8>>) -> Edit {
-        self.edit(|stage| stage.set_header(Kind::Response, &name, values))
+        self.edit_within(BudgetKind::Headers, |stage| stage.set_header(Kind::Response, &name, values))
     }
 
     fn append_header(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Edit {
-        self.edit(|stage| stage.append_header(Kind::Response, name, value))
+        self.edit_within(BudgetKind::Headers, |stage| stage.append_header(Kind::Response, name, value))
     }
 
     fn body(&mut self, _: Resource<ResponseHandle>) -> Result<Option<Vec<u8>>> {
@@ -201,15 +221,16 @@ impl flow::HostResponse for HostState {
     }
 
     fn set_body(&mut self, _: Resource<ResponseHandle>, body: Vec<u8>) -> Edit {
-        self.edit(|stage| stage.set_body(Kind::Response, body))
+        self.edit_within(BudgetKind::Body, |stage| stage.set_body(Kind::Response, body))
     }
 
     fn trailers(&mut self, _: Resource<ResponseHandle>) -> Result<Vec<Header>> {
-        Ok(self.stage()?.trailers(Kind::Response).map(all).unwrap_or_default())
+        let stage = self.stage()?;
+        Ok(stage.trailers(Kind::Response).map(|trailers| all(trailers, stage.grants())).unwrap_or_default())
     }
 
     fn set_trailer(&mut self, _: Resource<ResponseHandle>, name: String, values: Vec<Vec<u8>>) -> Edit {
-        self.edit(|stage| stage.set_trailer(Kind::Response, &name, values))
+        self.edit_within(BudgetKind::Headers, |stage| stage.set_trailer(Kind::Response, &name, values))
     }
 
     fn drop(&mut self, _: Resource<ResponseHandle>) -> Result<()> {
@@ -280,12 +301,13 @@ impl From<&Source> for Origin {
     }
 }
 
-fn all(headers: &Headers) -> Vec<Header> {
-    headers.iter().map(|field| (field.name_str().to_owned(), field.value().to_vec())).collect()
+fn all(headers: &Headers, grants: &Grants) -> Vec<Header> {
+    let shown = |field: &Field| (field.name_str().to_owned(), grants.shown(field.name_str(), field.value()).to_vec());
+    headers.iter().map(shown).collect()
 }
 
-fn values(headers: &Headers, name: &str) -> Vec<Vec<u8>> {
-    headers.get_all(name).map(<[u8]>::to_vec).collect()
+fn values(headers: &Headers, name: &str, grants: &Grants) -> Vec<Vec<u8>> {
+    headers.get_all(name).map(|value| grants.shown(name, value).to_vec()).collect()
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -10,8 +10,9 @@ use super::{
     configure::{Failure, Setup},
     engine::Engine,
     instance::FlowInstance,
+    limits::Limits,
     quarantine::Quarantine,
-    settings::{AddonSettings, Limits},
+    settings::AddonSettings,
     state::{HostState, Purpose},
     stats::Stats,
 };
@@ -124,16 +125,16 @@ impl hooks::Addon for Generation {
 impl Setup {
     /// A store for an instance of this setup.
     pub(super) fn store(&self, purpose: Purpose) -> wasmtime::Store<HostState> {
-        HostState::store(&self.engine, &self.limits, &self.stats, self.lines.clone(), purpose)
+        HostState::store(self, purpose)
     }
 }
 
 impl From<Failure> for HookError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Instance(text) => Self::Instance(text),
+            Failure::Instance(text) | Failure::WrongWorld(text) => Self::Instance(text),
             Failure::Trap(text) => Self::Trap(text),
-            Failure::Over(over) => Self::Deadline { kind: over.kind, limit: over.limit },
+            Failure::Over(over) => Self::Deadline { kind: over.kind.as_str(), limit: over.limit },
             Failure::Refused(_) => Self::Failed("configure refused options that it had accepted".to_owned()),
         }
     }

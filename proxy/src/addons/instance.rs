@@ -181,10 +181,14 @@ impl Shared {
     async fn make(&self, course: &Course) -> Result<Box<Live>, HookError> {
         let generation = &self.generation;
         let limits = generation.limits();
+        let most = limits.instances(generation.engine().max_instances());
+        let Some(alive) = Stats::room(generation.stats(), most) else {
+            return Err(HookError::NoRoom(most));
+        };
         let Some(seat) = generation.engine().seat() else {
             return Err(HookError::NoSeat(generation.engine().max_instances()));
         };
-        let alive = Stats::alive(generation.stats());
+        generation.stats().making();
         let (store, guest) = match &*generation.code() {
             Code::Snapshot(code) => {
                 let random = Random::system(limits.random);
@@ -219,13 +223,15 @@ impl Live {
     ) -> Result<Verdict, HookError> {
         let (limits, event) = (generation.limits(), event(&call.hook));
         budget::begin(&mut self.store, Budget::new(limits.cpu, limits.wall, course.clone()));
+        let grants = &generation.setup().grants;
         let access = match &call.hook {
+            _ if !grants.edit => Access::Nothing,
             Hook::Request => Access::Request,
             Hook::Response => Access::Response,
             Hook::RequestChunk(_) | Hook::ResponseChunk(_) | Hook::UpstreamError(_) => Access::Notes,
             Hook::Finish(_) => Access::Nothing,
         };
-        let mut stage = Stage::new(exchange, access, call.body_cap, *limits);
+        let mut stage = Stage::new(exchange, access, call.body_cap, *limits, Arc::clone(grants));
         match &call.hook {
             Hook::RequestChunk(Chunk { last: Some(trailers), .. }) => {
                 stage = stage.with_trailers(Kind::Request, trailers.clone());
@@ -262,6 +268,7 @@ impl Live {
             }
         };
         let verdict = verdict.map_err(HookError::Verdict)?;
+        grants.check_verdict(&verdict).map_err(HookError::Verdict)?;
         if let Some(edits) = edits.filter(|_| !course.is_abandoned()) {
             edits.commit(generation.name(), event);
         }

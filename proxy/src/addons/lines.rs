@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use tracing::Level;
 
-use super::stats::Stats;
+use super::{limits::Limits, over::BudgetKind, stats::Stats};
 
 /// Target of all lines that addons write.
 pub(super) const TARGET: &str = "tollgate::addon";
@@ -23,26 +23,33 @@ pub(super) struct Lines {
 struct Shared {
     addon: Arc<str>,
     stats: Arc<Stats>,
-    rate: Mutex<Rate>,
+    rates: Mutex<Rates>,
+}
+
+/// What is left of lines and of their bytes.
+#[derive(Debug)]
+struct Rates {
+    lines: Rate,
+    bytes: Rate,
+    at: Instant,
+    warned: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Rate {
     per_second: f64,
-    burst: f64,
     left: f64,
-    at: Instant,
-    warned: Option<Instant>,
 }
 
 // How often the log tells that lines are dropped.
 const WARNING: Duration = Duration::from_mins(1);
 
 impl Lines {
-    /// Lines of this addon, so many a second, twice as many in a burst. What is over it is dropped and counted.
-    pub(super) fn new(addon: Arc<str>, per_second: u32, stats: Arc<Stats>) -> Self {
-        let rate = Mutex::new(Rate::new(per_second, Instant::now()));
-        Self { shared: Arc::new(Shared { addon, stats, rate }) }
+    /// Lines of this addon, as many and as long in a second as its limits say, twice that in a burst. What is over it is
+    /// dropped and counted.
+    pub(super) fn new(addon: Arc<str>, limits: &Limits, stats: Arc<Stats>) -> Self {
+        let rates = Mutex::new(Rates::new(limits.log_lines, limits.log_bytes, Instant::now()));
+        Self { shared: Arc::new(Shared { addon, stats, rates }) }
     }
 
     /// Writes one line, if its level reaches anybody and the budget allows it.
@@ -55,13 +62,16 @@ impl Lines {
     ) {
         macro_rules! line {
             ($level:expr) => {
-                if tracing::enabled!(target: TARGET, $level) && self.may_write() {
-                    let fields = fields();
-                    let fields = (!fields.is_empty()).then(|| Fields(fields));
-                    tracing::event!(
-                        target: TARGET, $level, addon.name = &*self.shared.addon, flow.id = flow,
-                        fields = fields.as_ref().map(tracing::field::display), "{}", one_line(message)
-                    );
+                if tracing::enabled!(target: TARGET, $level) {
+                    let message = one_line(message);
+                    let fields = Fields(fields()).to_string();
+                    if self.may_write(message.len() + fields.len()) {
+                        let fields = (!fields.is_empty()).then_some(fields);
+                        tracing::event!(
+                            target: TARGET, $level, addon.name = &*self.shared.addon, flow.id = flow,
+                            fields = fields.as_ref().map(tracing::field::display), "{message}"
+                        );
+                    }
                 }
             };
         }
@@ -74,37 +84,54 @@ impl Lines {
         }
     }
 
-    fn may_write(&self) -> bool {
+    fn may_write(&self, bytes: usize) -> bool {
         let now = Instant::now();
-        let mut rate = self.shared.rate.lock();
-        if rate.take(now) {
-            return true;
-        }
-        self.shared.stats.dropped_line();
-        if rate.warned.is_none_or(|at| now.duration_since(at) > WARNING) {
-            rate.warned = Some(now);
-            drop(rate);
-            tracing::warn!(addon.name = &*self.shared.addon, "writes more log lines than it may; the rest is dropped");
+        let mut rates = self.shared.rates.lock();
+        let Err(over) = rates.take(bytes, now) else { return true };
+        self.shared.stats.dropped_line(over);
+        if rates.warned.is_none_or(|at| now.duration_since(at) > WARNING) {
+            rates.warned = Some(now);
+            drop(rates);
+            let (addon, budget) = (&*self.shared.addon, over.as_str());
+            tracing::warn!(addon.name = addon, budget, "writes more log lines than it may; the rest is dropped");
         }
         false
     }
 }
 
-impl Rate {
-    fn new(per_second: u32, at: Instant) -> Self {
-        let per_second = f64::from(per_second);
-        Self { per_second, burst: per_second * 2.0, left: per_second * 2.0, at, warned: None }
+impl Rates {
+    fn new(lines: u32, bytes: u32, at: Instant) -> Self {
+        Self { lines: Rate::new(lines), bytes: Rate::new(bytes), at, warned: None }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.left = (self.left + gained).min(self.burst);
+    /// Takes one line of so many bytes, or nothing: then tells which budget does not reach.
+    fn take(&mut self, bytes: usize, now: Instant) -> Result<(), BudgetKind> {
+        let gone = now.saturating_duration_since(self.at);
+        self.lines.gain(gone);
+        self.bytes.gain(gone);
         self.at = now;
-        if self.left < 1.0 {
-            return false;
+        // What does not fit is over any burst.
+        let bytes = u32::try_from(bytes).map_or(f64::INFINITY, f64::from);
+        if self.lines.left < 1.0 {
+            return Err(BudgetKind::LogLines);
         }
-        self.left -= 1.0;
-        true
+        if self.bytes.left < bytes {
+            return Err(BudgetKind::LogBytes);
+        }
+        self.lines.left -= 1.0;
+        self.bytes.left -= bytes;
+        Ok(())
+    }
+}
+
+impl Rate {
+    fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
+        Self { per_second, left: per_second * 2.0 }
+    }
+
+    fn gain(&mut self, time: Duration) {
+        self.left = (self.left + time.as_secs_f64() * self.per_second).min(self.per_second * 2.0);
     }
 }
 
@@ -141,10 +168,31 @@ mod tests {
     #[test]
     fn bursts_end_at_twice_the_rate() {
         let start = Instant::now();
-        let mut rate = Rate::new(10, start);
-        assert_eq!((0..100).filter(|_| rate.take(start)).count(), 20);
-        assert!(!rate.take(start + Duration::from_millis(50)));
-        assert!(rate.take(start + Duration::from_millis(200)));
+        let mut rates = Rates::new(10, 1_000, start);
+        assert_eq!((0..100).filter(|_| rates.take(1, start).is_ok()).count(), 20);
+        assert_eq!(rates.take(1, start + Duration::from_millis(50)), Err(BudgetKind::LogLines));
+        assert_eq!(rates.take(1, start + Duration::from_millis(200)), Ok(()));
+    }
+
+    #[test]
+    fn bytes_end_at_twice_the_rate() {
+        let start = Instant::now();
+        let mut rates = Rates::new(10, 100, start);
+        assert_eq!(rates.take(201, start), Err(BudgetKind::LogBytes));
+        assert_eq!(rates.take(150, start), Ok(()));
+        assert_eq!(rates.take(51, start), Err(BudgetKind::LogBytes));
+        // A line that is dropped takes nothing from those that fit.
+        assert_eq!(rates.take(50, start), Ok(()));
+        assert_eq!(rates.take(1, start), Err(BudgetKind::LogBytes));
+        assert_eq!(rates.take(50, start + Duration::from_secs(1)), Ok(()));
+        assert_eq!(rates.take(usize::MAX, start + Duration::from_mins(1)), Err(BudgetKind::LogBytes));
+    }
+
+    #[test]
+    fn no_budget_writes_nothing() {
+        let start = Instant::now();
+        assert_eq!(Rates::new(0, 100, start).take(0, start + Duration::from_mins(1)), Err(BudgetKind::LogLines));
+        assert_eq!(Rates::new(1, 0, start).take(1, start + Duration::from_mins(1)), Err(BudgetKind::LogBytes));
     }
 
     #[test]

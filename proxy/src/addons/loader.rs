@@ -12,11 +12,9 @@ use super::{
     engine::Engine,
     generation::Generation,
     lines::Lines,
-    options,
-    settings::{AddonSettings, Settings},
+    settings::AddonSettings,
     snapshot::{self, Unfrozen},
     stats::Stats,
-    status::{SubscriptionStatus, hex},
 };
 use crate::hooks::Addon as _;
 
@@ -36,19 +34,6 @@ pub(super) enum Source {
     Compiled(Box<Compiled>),
 }
 
-/// What an addon is, without running flows through it.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Inspection {
-    /// Of the file, in hexadecimal.
-    pub sha256: String,
-    /// Interfaces that it imports.
-    pub imports: Vec<String>,
-    /// What it subscribes to with these options.
-    pub subscriptions: Vec<SubscriptionStatus>,
-    /// Why its instances cannot be copies of a configured one; none if they can.
-    pub no_snapshot: Option<String>,
-}
-
 const LOADS: usize = 4;
 
 impl Loader {
@@ -57,13 +42,35 @@ impl Loader {
         Self { engine, compilers: Semaphore::new(compilers.max(1)), loads: Semaphore::new(LOADS) }
     }
 
+    pub(super) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// To be held while a file is in memory that is not in force. None: never.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.loads.acquire().await.ok()
     }
 
-    /// A generation of this code with these options.
+    /// A generation of this code with these options, if it asks for no more than it is granted.
     pub(super) async fn load(
+        &self,
+        name: &Arc<str>,
+        settings: &AddonSettings,
+        source: Source,
+        options: Arc<str>,
+        stats: &Arc<Stats>,
+    ) -> Result<Generation, LoadError> {
+        let generation = self.configure(name, settings, source, options, stats).await?;
+        let violations = settings.grants.violations(generation.subscriptions());
+        if violations.is_empty() {
+            Ok(generation)
+        } else {
+            Err(LoadError::NotGranted(violations.iter().map(ToString::to_string).collect()))
+        }
+    }
+
+    /// A generation of this code with these options, whatever it asks for.
+    pub(super) async fn configure(
         &self,
         name: &Arc<str>,
         settings: &AddonSettings,
@@ -78,9 +85,10 @@ impl Loader {
         let setup = Setup {
             engine: self.engine.clone(),
             limits: settings.limits,
+            grants: Arc::clone(&settings.grants),
             seed: Setup::seed(&self.engine, &compiled, &options),
             options,
-            lines: Lines::new(Arc::clone(name), settings.limits.log_lines, Arc::clone(stats)),
+            lines: Lines::new(Arc::clone(name), &settings.limits, Arc::clone(stats)),
             stats: Arc::clone(stats),
         };
         let (work, blueprint, limits) = (setup.clone(), compiled.blueprint.clone(), settings.limits);
@@ -114,20 +122,4 @@ impl Loader {
         let work = move || runtime.block_on(snapshot::freeze(generation.setup(), generation.compiled(), generation.answer()));
         aside.spawn_blocking(work).await.unwrap_or_else(|error| Err(Unfrozen::Failed(error.to_string())))
     }
-}
-
-/// Loads a component as an addon of this name would be, snapshot included, and tells what it is.
-pub async fn inspect(settings: &Settings, name: &str, component: Vec<u8>) -> anyhow::Result<Inspection> {
-    let loader = Loader::new(Engine::new(settings)?, 1);
-    let addon = settings.addon(name);
-    let options = options::document(&addon.options, settings.max_options)?;
-    let generation = loader.load(&Arc::from(name), &addon, Source::Bytes(component.into()), options, &Arc::default()).await?;
-    let generation = Arc::new(generation);
-    let no_snapshot = loader.freeze(&generation).await.err().map(|error| error.to_string());
-    Ok(Inspection {
-        sha256: hex(&generation.compiled().sha256),
-        imports: generation.compiled().imports.to_vec(),
-        subscriptions: generation.subscriptions().iter().map(Into::into).collect(),
-        no_snapshot,
-    })
 }

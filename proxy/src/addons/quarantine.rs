@@ -70,7 +70,12 @@ pub(super) struct Refused;
 pub(super) const fn is_failure(error: &HookError) -> bool {
     match error {
         HookError::Trap(_) | HookError::Failed(_) | HookError::Deadline { .. } | HookError::Verdict(_) => true,
-        HookError::Instance(_) | HookError::NoSeat(_) | HookError::Quarantined | HookError::NotLoaded | HookError::Gone => false,
+        HookError::Instance(_)
+        | HookError::NoSeat(_)
+        | HookError::NoRoom(_)
+        | HookError::Quarantined
+        | HookError::NotLoaded
+        | HookError::Gone => false,
     }
 }
 

@@ -68,12 +68,12 @@ impl Registry {
         let settings = self.shared.settings();
         let mut statuses = BTreeMap::new();
         for name in settings.expected() {
-            let limits = settings.addon(name).limits;
-            statuses.insert(name.to_owned(), AddonStatus::missing(name, settings.file(name), &limits));
+            let status = AddonStatus::missing(name, settings.file(name), &settings.addon(name), self.shared.engine());
+            statuses.insert(name.to_owned(), status);
         }
         for entry in self.shared.entries() {
-            let limits = settings.addon(&entry.name).limits;
-            statuses.insert(entry.name.to_string(), entry.status(&limits));
+            let status = entry.status(&settings.addon(&entry.name), self.shared.engine());
+            statuses.insert(entry.name.to_string(), status);
         }
         statuses.into_values().collect()
     }

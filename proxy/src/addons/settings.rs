@@ -1,7 +1,8 @@
 //! What the configuration says about addons.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use super::{grants::Grants, limits::Limits};
 use crate::hooks::{FailurePolicy, QuarantineRule};
 
 /// Everything that the addon host is told.
@@ -14,8 +15,10 @@ pub struct Settings {
     /// Directory for compiled code and the seed secret; made if it is missing, readable by its owner only.
     pub cache: PathBuf,
     /// Instances of flows that may live at one time, over all addons. Beyond it, a hook fails with
-    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000.
+    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000; [`Limits::instances`] is one addon's share.
     pub max_instances: u32,
+    /// Bytes of stack that a guest's own code may use. Default 512 KiB.
+    pub guest_stack: usize,
     /// Addons compiled at one time, each on one thread. Default 2, or 1 on a single core.
     pub compilers: usize,
     /// Largest component file in bytes. Default 64 MiB.
@@ -41,35 +44,10 @@ pub struct AddonSettings {
     pub quarantine: Option<QuarantineRule>,
     /// Its budgets.
     pub limits: Limits,
+    /// What it may ask for and do. Default everything that there is.
+    pub grants: Arc<Grants>,
     /// Where the options for `configure` come from. Default none, which is `{}`.
     pub options: OptionsSource,
-}
-
-/// Budgets of one addon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Time on the CPU per hook, counted in ticks of 1 ms while the guest runs. Default 50 ms.
-    pub cpu: Duration,
-    /// Time per hook, waits included. Default 60 s.
-    pub wall: Duration,
-    /// Time for `configure`, on the CPU and in all. Default 10 s.
-    pub configure: Duration,
-    /// Bytes of linear memory of one instance, at most [`Limits::MAX_MEMORY`]. Default 64 MiB.
-    pub memory: usize,
-    /// Elements of all tables of one instance, at most [`Limits::MAX_TABLE`]. Default 10,000.
-    pub table: usize,
-    /// Handles of host resources that one instance may hold at one time. Default 256.
-    pub handles: usize,
-    /// Bytes of a body that the guest is shown or sets. Default 10 MiB.
-    pub max_body: usize,
-    /// Fields of a head that the guest edited or made. Default 256.
-    pub header_count: usize,
-    /// Bytes of the fields of a head that the guest edited or made, four for `: ` and CRLF of each included. Default 64 KiB.
-    pub header_bytes: usize,
-    /// Random bytes per hook. Default 64 KiB.
-    pub random: u64,
-    /// Log lines per second, over all instances; twice as many in a burst. Default 1,000.
-    pub log_lines: u32,
 }
 
 /// Where options come from.
@@ -93,6 +71,7 @@ impl Settings {
             needs_plugins: true,
             cache: cache.into(),
             max_instances: 2_000,
+            guest_stack: 512 << 10,
             compilers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
             max_component: 64 << 20,
             max_options: 8 << 20,
@@ -128,40 +107,8 @@ impl Default for AddonSettings {
             policy: FailurePolicy::default(),
             quarantine: Some(QuarantineRule::default()),
             limits: Limits::default(),
+            grants: Arc::default(),
             options: OptionsSource::None,
-        }
-    }
-}
-
-impl Limits {
-    /// Largest memory that any addon can be given, in bytes: the slots of the engine have this size.
-    pub const MAX_MEMORY: usize = 256 << 20;
-    /// Most table elements that any addon can be given.
-    pub const MAX_TABLE: usize = 20_000;
-
-    /// Bytes that one call may carry from the guest to the host. Twice a body, so that a guest that sets too large a one
-    /// is told; beyond that it traps before the host has allocated anything.
-    pub(super) fn hostcall_bytes(&self) -> usize {
-        // Each field counts with the size of its pair of vectors on the host, too.
-        let headers = self.header_bytes.saturating_add(self.header_count.saturating_mul(64));
-        self.max_body.saturating_mul(2).saturating_add(headers).saturating_add(256 << 10)
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            cpu: Duration::from_millis(50),
-            wall: Duration::from_mins(1),
-            configure: Duration::from_secs(10),
-            memory: 64 << 20,
-            table: 10_000,
-            handles: 256,
-            max_body: 10 << 20,
-            header_count: 256,
-            header_bytes: 64 << 10,
-            random: 64 << 10,
-            log_lines: 1_000,
         }
     }
 }

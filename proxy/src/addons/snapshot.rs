@@ -12,7 +12,7 @@ use super::{
     call::Course,
     component::{Compiled, LoadError, chain, compile},
     configure::Setup,
-    settings::Limits,
+    limits::Limits,
     state::{HostState, Purpose},
     wasi::Random,
 };
@@ -64,8 +64,7 @@ async fn configure(setup: &Setup, code: &Compiled, answer: &[wit::Subscription])
     if !store.data().holds_no_handle() {
         return Err(Unfrozen::Handle);
     }
-    let limits = setup.limits;
-    budget::begin(&mut store, Budget::new(limits.configure, limits.configure, Course::default()));
+    budget::begin(&mut store, Budget::configure(setup.limits.configure, Course::default()));
     Ok(Access { store, instance: *guest.instance(), last: 0, error: None })
 }
 
@@ -77,7 +76,7 @@ async fn try_out(setup: &Setup, code: &Compiled) -> wasmtime::Result<()> {
 fn store(setup: &Setup, random: Random) -> Store<HostState> {
     let purpose = Purpose { facts: None, random, extra_memory: EXTRA_MEMORY };
     let mut store = setup.store(purpose);
-    budget::begin(&mut store, Budget::new(setup.limits.configure, setup.limits.configure, Course::default()));
+    budget::begin(&mut store, Budget::configure(setup.limits.configure, Course::default()));
     store
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::settings::Limits;
+use super::{grants::Grants, limits::Limits};
 use crate::{
     hooks::{
         Event, Exchange, RequestMessage, ResponseMessage, StagedBody,
@@ -24,6 +24,7 @@ pub(super) struct Stage {
     access: Access,
     body_cap: Option<usize>,
     limits: Limits,
+    grants: Arc<Grants>,
     request: Option<RequestMessage>,
     response: Option<ResponseMessage>,
     notes: Option<Vec<(String, String)>>,
@@ -50,11 +51,11 @@ pub(super) enum Access {
 /// Why an edit is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EditError {
-    /// Not in this hook.
+    /// Not in this hook, or not by this addon.
     ReadOnly,
     /// Not a legal value.
     Invalid(String),
-    /// The core's.
+    /// The core's, or not granted.
     Forbidden(String),
     /// Over a limit.
     TooLarge(String),
@@ -92,12 +93,19 @@ const MAX_NOTE_VALUE: usize = 16 << 10;
 
 impl Stage {
     /// A stage on this exchange.
-    pub(super) const fn new(exchange: Arc<Exchange>, access: Access, body_cap: Option<usize>, limits: Limits) -> Self {
+    pub(super) const fn new(
+        exchange: Arc<Exchange>,
+        access: Access,
+        body_cap: Option<usize>,
+        limits: Limits,
+        grants: Arc<Grants>,
+    ) -> Self {
         Self {
             exchange,
             access,
             body_cap,
             limits,
+            grants,
             request: None,
             response: None,
             notes: None,
@@ -132,6 +140,11 @@ impl Stage {
         for change in changes {
             messages.ledger.push(addon, event, change);
         }
+    }
+
+    /// What the addon may read and write.
+    pub(super) fn grants(&self) -> &Grants {
+        &self.grants
     }
 
     /// Reads the request.
@@ -248,9 +261,10 @@ impl Stage {
 
     /// Replaces all fields of a name.
     pub(super) fn set_header(&mut self, kind: Kind, name: &str, values: Vec<Vec<u8>>) -> Edit {
-        let limits = self.limits;
+        let (limits, grants) = (self.limits, Arc::clone(&self.grants));
         let headers = self.headers_mut(kind)?;
         check_name(kind, name)?;
+        grants.check_field(name, values.iter().map(Vec::as_slice))?;
         let (mut count, mut bytes) = (values.len(), values.iter().map(|value| wire_len(name, value)).sum::<usize>());
         for field in headers.iter().filter(|field| !field.is(name)) {
             count += 1;
@@ -270,9 +284,10 @@ impl Stage {
 
     /// Adds a field.
     pub(super) fn append_header(&mut self, kind: Kind, name: String, value: Vec<u8>) -> Edit {
-        let limits = self.limits;
+        let (limits, grants) = (self.limits, Arc::clone(&self.grants));
         let headers = self.headers_mut(kind)?;
         check_name(kind, &name)?;
+        grants.check_field(&name, [value.as_slice()])?;
         at_most("header fields", headers.len() + 1, limits.header_count)?;
         at_most("bytes of header fields", headers.wire_len() + wire_len(&name, &value), limits.header_bytes)?;
         let name = Bytes::from(name);

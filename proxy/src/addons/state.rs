@@ -7,9 +7,10 @@ use wasmtime::{ResourceLimiter, Store};
 use super::{
     budget::{self, Budget},
     call::Course,
-    engine::Engine,
+    configure::Setup,
+    limits::{Bytes, Limits},
     lines::Lines,
-    settings::Limits,
+    over::BudgetKind,
     stage::Stage,
     stats::Stats,
     wasi::{Random, Wasi},
@@ -19,6 +20,9 @@ use crate::hooks::{Facts, Outcome};
 /// Data of a store.
 pub(super) struct HostState {
     pub(super) limits: Limits,
+    pub(super) stats: Arc<Stats>,
+    /// Bytes of stack that the guest may use.
+    guest_stack: usize,
     pub(super) budget: Budget,
     pub(super) memory: Memory,
     pub(super) random: Random,
@@ -45,7 +49,8 @@ pub(super) struct Memory {
     table_limit: usize,
     bytes: usize,
     elements: usize,
-    denied: Option<&'static str>,
+    // Since the call began.
+    denied: Option<BudgetKind>,
     stats: Arc<Stats>,
 }
 
@@ -66,33 +71,35 @@ const MEMORIES: usize = 2;
 
 impl HostState {
     /// A store whose guest is watched and limited.
-    pub(super) fn store(engine: &Engine, limits: &Limits, stats: &Arc<Stats>, lines: Lines, purpose: Purpose) -> Store<Self> {
+    pub(super) fn store(setup: &Setup, purpose: Purpose) -> Store<Self> {
+        let limits = &setup.limits;
         let data = Self {
             limits: *limits,
+            stats: Arc::clone(&setup.stats),
+            guest_stack: setup.engine.guest_stack(),
             budget: Budget::new(limits.cpu, limits.wall, Course::default()),
-            memory: Memory {
-                limit: limits.memory.min(Limits::MAX_MEMORY).saturating_add(purpose.extra_memory),
-                table_limit: limits.table.min(Limits::MAX_TABLE),
-                bytes: 0,
-                elements: 0,
-                denied: None,
-                stats: Arc::clone(stats),
-            },
+            memory: Memory::new(limits, purpose.extra_memory, Arc::clone(&setup.stats)),
             random: purpose.random,
             wasi: None,
-            lines,
+            lines: setup.lines.clone(),
             facts: purpose.facts,
             stage: None,
             outcome: None,
             had_effect: false,
             panicked: None,
         };
-        let mut store = Store::new(engine.wasmtime(), data);
+        let mut store = Store::new(setup.engine.wasmtime(), data);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.hostcall_bytes());
         store.set_max_component_handles(limits.handles);
         budget::watch(&mut store);
         store
+    }
+
+    /// A call into the guest begins.
+    pub(super) fn begin(&mut self, budget: Budget) {
+        self.budget = budget;
+        self.memory.denied = None;
     }
 
     /// What WASI keeps for this instance.
@@ -105,7 +112,7 @@ impl HostState {
         self.wasi.as_ref().is_none_or(|wasi| wasi.table.is_empty())
     }
 
-    /// Why the guest trapped, in words: what it said itself, else what the engine says, and a limit that it had met.
+    /// Why the guest trapped, in words: what it said itself, else what the engine says, and the budget that it was over.
     pub(super) fn explain(&mut self, error: &wasmtime::Error) -> String {
         let mut text = match self.panicked.take() {
             Some((message, place)) if place.is_empty() => format!("panicked: {message}"),
@@ -113,10 +120,39 @@ impl HostState {
             None => error.root_cause().to_string(),
         };
         if let Some(what) = self.memory.denied {
-            let limit = if what == "memory" { self.memory.limit } else { self.memory.table_limit };
+            let limit = if what == BudgetKind::Memory { self.memory.limit } else { self.memory.table_limit };
+            let what = what.as_str();
             text = format!("{text} (it had asked for more than its {what} limit of {limit})");
         }
-        text
+        match BudgetKind::of(error) {
+            Some(BudgetKind::Stack) => format!("{text} (over its guest stack of {})", Bytes(self.guest_stack)),
+            Some(BudgetKind::Handles) => format!("{text} (over its budget of {} handles)", self.limits.handles),
+            Some(BudgetKind::Hostcall) => {
+                format!("{text} (over its hostcall_bytes of {})", Bytes(self.limits.hostcall_bytes()))
+            }
+            // These errors name their budget themselves.
+            _ => text,
+        }
+    }
+}
+
+impl Memory {
+    fn new(limits: &Limits, extra: usize, stats: Arc<Stats>) -> Self {
+        Self {
+            limit: limits.memory.min(Limits::MAX_MEMORY).saturating_add(extra),
+            table_limit: limits.table.min(Limits::MAX_TABLE),
+            bytes: 0,
+            elements: 0,
+            denied: None,
+            stats,
+        }
+    }
+
+    fn deny(&mut self, kind: BudgetKind) {
+        // A guest that is told no may ask again; it is one call that was over.
+        if self.denied.replace(kind) != Some(kind) {
+            self.stats.over(kind);
+        }
     }
 }
 
@@ -124,7 +160,7 @@ impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let bytes = self.bytes.saturating_add(desired.saturating_sub(current));
         if bytes > self.limit || maximum.is_some_and(|maximum| desired > maximum) {
-            self.denied = Some("memory");
+            self.deny(BudgetKind::Memory);
             return Ok(false);
         }
         self.bytes = bytes;
@@ -135,7 +171,7 @@ impl ResourceLimiter for Memory {
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let elements = self.elements.saturating_add(desired.saturating_sub(current));
         if elements > self.table_limit || maximum.is_some_and(|maximum| desired > maximum) {
-            self.denied = Some("table");
+            self.deny(BudgetKind::Table);
             return Ok(false);
         }
         self.elements = elements;
@@ -152,5 +188,27 @@ impl ResourceLimiter for Memory {
 
     fn memories(&self) -> usize {
         MEMORIES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_and_tables_end_at_their_limits() -> wasmtime::Result<()> {
+        let stats = Arc::<Stats>::default();
+        let limits = Limits { memory: 100, table: 10, ..Limits::default() };
+        let mut memory = Memory::new(&limits, 0, Arc::clone(&stats));
+        // Over all memories, over all tables.
+        assert!(memory.memory_growing(0, 60, None)? && memory.memory_growing(0, 40, None)?);
+        assert!(!memory.memory_growing(40, 41, None)? && !memory.memory_growing(40, 41, None)?);
+        assert_eq!(memory.denied, Some(BudgetKind::Memory));
+        assert!(memory.table_growing(0, 9, None)? && memory.table_growing(9, 10, None)?);
+        assert!(!memory.table_growing(0, 1, None)?);
+        assert_eq!(memory.denied, Some(BudgetKind::Table));
+        let over = stats.counters().over_budget;
+        assert_eq!((over.get("memory"), over.get("table")), (Some(&1), Some(&1)));
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Counters of one addon, over all its generations.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::over::BudgetKind;
 use crate::hooks::HookError;
 
 /// Counters since the addon was first seen.
@@ -27,6 +29,7 @@ pub(super) struct Stats {
     retries: AtomicU64,
     quarantines: AtomicU64,
     refused_in_quarantine: AtomicU64,
+    over: [AtomicU64; BudgetKind::ALL.len()],
 }
 
 /// What they say at one moment.
@@ -58,6 +61,8 @@ pub struct Counters {
     pub retries: u64,
     /// Flows that were kept away by a quarantine.
     pub refused_in_quarantine: u64,
+    /// How often something was over a budget, by its name.
+    pub over_budget: BTreeMap<&'static str, u64>,
 }
 
 /// Counts an instance as live while it lives.
@@ -77,7 +82,7 @@ impl Stats {
             Some(HookError::Failed(_)) => &self.errors,
             Some(HookError::Deadline { .. }) => &self.deadlines,
             Some(HookError::Verdict(_)) => &self.verdicts,
-            Some(HookError::Instance(_) | HookError::NoSeat(_)) => &self.no_instance,
+            Some(HookError::Instance(_) | HookError::NoSeat(_) | HookError::NoRoom(_)) => &self.no_instance,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -89,9 +94,11 @@ impl Stats {
         }
     }
 
-    /// A log line was over the budget.
-    pub(super) fn dropped_line(&self) {
-        self.dropped_lines.fetch_add(1, Relaxed);
+    /// Something was over this budget.
+    pub(super) fn over(&self, kind: BudgetKind) {
+        if let Some(count) = self.over.get(kind as usize) {
+            count.fetch_add(1, Relaxed);
+        }
     }
 
     /// A call is made once more.
@@ -114,11 +121,25 @@ impl Stats {
         self.refused_in_quarantine.fetch_add(1, Relaxed);
     }
 
-    /// Counts an instance.
-    pub(super) fn alive(stats: &Arc<Self>) -> Alive {
-        stats.instances.fetch_add(1, Relaxed);
-        stats.live.fetch_add(1, Relaxed);
-        Alive(Arc::clone(stats))
+    /// A log line was over this budget.
+    pub(super) fn dropped_line(&self, kind: BudgetKind) {
+        self.dropped_lines.fetch_add(1, Relaxed);
+        self.over(kind);
+    }
+
+    /// Room for one more instance of the addon, to be held while it lives; none if as many as may live do.
+    pub(super) fn room(stats: &Arc<Self>, most: u32) -> Option<Alive> {
+        let add = |live: u64| (live < u64::from(most)).then_some(live + 1);
+        if stats.live.fetch_update(Relaxed, Relaxed, add).is_err() {
+            stats.over(BudgetKind::Instances);
+            return None;
+        }
+        Some(Alive(Arc::clone(stats)))
+    }
+
+    /// An instance is made.
+    pub(super) fn making(&self) {
+        self.instances.fetch_add(1, Relaxed);
     }
 
     /// What the counters say.
@@ -138,6 +159,7 @@ impl Stats {
             log_lines_dropped: self.dropped_lines.load(Relaxed),
             retries: self.retries.load(Relaxed),
             refused_in_quarantine: self.refused_in_quarantine.load(Relaxed),
+            over_budget: BudgetKind::ALL.iter().zip(&self.over).map(|(kind, over)| (kind.as_str(), over.load(Relaxed))).collect(),
         }
     }
 }
@@ -145,5 +167,22 @@ impl Stats {
 impl Drop for Alive {
     fn drop(&mut self) {
         self.0.live.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_ends_at_the_limit_and_comes_back() {
+        let stats = Arc::<Stats>::default();
+        let held: Vec<_> = (0..2).map(|_| Stats::room(&stats, 2)).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(Stats::room(&stats, 2).is_none());
+        assert_eq!((stats.counters().instances_live, stats.counters().over_budget.get("instances")), (2, Some(&1)));
+        drop(held);
+        assert!(Stats::room(&stats, 2).is_some());
+        assert_eq!(stats.counters().instances_live, 0);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{settings::Limits, stats::Counters};
+use serde_json::{Map, Value};
+
+use super::{engine::Engine, grants::Grants, settings::AddonSettings, stats::Counters};
 use crate::hooks::{BodyMode, OverCap, Subscription};
 
 /// One addon at one moment.
@@ -26,6 +28,12 @@ pub struct AddonStatus {
     pub subscriptions: Vec<SubscriptionStatus>,
     /// Limit of one instance, in bytes.
     pub memory_limit_bytes: usize,
+    /// Budgets by the keys of the configuration, with values as it would take them: of what is in force, else as configured.
+    pub limits: Map<String, Value>,
+    /// What it may ask for and do: of what is in force, else as configured.
+    pub grants: Grants,
+    /// Whether it can only look.
+    pub read_only: bool,
     /// Whether flows come to it.
     pub quarantine: QuarantineStatus,
     /// Since the addon was first seen.
@@ -123,7 +131,7 @@ impl From<&Subscription> for SubscriptionStatus {
 
 impl AddonStatus {
     /// An addon that the configuration names and nobody has seen.
-    pub(super) fn missing(name: &str, file: PathBuf, limits: &Limits) -> Self {
+    pub(super) fn missing(name: &str, file: PathBuf, settings: &AddonSettings, engine: &Engine) -> Self {
         Self {
             name: name.to_owned(),
             file,
@@ -133,7 +141,10 @@ impl AddonStatus {
             error: None,
             warning: None,
             subscriptions: Vec::new(),
-            memory_limit_bytes: limits.memory,
+            memory_limit_bytes: settings.limits.memory,
+            limits: settings.limits.shown(engine.max_instances(), engine.guest_stack()),
+            grants: Grants::clone(&settings.grants),
+            read_only: !settings.grants.edit,
             quarantine: QuarantineStatus::default(),
             counters: Counters::default(),
         }

@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::{
     bindings::hooks as wit,
-    settings::Limits,
+    limits::Limits,
     stage::{EditError, Kind, at_most, check_name, field, final_status, wire_len},
 };
 use crate::{

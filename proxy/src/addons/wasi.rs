@@ -47,10 +47,11 @@ const PRESENT: [&str; 12] = [
 const ABSENT: [&str; 4] = ["wasi:cli/environment", "wasi:cli/terminal-", "wasi:filesystem/", "wasi:sockets/"];
 
 impl Wasi {
-    /// An empty table for at most so many handles.
+    /// An empty table for what stands behind at most so many handles of the guest, which the store counts.
     pub(super) fn new(handles: usize) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(handles);
+        // A handle may have something behind it that the guest has no handle of, like the alarm that a pollable is for.
+        table.set_max_capacity(handles.saturating_mul(2));
         Self { table }
     }
 }
@@ -60,7 +61,8 @@ pub(super) fn is_known(interface: &str) -> bool {
     PRESENT.contains(&interface) || is_absent(interface)
 }
 
-fn is_absent(interface: &str) -> bool {
+/// Whether a guest may import this interface and there is nothing behind it.
+pub(super) fn is_absent(interface: &str) -> bool {
     ABSENT.iter().any(|start| interface.starts_with(start))
 }
 

@@ -66,6 +66,14 @@ impl Collector for AddonMetrics {
             let labels = [("addon", status.name.as_str())];
             ConstCounter::new(status.counters.hook_seconds).encode(family.encode_family(&labels)?)?;
         }
+        let help = "How often something was over a budget of the addon, by the budget";
+        let mut family = encoder.encode_descriptor("addon_over_budget", help, None, MetricType::Counter)?;
+        for status in &statuses {
+            for (budget, over) in &status.counters.over_budget {
+                let labels = [("addon", status.name.as_str()), ("budget", budget)];
+                ConstCounter::new(*over).encode(family.encode_family(&labels)?)?;
+            }
+        }
         for (name, help, read) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for status in &statuses {

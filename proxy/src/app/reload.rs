@@ -106,6 +106,7 @@ impl Reloader {
             ("plugins", config.plugins == self.config.plugins),
             ("cache", config.cache == self.config.cache),
             ("limits.instances", config.instances == self.config.instances),
+            ("limits.guest_stack", config.guest_stack == self.config.guest_stack),
             ("log.format", config.log.format == self.config.log.format),
         ] {
             if !is_same {

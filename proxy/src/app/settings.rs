@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
 
 use crate::{
-    addons::{AddonSettings, Limits, OptionsSource, Readiness, Settings},
+    addons::{AddonSettings, OptionsSource, Readiness, Settings},
     config::{AddonConfig, Config},
 };
 
@@ -31,18 +32,24 @@ pub(super) fn addons(config: &Config, cache: &Path) -> Settings {
     // Only the default directory may be missing: a named one would have been an error of the configuration.
     settings.needs_plugins = config.plugins.exists();
     settings.max_instances = u32::try_from(config.instances).unwrap_or(u32::MAX);
+    settings.guest_stack = config.guest_stack;
     settings.addons = config.addons.iter().map(|(name, addon)| (name.clone(), addon_settings(addon))).collect();
     settings.listeners = config.listeners.iter().map(|listener| (listener.name.to_string(), listener.addons.clone())).collect();
     settings
 }
 
 fn addon_settings(addon: &AddonConfig) -> AddonSettings {
-    let limits = Limits { cpu: addon.cpu, wall: addon.wall, memory: addon.memory, max_body: addon.max_body, ..Limits::default() };
     let options = match &addon.options_file {
         Some(file) => OptionsSource::File(file.clone()),
         None => OptionsSource::Inline(addon.options.clone()),
     };
-    AddonSettings { policy: addon.policy.clone(), quarantine: addon.quarantine, limits, options }
+    AddonSettings {
+        policy: addon.policy.clone(),
+        quarantine: addon.quarantine,
+        limits: addon.limits,
+        grants: Arc::clone(&addon.grants),
+        options,
+    }
 }
 
 /// The addons that are not as they should be, each once.

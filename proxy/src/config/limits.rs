@@ -16,6 +16,7 @@ pub(super) const REQUEST_BODY: RangeInclusive<Size> = Size(0)..=Size(1 << 50);
 pub(super) const CONNECTIONS: RangeInclusive<Count> = Count(1)..=Count(1_000_000);
 pub(super) const H2_STREAMS: RangeInclusive<Count> = Count(1)..=Count(10_000);
 pub(super) const DECODE_RATIO: RangeInclusive<Count> = Count(1)..=Count(10_000);
+pub(super) const GUEST_STACK: RangeInclusive<Size> = Size(64 << 10)..=Size(4 << 20);
 pub(super) const INSTANCES: RangeInclusive<Count> = Count(1)..=Count(100_000);
 
 pub(super) const HEADER_READ: RangeInclusive<Span> = Span(SHORTEST)..=Span(HOUR);

@@ -32,7 +32,7 @@ pub(super) struct RawAdmin {
     pub(super) controller_host: Option<IgnoredAny>,
 }
 
-/// `[limits]` and `[listener.limits]`; `instances` in the first only.
+/// `[limits]` and `[listener.limits]`; `instances` and `guest_stack` in the first only.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct RawLimits {
@@ -43,6 +43,7 @@ pub(super) struct RawLimits {
     pub(super) connections: Option<Scalar>,
     pub(super) h2_streams: Option<Scalar>,
     pub(super) instances: Option<Scalar>,
+    pub(super) guest_stack: Option<Scalar>,
 }
 
 /// `[timeouts]` and `[listener.timeouts]`; `grace` in the first only.
@@ -143,6 +144,22 @@ pub(super) struct RawAddon {
     pub(super) wall: Option<Scalar>,
     pub(super) memory: Option<Scalar>,
     pub(super) max_body: Option<Scalar>,
+    pub(super) configure: Option<Scalar>,
+    pub(super) table: Option<Scalar>,
+    pub(super) handles: Option<Scalar>,
+    pub(super) header_count: Option<Scalar>,
+    pub(super) header_bytes: Option<Scalar>,
+    pub(super) random: Option<Scalar>,
+    pub(super) hostcall_bytes: Option<Scalar>,
+    pub(super) log_lines: Option<Scalar>,
+    pub(super) log_bytes: Option<Scalar>,
+    pub(super) instances: Option<Scalar>,
+    pub(super) events: Option<Vec<String>>,
+    pub(super) edit: Option<bool>,
+    pub(super) bodies: Option<bool>,
+    pub(super) read_headers: Option<Vec<String>>,
+    pub(super) write_headers: Option<Vec<String>>,
+    pub(super) withhold_headers: Option<Vec<String>>,
     pub(super) http: Option<IgnoredAny>,
     pub(super) kv: Option<IgnoredAny>,
 }

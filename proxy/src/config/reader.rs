@@ -41,15 +41,18 @@ struct Items<'a> {
 /// Reads a document that may be wrong in many places: each fault is reported, and read as if nothing stood there.
 pub(super) fn read<T: for<'de> Deserialize<'de> + Default>(document: &Value, mut report: impl FnMut(Key, Fault)) -> T {
     let mut document = document.clone();
+    let mut failed = Vec::new();
     loop {
         match T::deserialize(Reader(&document)) {
             Ok(raw) => return raw,
             Err(fault) => {
                 let key = Key(fault.upwards.iter().rev().cloned().collect());
                 let is_removed = remove(&mut document, &key.0);
-                report(key, fault);
-                // Each turn leaves less of the document, or is the last.
-                if !is_removed {
+                failed.push(key.clone());
+                report(key.clone(), fault);
+                // Each turn leaves less of the document, or is the last: an item that is wrong as a table and as a string, too,
+                // cannot be left out.
+                if !is_removed || failed.iter().filter(|other| **other == key).count() > 2 {
                     return T::default();
                 }
             }
@@ -207,6 +210,7 @@ mod tests {
         below: Option<Box<Raw>>,
         each: Option<Vec<Raw>>,
         any: Option<serde_json::Value>,
+        modes: Option<Vec<Mode>>,
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -258,7 +262,7 @@ count = -1",
         assert_eq!(
             faults,
             [
-                "below.colour: unknown key; known here: name, count, mode, words, below, each, any",
+                "below.colour: unknown key; known here: name, count, mode, words, below, each, any, modes",
                 "cuont: unknown key; did you mean count?",
                 "each.1.count: invalid value: integer `-1`, expected u64",
                 "mode: must be \"left\" or \"right\"; did you mean \"left\"?",
@@ -280,6 +284,13 @@ count = -1",
     fn options_become_json() {
         let (raw, faults) = faults("any = { a = [1, 2.5, true, 'x'], t = 2020-01-02 }");
         assert_eq!((raw.any, faults), (Some(serde_json::json!({"a": [1, 2.5, true, "x"], "t": "2020-01-02"})), vec![]));
+    }
+
+    #[test]
+    fn items_that_cannot_be_left_out_end_the_reading() {
+        let (raw, faults) = faults("count = 1\nmodes = ['left', 'up']");
+        assert_eq!(raw, Raw::default());
+        assert!(faults.iter().all(|fault| fault.starts_with("modes.1: must be \"left\" or \"right\"")), "{faults:?}");
     }
 
     #[test]

@@ -9,11 +9,11 @@ use super::{
     check::Check,
     expression, files,
     key::Key,
-    limits::{self, GRACE, INSTANCES, usize_of},
+    limits::{self, GRACE, GUEST_STACK, INSTANCES, usize_of},
     listener::{Ground, listener},
     raw::Raw,
     tree::{Source, Tree},
-    units::{Count, Span},
+    units::{Count, Size, Span},
 };
 
 /// Flags, variables and the name of a file: read again, they give the configuration as it is then.
@@ -57,6 +57,18 @@ impl Sources {
     /// # Errors
     /// All that is wrong, in one go; only a file that cannot be read or parsed hides what else it may hold.
     pub fn load(&self) -> Result<Config, ConfigErrors> {
+        self.load_for(true)
+    }
+
+    /// The same for those who serve nothing and want to know about addons: there may be no listener.
+    ///
+    /// # Errors
+    /// As those of [`Sources::load`].
+    pub fn load_addons(&self) -> Result<Config, ConfigErrors> {
+        self.load_for(false)
+    }
+
+    fn load_for(&self, needs_listeners: bool) -> Result<Config, ConfigErrors> {
         let (table, base) = self.base()?;
         let mut tree = Tree::new(table, base);
         let mut broken = Vec::new();
@@ -69,7 +81,7 @@ impl Sources {
         for (source, problem) in broken {
             check.fail_source(source, problem);
         }
-        let config = config(&mut check);
+        let config = config(&mut check, needs_listeners);
         check.finish(config)
     }
 
@@ -137,7 +149,7 @@ fn free_name(tree: &Tree, bind: &str) -> String {
     (2..=listeners.len() + 1).map(|number| format!("{first}-{number}")).find(|name| !is_taken(name)).unwrap_or(first)
 }
 
-fn config(check: &mut Check) -> Option<Config> {
+fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     let raw: Raw = check.read();
     let root = Key::root();
     check.refuse_unserved(&root.join("state"));
@@ -154,12 +166,13 @@ fn config(check: &mut Check) -> Option<Config> {
     let (key, outer) = (root.join("limits"), &raw.limits);
     ground.limits = limits::limits(check, &key, outer, &ground.limits);
     let instances = check.number(&key.join("instances"), outer.instances.as_ref(), &INSTANCES, Count(2000));
+    let guest_stack = check.number(&key.join("guest_stack"), outer.guest_stack.as_ref(), &GUEST_STACK, Size(512 << 10));
     let (key, outer) = (root.join("timeouts"), &raw.timeouts);
     ground.timeouts = limits::timeouts(check, &key, outer, &ground.timeouts);
     let grace = check.number(&key.join("grace"), outer.grace.as_ref(), &GRACE, Span(std::time::Duration::from_secs(30)));
     let log = admin::log(check, &root.join("log"), &raw.log);
     let key = root.join("listener");
-    if raw.listener.is_empty() {
+    if raw.listener.is_empty() && needs_listeners {
         check.fail_missing(&key, "is missing: there must be at least one [[listener]], or --reverse");
     }
     let listeners: Vec<_> =
@@ -171,6 +184,7 @@ fn config(check: &mut Check) -> Option<Config> {
         cache,
         admin,
         instances: usize_of(instances.0),
+        guest_stack: usize_of(guest_stack.0),
         grace: grace.0,
         log,
         listeners: listeners.into_iter().collect::<Option<_>>()?,

@@ -101,6 +101,7 @@ impl Node {
             Self::Not(node) => node.looks_at(part),
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(|node| node.looks_at(part)),
             Self::Matches(search) => search.part == part,
+            Self::IsAsset => part == Part::ResponseType,
             _ => false,
         }
     }

@@ -57,6 +57,7 @@ fn may_heal(error: &HookError, had_effect: bool) -> bool {
         HookError::Verdict(_)
         | HookError::Instance(_)
         | HookError::NoSeat(_)
+        | HookError::NoRoom(_)
         | HookError::Quarantined
         | HookError::NotLoaded
         | HookError::Gone => false,
@@ -132,6 +133,7 @@ mod tests {
             (HookError::Verdict(String::new()), false),
             (HookError::Instance(String::new()), false),
             (HookError::NoSeat(1), false),
+            (HookError::NoRoom(1), false),
             (HookError::Quarantined, false),
             (HookError::NotLoaded, false),
             (HookError::Gone, false),

@@ -89,6 +89,12 @@ impl Admin {
         self.status(name).await[counter].as_u64().unwrap_or_else(|| panic!("no counter {counter} of {name}"))
     }
 
+    /// How often something was over a budget of an addon.
+    pub async fn over_budget(self, name: &str, budget: &str) -> u64 {
+        let status = self.status(name).await;
+        status["over_budget"][budget].as_u64().unwrap_or_else(|| panic!("no budget {budget} of {name}: {status:#}"))
+    }
+
     /// Puts options in force.
     pub async fn put_options(self, name: &str, options: &Value) -> Answer {
         self.send(Method::PUT, &format!("/addons/{name}/options"), options.to_string()).await

@@ -229,6 +229,7 @@ fn only_what_the_addon_did_counts() {
         (HookError::Verdict(String::new()), 1),
         (HookError::Instance(String::new()), 0),
         (HookError::NoSeat(1), 0),
+        (HookError::NoRoom(1), 0),
         (HookError::Gone, 0),
         (HookError::Quarantined, 0),
         (HookError::NotLoaded, 0),

@@ -26,7 +26,7 @@ fn stage_with(access: Access, body_cap: Option<usize>) -> (Arc<Exchange>, Stage)
         may_have_body: true,
     });
     let limits = Limits { header_count: 4, header_bytes: 100, max_body: 10, ..Limits::default() };
-    (Arc::clone(&exchange), Stage::new(exchange, access, body_cap, limits))
+    (Arc::clone(&exchange), Stage::new(exchange, access, body_cap, limits, Arc::default()))
 }
 
 fn value(stage: &Stage, name: &str) -> Option<String> {

@@ -1,8 +1,10 @@
 //! The trailers of a body, in the last call of its chunk hook (RFC 9110, 6.5).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::{Edit, EditError, Kind, Stage, at_most, check_name, field, wire_len};
+use super::{Access, Edit, EditError, Kind, Stage, at_most, check_name, field, wire_len};
 use crate::{http::Headers, http1::decode::may_be_trailer};
 
 /// Trailers that a hook is shown.
@@ -26,14 +28,15 @@ impl Stage {
 
     /// Replaces all trailers of a name.
     pub(in crate::addons) fn set_trailer(&mut self, kind: Kind, name: &str, values: Vec<Vec<u8>>) -> Edit {
-        let limits = self.limits;
-        let Some(trailers) = self.trailers.as_mut().filter(|trailers| trailers.kind == kind) else {
+        let (limits, grants, access) = (self.limits, Arc::clone(&self.grants), self.access);
+        let Some(trailers) = self.trailers.as_mut().filter(|trailers| trailers.kind == kind && access != Access::Nothing) else {
             return Err(EditError::ReadOnly);
         };
         check_name(kind, name)?;
         if !may_be_trailer(name) {
             return Err(EditError::Forbidden(name.to_ascii_lowercase()));
         }
+        grants.check_field(name, values.iter().map(Vec::as_slice))?;
         let others = trailers.fields.iter().filter(|field| !field.is(name));
         let (mut count, mut bytes) = (values.len(), values.iter().map(|value| wire_len(name, value)).sum::<usize>());
         for other in others {

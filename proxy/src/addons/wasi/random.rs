@@ -7,12 +7,13 @@ use wasmtime_wasi::{
     random::WasiRandomCtx,
 };
 
-use super::HostState;
+use super::{super::over::OverRandom, HostState};
 
 /// Where the random numbers of an instance come from, and how many bytes are left of its budget.
 pub(in crate::addons) struct Random {
     source: Source,
     left: u64,
+    limit: u64,
 }
 
 enum Source {
@@ -25,21 +26,22 @@ enum Source {
 impl Random {
     /// Reproducible numbers: for `configure`, so that a snapshot is the same at every start.
     pub(in crate::addons) const fn seeded(seed: [u8; 32], bytes: u64) -> Self {
-        Self { source: Source::Seed(seed, 0), left: bytes }
+        Self { source: Source::Seed(seed, 0), left: bytes, limit: bytes }
     }
 
     /// The system's.
     pub(in crate::addons) const fn system(bytes: u64) -> Self {
-        Self { source: Source::System(None), left: bytes }
+        Self { source: Source::System(None), left: bytes, limit: bytes }
     }
 
     /// Starts a new budget.
     pub(in crate::addons) const fn refill(&mut self, bytes: u64) {
         self.left = bytes;
+        self.limit = bytes;
     }
 
     fn bytes(&mut self, count: u64) -> Result<Vec<u8>> {
-        self.left = self.left.checked_sub(count).ok_or_else(|| wasmtime::Error::msg("over its budget of random bytes"))?;
+        self.left = self.left.checked_sub(count).ok_or(OverRandom { limit: self.limit })?;
         match &mut self.source {
             Source::Seed(seed, blocks) => {
                 let count = usize::try_from(count)?;

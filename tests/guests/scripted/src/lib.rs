@@ -2,6 +2,7 @@
 //!
 //! Its variants for tests are made by changing the digits of `BUILD` in the compiled component.
 
+mod handles;
 mod mutations;
 mod pieces;
 mod script;
@@ -313,6 +314,8 @@ impl<'b> Given<'_, 'b> {
             ("header", _) => request.header_str(argument).unwrap_or_else(|| "none".to_owned()),
             ("names", Self::Request(request)) => names(&request.headers()),
             ("names", Self::Response(_, response)) => names(&response.headers()),
+            ("fields", Self::Response(_, response)) => fields(&response.headers()),
+            ("fields", _) => fields(&request.headers()),
             ("body", Self::Request(request)) => shown(request.body()),
             ("body", Self::Response(_, response)) => shown(response.body()),
             ("length", Self::Request(request)) => length(request.body()),
@@ -364,6 +367,10 @@ fn private(action: &Action, fill: impl Fn(&str) -> String) -> Result<(), Error> 
         Action::Recurse => {
             black_box(deep(1));
         }
+        Action::Descend(depth) => {
+            black_box(descend(*depth));
+        }
+        Action::Hold(count) => handles::hold(*count),
         #[allow(clippy::panic, reason = "that is what it is for")]
         Action::Panic(text) => panic!("{text}"),
         Action::Fail(text) => return Err(Error::new(text)),
@@ -381,6 +388,10 @@ fn coin() -> Result<bool, Error> {
     let mut byte = [0];
     getrandom::fill(&mut byte)?;
     Ok(byte[0] & 1 == 1)
+}
+
+fn descend(depth: u64) -> u64 {
+    if depth == 0 { 0 } else { descend(black_box(depth) - 1).wrapping_mul(depth) }
 }
 
 fn random() -> String {
@@ -402,6 +413,11 @@ fn listed<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
 
 fn names(headers: &[tollgate_sdk::Header]) -> String {
     headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn fields(headers: &[tollgate_sdk::Header]) -> String {
+    let shown = |(name, value): &tollgate_sdk::Header| format!("{name}={}", String::from_utf8_lossy(value));
+    headers.iter().map(shown).collect::<Vec<_>>().join(",")
 }
 
 fn shown(body: Option<Vec<u8>>) -> String {

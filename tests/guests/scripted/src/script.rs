@@ -110,6 +110,10 @@ pub(crate) enum Action {
     Panic(String),
     /// Recurses for ever.
     Recurse,
+    /// Recurses so deep.
+    Descend(u64),
+    /// Holds so many handles of the host at one time.
+    Hold(usize),
     /// Returns an error.
     Fail(String),
     /// Answers with status, fields and body.
