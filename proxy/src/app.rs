@@ -26,7 +26,7 @@ use crate::{
     addons::{Registry, State},
     admin,
     config::{Config, Sources},
-    flow::{Flows, Recent},
+    flow::{Flows, Holdings, Recent},
     metrics::Metrics,
 };
 
@@ -102,7 +102,11 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
-    let flows = Arc::new(Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone()).remembering(recent.clone()));
+    let holdings = Arc::new(Holdings::new(config.held_bodies));
+    let held = Arc::clone(&holdings);
+    metrics.watch_gauge("held_bodies_bytes", "Bytes of bodies that flows hold for hooks", move || held.held());
+    let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings).remembering(recent.clone());
+    let flows = Arc::new(flows);
     let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone());
     let listeners = sites.bind(&config.listeners)?;
     sites.take_over(listeners);

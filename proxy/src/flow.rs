@@ -9,6 +9,7 @@ mod depart;
 mod failure;
 mod filters;
 mod forward;
+mod holdings;
 mod recent;
 mod record;
 mod respond;
@@ -41,6 +42,7 @@ use bodies::FromClient;
 use chain::{Pass, Passed};
 use collect::Held;
 use depart::{depart, forget_body_fields};
+pub use holdings::Holdings;
 pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
@@ -52,6 +54,7 @@ pub struct Flows {
     next_id: AtomicU64,
     tasks: TaskTracker,
     recent: Option<Arc<Recent>>,
+    holdings: Arc<Holdings>,
 }
 
 /// A request as a server has read it.
@@ -85,10 +88,10 @@ pub enum Departure {
 }
 
 impl Flows {
-    /// Flows through these addons; `tasks` counts what goes on after a flow's end.
+    /// Flows through these addons; `tasks` counts what goes on after a flow's end, `holdings` what is held of bodies.
     #[must_use]
-    pub fn new(addons: Arc<dyn Addons>, tasks: TaskTracker) -> Self {
-        Self { addons, next_id: AtomicU64::new(1), tasks, recent: None }
+    pub fn new(addons: Arc<dyn Addons>, tasks: TaskTracker, holdings: Arc<Holdings>) -> Self {
+        Self { addons, next_id: AtomicU64::new(1), tasks, recent: None, holdings }
     }
 
     /// The same, remembering flows that have ended.
@@ -262,6 +265,7 @@ fn client_failed(record: &Record, error: &BodyError) -> Passed {
     let status = match error {
         BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         BodyError::Idle(_) => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
         BodyError::Malformed(..) => StatusCode::BAD_REQUEST,
         BodyError::Aborted(_) | BodyError::Lifetime | BodyError::Stopped(_) => return Passed::Drop,
     };

@@ -1,16 +1,21 @@
 //! What is counted, as Prometheus reads it (`OpenMetrics` text format).
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::StatusCode;
 use parking_lot::Mutex;
 use prometheus_client::{
     collector::Collector,
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text::encode},
     metrics::{
+        MetricType,
         counter::Counter,
         family::Family,
-        gauge::Gauge,
+        gauge::{ConstGauge, Gauge},
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
@@ -41,6 +46,25 @@ pub struct ListenerMetrics {
     statuses: [Counter; 6],
     broken: Counter,
     failures: [Counter; 6],
+}
+
+struct Reading<F> {
+    name: &'static str,
+    help: &'static str,
+    read: F,
+}
+
+impl<F: Fn() -> usize + Send + Sync + 'static> Collector for Reading<F> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let gauge = ConstGauge::new(i64::try_from((self.read)()).unwrap_or(i64::MAX));
+        gauge.encode(encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?)
+    }
+}
+
+impl<F> fmt::Debug for Reading<F> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,6 +134,11 @@ impl Metrics {
     /// Counters that somebody else keeps.
     pub fn watch(&self, collector: Box<dyn Collector>) {
         self.registry.lock().register_collector(collector);
+    }
+
+    /// A number that somebody else keeps, asked for when the metrics are read.
+    pub fn watch_gauge(&self, name: &'static str, help: &'static str, read: impl Fn() -> usize + Send + Sync + 'static) {
+        self.watch(Box::new(Reading { name, help, read }));
     }
 
     /// The text that Prometheus reads.

@@ -271,3 +271,25 @@ async fn errors_of_upstreams_pass_unchanged() {
     assert_eq!((answer.status, answer.reason.as_str(), answer.text().as_str()), (503, "Busy", "busy"));
     assert_eq!(answer.fields.get("retry-after"), Some("9"));
 }
+
+#[tokio::test]
+async fn last_hooks_wait_for_room_and_nobody_for_them() {
+    let origin = RawOrigin::ok().await;
+    let script = json!({"rules": [{"on": "finish", "do": [{"wait": 50}, {"log": "finished {target}"}]}]});
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &script)
+        .set("addon.a.edit", false)
+        .set("addon.a.events", "[\"finish\"]")
+        .set("addon.a.instances", 1)
+        .start()
+        .await;
+    // Their hooks take turns, for a second; the clients have long been answered.
+    let mut client = Client::connect(Version::Http1, host.address()).await;
+    for number in 0..20 {
+        assert_eq!(client.get(&format!("/{number}.")).await.status, 200);
+    }
+    assert!(host.times_logged("finished /") < 20, "somebody waited for a last hook");
+    eventually(async || (0..20).all(|number| host.times_logged(&format!("finished /{number}.")) == 1)).await;
+    let status = host.admin().status("a").await;
+    assert_eq!((&status["calls"], &status["without_instance"]), (&json!(20), &json!(0)));
+}

@@ -157,7 +157,7 @@ impl Shared {
                 if self.renewal == Some(Renewal::Retry) {
                     self.generation.stats().retried();
                 }
-                self.make(course).await?
+                self.make(event(&call.hook), course).await?
             }
             Slot::Alive(live) => live,
             Slot::Refused => {
@@ -178,13 +178,17 @@ impl Shared {
         Ok(verdict)
     }
 
-    async fn make(&self, course: &Course) -> Result<Box<Live>, HookError> {
+    async fn make(&self, event: Event, course: &Course) -> Result<Box<Live>, HookError> {
         let generation = &self.generation;
         let limits = generation.limits();
         let most = limits.instances(generation.engine().max_instances());
-        let Some(alive) = Stats::room(generation.stats(), most) else {
-            return Err(HookError::NoRoom(most));
+        let stats = generation.stats();
+        let room = match event {
+            // Nobody waits for it, and it should come exactly once.
+            Event::Finish => Stats::room_in_time(stats, most, tokio::time::Instant::now() + limits.wall).await,
+            _ => Stats::room(stats, most),
         };
+        let Some(alive) = room else { return Err(HookError::NoRoom(most)) };
         let Some(seat) = generation.engine().seat() else {
             return Err(HookError::NoSeat(generation.engine().max_instances()));
         };

@@ -9,6 +9,11 @@ use std::{
     time::Duration,
 };
 
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
 use super::over::BudgetKind;
 use crate::hooks::HookError;
 
@@ -24,6 +29,8 @@ pub(super) struct Stats {
     nanoseconds: AtomicU64,
     instances: AtomicU64,
     live: AtomicU64,
+    freed: Notify,
+    waiting: AtomicUsize,
     peak_memory: AtomicUsize,
     dropped_lines: AtomicU64,
     retries: AtomicU64,
@@ -64,6 +71,12 @@ pub struct Counters {
     /// How often something was over a budget, by its name.
     pub over_budget: BTreeMap<&'static str, u64>,
 }
+
+/// Counts somebody who waits for room.
+struct Waiting<'a>(&'a Stats);
+
+/// Most `finish` events that wait for room; each holds the messages of its flow.
+const MAX_WAITING: usize = 10_000;
 
 /// Counts an instance as live while it lives.
 pub(super) struct Alive(Arc<Stats>);
@@ -129,12 +142,32 @@ impl Stats {
 
     /// Room for one more instance of the addon, to be held while it lives; none if as many as may live do.
     pub(super) fn room(stats: &Arc<Self>, most: u32) -> Option<Alive> {
-        let add = |live: u64| (live < u64::from(most)).then_some(live + 1);
-        if stats.live.fetch_update(Relaxed, Relaxed, add).is_err() {
+        let alive = Self::try_room(stats, most);
+        if alive.is_none() {
             stats.over(BudgetKind::Instances);
-            return None;
         }
-        Some(Alive(Arc::clone(stats)))
+        alive
+    }
+
+    fn try_room(stats: &Arc<Self>, most: u32) -> Option<Alive> {
+        let add = |live: u64| (live < u64::from(most)).then_some(live + 1);
+        stats.live.fetch_update(Relaxed, Relaxed, add).is_ok().then(|| Alive(Arc::clone(stats)))
+    }
+
+    /// The same, waiting for room until `deadline`, as long as not too many wait.
+    pub(super) async fn room_in_time(stats: &Arc<Self>, most: u32, deadline: Instant) -> Option<Alive> {
+        let is_crowded = stats.waiting.fetch_add(1, Relaxed) >= MAX_WAITING;
+        let _waiting = Waiting(stats);
+        loop {
+            let freed = stats.freed.notified();
+            if let Some(alive) = Self::try_room(stats, most) {
+                return Some(alive);
+            }
+            if is_crowded || timeout_at(deadline, freed).await.is_err() {
+                stats.over(BudgetKind::Instances);
+                return None;
+            }
+        }
     }
 
     /// An instance is made.
@@ -164,9 +197,16 @@ impl Stats {
     }
 }
 
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Drop for Alive {
     fn drop(&mut self) {
         self.0.live.fetch_sub(1, Relaxed);
+        self.0.freed.notify_one();
     }
 }
 

@@ -120,6 +120,7 @@ impl<'a> Pass<'a> {
                     self.record.fail(error.to_string());
                     let status = match error {
                         BodyError::Idle(_) => StatusCode::GATEWAY_TIMEOUT,
+                        BodyError::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
                         _ => StatusCode::BAD_GATEWAY,
                     };
                     self.answer(respond::staged(status, &error.to_string()));
@@ -200,7 +201,10 @@ impl<'a> Pass<'a> {
         let shown = match known {
             Some(bytes) if bytes.len() <= cap => Shown::Whole(bytes),
             Some(bytes) => Shown::OverCap(bytes.slice(..cap)),
-            None => body.show(&headers, Bounds { cap, ratio: self.record.site.limits.decode_ratio }).await?,
+            None => {
+                let bounds = Bounds { cap, ratio: self.record.site.limits.decode_ratio };
+                body.show(&headers, bounds, &self.record.share).await?
+            }
         };
         self.show(event, &shown);
         if !wanted.open.is_empty() {

@@ -10,6 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::holdings::Share;
 use crate::{
     hooks::StagedBody,
     http::{
@@ -60,11 +61,11 @@ impl Held {
         &self.codings
     }
 
-    /// Collects up to the cap and shows that as hooks see it; what grows beyond the ratio counts as over the cap. Unknown or
+    /// Collects up to the cap, as the flow's share of all that is held, and shows that as hooks see it; what grows beyond the ratio counts as over the cap. Unknown or
     /// broken codings are left on. Can be called again with other bounds.
     ///
     /// Cancel safe: what was collected is kept.
-    pub(super) async fn show(&mut self, headers: &Headers, bounds: Bounds) -> Result<Shown, BodyError> {
+    pub(super) async fn show(&mut self, headers: &Headers, bounds: Bounds, share: &Share) -> Result<Shown, BodyError> {
         let cap = bounds.cap;
         let codings = coding::codings(headers).unwrap_or_default();
         while self.len <= cap {
@@ -72,7 +73,10 @@ impl Held {
             match poll_fn(|context| Pin::new(&mut *rest).poll_frame(context)).await {
                 None => self.rest = None,
                 Some(frame) => match frame?.into_data() {
-                    Ok(data) => self.push(data),
+                    Ok(data) => {
+                        share.hold(data.len())?;
+                        self.push(data);
+                    }
                     Err(frame) => self.trailers = frame.into_trailers().ok(),
                 },
             }
@@ -82,7 +86,11 @@ impl Held {
         if codings.is_empty() {
             return Ok(if is_over { Shown::OverCap(raw.slice(..cap)) } else { Shown::Whole(raw) });
         }
-        Ok(match coding::decoded(codings, raw.clone(), bounds).await {
+        let decoded = coding::decoded(codings, raw.clone(), bounds).await;
+        if let Uncoded::Whole(plain) | Uncoded::OverCap(plain) = &decoded {
+            share.hold(plain.len())?;
+        }
+        Ok(match decoded {
             Uncoded::Whole(plain) if !is_over => Shown::Whole(plain.into()),
             Uncoded::Whole(plain) | Uncoded::OverCap(plain) => Shown::OverCap(plain.into()),
             Uncoded::Broken if is_over => Shown::OverCap(raw.slice(..cap)),
@@ -173,12 +181,17 @@ impl HttpBody for Held {
 mod tests {
     use http_body_util::{BodyExt as _, StreamBody};
 
-    use super::*;
+    use super::{super::holdings::Holdings, *};
+    use std::sync::Arc;
 
     fn body(pieces: &[&'static str]) -> Body {
         let frames: Vec<Result<Frame<Bytes>, BodyError>> =
             pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
         Body::stream(StreamBody::new(futures_util::stream::iter(frames)))
+    }
+
+    fn share() -> Share {
+        Arc::new(Holdings::new(usize::MAX)).share()
     }
 
     const fn bounds(cap: usize) -> Bounds {
@@ -194,7 +207,7 @@ mod tests {
             (0, Shown::OverCap(Bytes::new())),
         ] {
             let mut held = Held::new(body(&["abc", "def"]));
-            assert_eq!(held.show(&Headers::new(), bounds(cap)).await.expect("collected"), expected, "{cap}");
+            assert_eq!(held.show(&Headers::new(), bounds(cap), &share()).await.expect("collected"), expected, "{cap}");
             let all = held.into_body(&StagedBody::Streaming).collect().await.expect("a body").to_bytes();
             assert_eq!(all, "abcdef", "{cap}");
         }
@@ -203,14 +216,14 @@ mod tests {
     #[tokio::test]
     async fn collecting_goes_on_with_a_larger_cap() {
         let mut held = Held::new(body(&["abc", "def", "ghi"]));
-        assert_eq!(held.show(&Headers::new(), bounds(2)).await.expect("collected"), Shown::OverCap("ab".into()));
-        assert_eq!(held.show(&Headers::new(), bounds(20)).await.expect("collected"), Shown::Whole("abcdefghi".into()));
+        assert_eq!(held.show(&Headers::new(), bounds(2), &share()).await.expect("collected"), Shown::OverCap("ab".into()));
+        assert_eq!(held.show(&Headers::new(), bounds(20), &share()).await.expect("collected"), Shown::Whole("abcdefghi".into()));
     }
 
     #[tokio::test]
     async fn replaced_bodies_go_out_instead() {
         let mut held = Held::new(body(&["abc"]));
-        held.show(&Headers::new(), bounds(10)).await.expect("collected");
+        held.show(&Headers::new(), bounds(10), &share()).await.expect("collected");
         let all = held.into_body(&StagedBody::Replaced("x".into())).collect().await.expect("a body").to_bytes();
         assert_eq!(all, "x");
     }

@@ -12,7 +12,7 @@ use http::Method;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::{EndedFlow, Flows, Recent, Site, failure, filters};
+use super::{EndedFlow, Flows, Recent, Site, failure, filters, holdings::Share};
 use crate::{
     heavy,
     hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Ledger, Outcome, Renewal},
@@ -42,6 +42,8 @@ pub struct Record {
     tasks: TaskTracker,
     /// Where flows are remembered, if they are.
     recent: Option<Arc<Recent>>,
+    /// What of all that is held of bodies is this flow's.
+    pub(super) share: Share,
     instances: Mutex<Vec<Option<Arc<dyn Instance>>>>,
     ending: Mutex<Outcome>,
     stopper: OnceLock<(usize, String)>,
@@ -73,6 +75,7 @@ impl Record {
             begun: Instant::now(),
             tasks: flows.tasks.clone(),
             recent: flows.recent.clone(),
+            share: Arc::clone(&flows.holdings).share(),
             instances,
             ending: Mutex::default(),
             stopper: OnceLock::new(),

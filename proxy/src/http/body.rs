@@ -42,6 +42,9 @@ pub enum BodyError {
     /// A hook that decides about its pieces failed: the addon's name.
     #[error("addon {0} failed")]
     Stopped(Arc<str>),
+    /// All flows together hold as much of bodies as they may, in bytes.
+    #[error("the proxy holds as many bodies as it may: {0} bytes")]
+    Crowded(usize),
     /// The flow took longer than it may as a whole.
     #[error("the flow took too long")]
     Lifetime,
