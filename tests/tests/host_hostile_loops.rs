@@ -4,7 +4,7 @@
 use tollgate_tests::{
     Client, RawOrigin, Version,
     addons::{Hosted, Load, Siege, guest, hostile, seen_whole, versioned},
-    eventually,
+    empty, eventually,
 };
 
 fn guests(names: &[&str]) -> Vec<(String, Vec<u8>)> {
@@ -14,11 +14,11 @@ fn guests(names: &[&str]) -> Vec<(String, Vec<u8>)> {
 /// Where a flow's guest loops, and which budget ends it.
 const LOOPS: [(&str, &str); 7] = [
     ("loop-request", "cpu budget of 50ms"),
+    ("loop-request-chunk", "cpu budget of 50ms"),
     ("loop-response", "cpu budget of 50ms"),
     ("loop-realloc", "cpu budget of 50ms"),
     ("loop-post", "cpu budget of 50ms"),
     ("loop-calls", "cpu budget of 50ms"),
-    ("loop-fill", "cpu budget of 50ms"),
     ("loop-waits", "budget of"),
 ];
 
@@ -27,10 +27,28 @@ async fn loops_are_ended_wherever_they_are() {
     let names = LOOPS.map(|(name, _)| name);
     let siege = Siege::by(guests(&names), |builder| builder.set("addon.loop-waits.wall", "2s")).await;
     for (name, said) in LOOPS {
-        let start = std::time::Instant::now();
         siege.repels(name, "deadlines", said).await;
-        eprintln!("{name}: answered after {:.1?}", start.elapsed());
     }
+    siege.is_lifted().await;
+}
+
+/// No tick comes while an instruction fills 255 MiB or the host copies a body of 10 MiB.
+#[tokio::test]
+async fn what_the_engine_cannot_stop_is_counted() {
+    let names = ["loop-fill", "loop-copy"];
+    let siege = Siege::by(guests(&names), |mut builder| {
+        for name in names {
+            builder = builder.set(&format!("addon.{name}.memory"), "256MiB");
+        }
+        builder
+    })
+    .await;
+    for name in names {
+        siege.repels(name, "deadlines", "cpu budget of 50ms").await;
+    }
+    // Fifty times, if each were counted as one tick.
+    let fills = siege.times_logged("filled");
+    assert!(fills < 40, "{fills}");
     siege.is_lifted().await;
 }
 
@@ -57,6 +75,18 @@ async fn loops_after_the_answer_keep_nobody() {
     assert_eq!(siege.ask("loop-finish").await.text(), "ok");
     siege.tells("loop-finish", "cpu budget of 50ms").await;
     assert_eq!(siege.admin().counter("loop-finish", "deadlines").await, 1);
+    siege.is_lifted().await;
+}
+
+#[tokio::test]
+async fn loops_in_the_middle_of_a_body_break_it_off() {
+    let siege = Siege::by(guests(&["loop-response-chunk"]), |builder| builder).await;
+    for version in Version::BOTH {
+        let request = http::Request::get("/loop-response-chunk").body(empty()).expect("a request");
+        assert!(Client::connect(version, siege.address()).await.try_ask(request).await.is_err(), "{version:?}");
+    }
+    siege.tells("loop-response-chunk", "cpu budget of 50ms").await;
+    siege.admin().until("loop-response-chunk", |status| status["deadlines"] == 2).await;
     siege.is_lifted().await;
 }
 

@@ -51,6 +51,24 @@ async fn answers_that_are_none_are_traps() {
     siege.is_lifted().await;
 }
 
+#[tokio::test]
+async fn pieces_that_are_none_are_traps() {
+    // A result, and in it an action with its list, and whether that was all.
+    let table = [
+        ("action-unknown", words([0, 9, 0, 0, 0]), "discriminant"),
+        ("piece-outside", words([0, 1, 0xffff_fff0, 100, 0]), "out of bounds"),
+        ("piece-endless", words([0, 1, 0, u32::MAX, 0]), "out of bounds"),
+        ("piece-of-200-mb", words([0, 1, 65_536, 200_000_000, 0]), "too much data"),
+    ];
+    let guests =
+        table.iter().map(|(name, answer, _)| ((*name).to_owned(), hostile_as(name, "answering-chunks", &[("answer", answer)])));
+    let siege = Siege::by(guests, |builder| builder.set("addon.piece-of-200-mb.memory", "256MiB")).await;
+    for (name, _, said) in &table {
+        siege.repels(name, "traps", said).await;
+    }
+    siege.is_lifted().await;
+}
+
 /// Calls of the host, and what the log says of each.
 const CALLS: [(&str, &str, &str); 17] = [
     (
@@ -153,7 +171,7 @@ async fn bodies_are_measured_before_they_are_copied() {
         let request = requests.iter().find(|request| request.target == target).expect("a request");
         (request.body.len() as u64, request.fields.get("x-taken").is_some())
     };
-    assert_eq!((seen("/at"), seen("/above")), ((limit, true), (0, false)));
+    assert_eq!((seen("/at"), seen("/above")), ((limit, true), (5, false)));
     siege.repels("far-above", "traps", "too much data").await;
     siege.is_lifted().await;
 }

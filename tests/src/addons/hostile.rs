@@ -28,7 +28,14 @@ const EXPORTS: [(&str, &str); 14] = [
 const INTERFACE: &str = "tollgate:addon/hooks@0.1.0";
 
 /// Hooks and the number of their event in the contract.
-const EVENTS: [(&str, u8); 4] = [("on_request", 1), ("on_response", 3), ("on_upstream_error", 7), ("on_finish", 8)];
+const EVENTS: [(&str, u8); 6] = [
+    ("on_request", 1),
+    ("on_request_chunk", 2),
+    ("on_response", 3),
+    ("on_response_chunk", 4),
+    ("on_upstream_error", 7),
+    ("on_finish", 8),
+];
 
 /// Where the answer of `configure` is, as `world/imports.wat` says it, and the bytes of a subscription in it.
 const CONFIGURED: u32 = 1024;
@@ -63,7 +70,7 @@ pub fn hostile_as(name: &str, kind: &str, values: &[(&str, &str)]) -> Vec<u8> {
         .collect();
     let mut events: Vec<u8> = EVENTS.iter().filter(|(hook, _)| has(&guest, hook)).map(|(_, event)| *event).collect();
     if events.is_empty() {
-        events.push(EVENTS[0].1);
+        events.extend(EVENTS.first().map(|(_, event)| *event));
     }
     let configured = escaped(&subscribed(&events, &format!("~p ^/{name}$")));
     module += &format!("{exports}\n(data (i32.const {CONFIGURED}) \"{configured}\"))");

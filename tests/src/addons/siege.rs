@@ -23,7 +23,7 @@ pub struct Siege {
 }
 
 /// Clients of the others.
-const OTHERS: usize = 4;
+const OTHERS: usize = 2;
 
 /// What the proxy may have more of at the end than at the beginning: warm slots, the allocator's reserves, the cache of compiled
 /// functions. Far less than what one guest can take with each of its flows.
@@ -69,7 +69,7 @@ impl Siege {
 
     /// What a client gets whose flow this guest is shown.
     pub async fn ask(&self, name: &str) -> Answer {
-        self.host.get(&format!("/{name}")).await
+        self.host.post(&format!("/{name}"), "hello").await
     }
 
     /// Panics unless a flow that this guest is shown ends in the answer of a failed addon, the counter goes up by one, and the
