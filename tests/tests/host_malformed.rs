@@ -186,8 +186,8 @@ fn padded(length: usize) -> Vec<u8> {
     // Identifier 0, five bytes of length, a name of no bytes.
     let content = length - component.len() - 6;
     component.push(0);
-    let content_length = u32::try_from(content).expect("a length");
-    component.extend((0..5).map(|place| (content_length >> (7 * place)) as u8 & 0x7f | if place < 4 { 0x80 } else { 0 }));
+    let [first, second, third, fourth] = [0, 7, 14, 21].map(|shift| u8::try_from(content >> shift & 0x7f).expect("seven bits"));
+    component.extend([first | 0x80, second | 0x80, third | 0x80, fourth | 0x80, 0]);
     component.resize(length, 0);
     component
 }

@@ -56,31 +56,31 @@ pub fn hostile_as(name: &str, kind: &str, values: &[(&str, &str)]) -> Vec<u8> {
         guest = guest.replace(&format!("{{{key}}}"), value);
     }
     let has = |text: &str, function: &str| text.contains(&format!("(func ${function} "));
-    let mut module = format!("(module\n{}\n{guest}", read("world/imports.wat"));
     let defaults = read("world/defaults.wat");
-    for function in defaults.split("\n\n").filter(|part| part.starts_with("(func $")) {
-        let known = function.trim_start_matches("(func $").split(' ').next().unwrap_or_default();
-        if !has(&guest, known) {
-            module += &format!("\n{function}");
+    let lacks = |default: &&str| {
+        let name = default.trim_start_matches("(func $").split(' ').next().unwrap_or_default();
+        default.starts_with("(func $") && !has(&guest, name)
+    };
+    let mut module = vec!["(module".to_owned(), read("world/imports.wat"), guest.clone()];
+    module.extend(defaults.split("\n\n").filter(lacks).map(str::to_owned));
+    for (function, export) in EXPORTS {
+        if has(&guest, function) || has(&defaults, function) {
+            module.push(format!("(export \"{}\" (func ${function}))", export.replace('%', INTERFACE)));
         }
     }
-    let exported = EXPORTS.iter().filter(|(function, _)| has(&module, function));
-    let exports: String = exported
-        .map(|(function, export)| format!("\n(export \"{}\" (func ${function}))", export.replace('%', INTERFACE)))
-        .collect();
     let mut events: Vec<u8> = EVENTS.iter().filter(|(hook, _)| has(&guest, hook)).map(|(_, event)| *event).collect();
     if events.is_empty() {
         events.extend(EVENTS.first().map(|(_, event)| *event));
     }
     let configured = escaped(&subscribed(&events, &format!("~p ^/{name}$")));
-    module += &format!("{exports}\n(data (i32.const {CONFIGURED}) \"{configured}\"))");
-    component(&module).unwrap_or_else(|error| panic!("{kind}.wat: {error}"))
+    module.push(format!("(data (i32.const {CONFIGURED}) \"{configured}\"))"));
+    component(&module.join("\n")).unwrap_or_else(|error| panic!("{kind}.wat: {error}"))
 }
 
 /// Bytes as the text of WebAssembly has them in quotes.
 #[must_use]
 pub fn escaped(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("\\{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("\\{byte:02x}"))
 }
 
 /// `ok` with subscriptions to these events, with this filter and without bodies, as it is in memory from [`CONFIGURED`] on.
