@@ -86,6 +86,7 @@ async fn failed_request_hooks_leave_the_request_as_it_was() {
     let host = Hosted::before(&origin.url())
         .scripted("a", &options)
         .set("addon.a.on_error", "open")
+        .set("addon.a.quarantine", "false")
         .scripted("b", &noting("request"))
         .start()
         .await;
@@ -107,7 +108,7 @@ async fn failed_request_hooks_leave_the_request_as_it_was() {
 async fn failed_request_hooks_reach_no_origin_if_closed() {
     let (origin, elsewhere) = (RawOrigin::ok().await, RawOrigin::ok().await);
     let (options, paths) = rules("request", &request_edits(&elsewhere.url()));
-    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &options).set("addon.a.quarantine", "false").start().await;
     let mut client = RawClient::connect(host.address()).await;
     for path in &paths {
         client.send(post(path)).await;
@@ -127,6 +128,7 @@ async fn failed_response_hooks_leave_the_response_as_it_was() {
             .scripted("a", &noting("response"))
             .scripted("b", &options)
             .set("addon.b.on_error", policy)
+            .set("addon.b.quarantine", "false")
             .start()
             .await;
         let mut client = RawClient::connect(host.address()).await;

@@ -270,6 +270,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn time_on_the_processor_is_measured_once_it_was_asked_for() {
+        const SPENT: u64 = 3_000_000;
+        let spend = || {
+            let end = thread_time() + SPENT;
+            while thread_time() < end {}
+        };
+        let course = Course::default();
+        let told = course.clone();
+        let work = async move {
+            spend();
+            let first = told.ran();
+            yield_now().await;
+            spend();
+            let [second, third] = [told.ran(), told.ran()];
+            assert!(second >= Duration::from_nanos(SPENT), "{second:?}");
+            assert_eq!((first, third), (Duration::ZERO, Duration::ZERO));
+            "measured".to_owned()
+        };
+        assert_eq!(unstoppable(work, course).await, "measured");
+    }
+
+    #[tokio::test]
     async fn panics_become_a_result() {
         let work = async {
             yield_now().await;

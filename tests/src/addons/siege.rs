@@ -30,7 +30,8 @@ const OTHERS: usize = 2;
 const SLACK: u64 = 96 << 20;
 
 impl Siege {
-    /// By these guests: name and component of each. `change` is what else the proxy is told.
+    /// By these guests: name and component of each. None is put in quarantine: each flow of each is one that it can harm.
+    /// `change` is what else the proxy is told.
     pub async fn by(
         guests: impl IntoIterator<Item = (String, Vec<u8>)>,
         change: impl FnOnce(HostedBuilder) -> HostedBuilder,
@@ -40,7 +41,7 @@ impl Siege {
         let mut builder = Hosted::before(&origin.url()).scripted("innocent", &innocent);
         let mut names = Vec::new();
         for (name, component) in guests {
-            builder = builder.unknown(&name, &component);
+            builder = builder.unknown(&name, &component).set(&format!("addon.{name}.quarantine"), "false");
             names.push(name);
         }
         let host = change(builder).start().await;
