@@ -62,9 +62,12 @@ impl Budget {
     }
 
     /// A tick went by while the guest ran. Ticks in which it waited are not counted: the engine calls this only from
-    /// running code, and at most once for all ticks that went by since the guest was last let on.
+    /// running code, and at most once for all ticks that went by since the guest was last let on. What the guest kept the
+    /// engine from telling of in between, by an instruction or a host function that takes long, is counted by the processor's
+    /// clock.
     fn tick(&mut self) -> Result<(), Over> {
-        self.ticks = self.ticks.saturating_sub(1);
+        let ran = self.course.ran().as_nanos() / TICK.as_nanos();
+        self.ticks = self.ticks.saturating_sub(u32::try_from(ran).unwrap_or(u32::MAX).max(1));
         self.short = self.short.saturating_sub(1);
         if self.short == 0 {
             self.course.is_long();

@@ -6,12 +6,14 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     runtime::Handle,
     task::{JoinError, JoinHandle},
@@ -21,11 +23,17 @@ use tokio::{
 #[derive(Debug, Clone, Default)]
 pub(super) struct Course(Arc<Flags>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Flags {
     is_abandoned: AtomicBool,
     is_long: AtomicBool,
+    is_measured: AtomicBool,
+    // The thread's time on the processor when the call was let on, in nanoseconds.
+    since: AtomicU64,
 }
+
+// The clock was not looked at.
+const UNKNOWN: u64 = u64::MAX;
 
 /// Runs a future where it is awaited, and elsewhere if that is better: on the runtime `aside` once it is known to be long, or
 /// when it is dropped before its end.
@@ -40,8 +48,34 @@ pub(super) struct Unstoppable<T: Send + 'static> {
 }
 
 enum Work<T> {
-    Here(BoxFuture<'static, T>),
+    Here(Measured<T>),
     Aside(JoinHandle<T>),
+}
+
+/// Work whose course knows since when it runs.
+struct Measured<T> {
+    work: BoxFuture<'static, T>,
+    course: Course,
+}
+
+impl<T> Future for Measured<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        self.course.goes_on();
+        self.work.as_mut().poll(context)
+    }
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self {
+            is_abandoned: AtomicBool::new(false),
+            is_long: AtomicBool::new(false),
+            is_measured: AtomicBool::new(false),
+            since: AtomicU64::new(UNKNOWN),
+        }
+    }
 }
 
 impl Course {
@@ -54,12 +88,29 @@ impl Course {
     pub(super) fn is_long(&self) {
         self.0.is_long.store(true, Relaxed);
     }
+
+    /// Time on the processor since the call was let on. Zero the first time: only then it is measured, so that a short call,
+    /// which nobody asks about, pays for no look at the clock.
+    pub(super) fn ran(&self) -> Duration {
+        let since = self.0.since.swap(UNKNOWN, Relaxed);
+        if !self.0.is_measured.swap(true, Relaxed) || since == UNKNOWN {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(thread_time().saturating_sub(since))
+    }
+
+    fn goes_on(&self) {
+        if self.0.is_measured.load(Relaxed) {
+            self.0.since.store(thread_time(), Relaxed);
+        }
+    }
 }
 
 impl<T: Send + 'static> Unstoppable<T> {
     /// This work.
     pub(super) fn new(work: BoxFuture<'static, T>, course: Course, aside: Handle, on_panic: fn(String) -> T) -> Self {
-        Self { work: Some(Work::Here(work)), is_begun: false, course, aside, on_panic }
+        let work = Some(Work::Here(Measured { work, course: course.clone() }));
+        Self { work, is_begun: false, course, aside, on_panic }
     }
 }
 
@@ -77,7 +128,7 @@ impl<T: Send + 'static> Future for Unstoppable<T> {
                     this.work = None;
                     return Poll::Ready(ended.unwrap_or_else(|error| (this.on_panic)(why_lost(error))));
                 }
-                Some(Work::Here(work)) => match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+                Some(Work::Here(work)) => match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(context))) {
                     Ok(Poll::Pending) if this.course.0.is_long.load(Relaxed) => {
                         let Some(Work::Here(work)) = this.work.take() else { return Poll::Pending };
                         this.work = Some(Work::Aside(this.aside.spawn(work)));
@@ -108,6 +159,13 @@ impl<T: Send + 'static> Drop for Unstoppable<T> {
             self.aside.spawn(work);
         }
     }
+}
+
+/// What the system counts for this thread, in nanoseconds: not for how long others kept it off the processor.
+fn thread_time() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let part = |part: i64| u64::try_from(part).unwrap_or_default();
+    part(now.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(now.tv_nsec))
 }
 
 fn why_lost(error: JoinError) -> String {
@@ -209,6 +267,28 @@ mod tests {
         assert!((&mut call).now_or_never().is_none());
         drop(call);
         assert_eq!(ended.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn time_on_the_processor_is_measured_once_it_was_asked_for() {
+        const SPENT: u64 = 3_000_000;
+        let spend = || {
+            let end = thread_time() + SPENT;
+            while thread_time() < end {}
+        };
+        let course = Course::default();
+        let told = course.clone();
+        let work = async move {
+            spend();
+            let first = told.ran();
+            yield_now().await;
+            spend();
+            let [second, third] = [told.ran(), told.ran()];
+            assert!(second >= Duration::from_nanos(SPENT), "{second:?}");
+            assert_eq!((first, third), (Duration::ZERO, Duration::ZERO));
+            "measured".to_owned()
+        };
+        assert_eq!(unstoppable(work, course).await, "measured");
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// Budgets of one addon. Each counts for one instance, but those that say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Time on the CPU per hook, counted in ticks of 1 ms while the guest runs. Default 50 ms.
+    /// Time on the CPU per hook, host functions that it calls included, counted in ticks of 1 ms. Default 50 ms.
     pub cpu: Duration,
     /// Time per hook, waits included. Default 60 s.
     pub wall: Duration,

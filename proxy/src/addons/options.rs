@@ -1,6 +1,11 @@
 //! Options: from where the configuration says to the document that `configure` gets.
 
-use std::{fs::File, io::Read, path::Path, sync::Arc};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -23,9 +28,12 @@ pub(super) fn text(value: &Value) -> Arc<str> {
     Arc::from(value.to_string())
 }
 
-/// Reads a whole file that may change its size meanwhile.
+/// Reads a whole file that may change its size meanwhile. What is no regular file is not opened: a pipe would keep the reader.
 pub(super) fn read(path: &Path, what: &'static str, limit: u64) -> Result<Vec<u8>, LoadError> {
     let failed = |source| LoadError::Read { path: path.to_owned(), source };
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("not a regular file")));
+    }
     let file = File::open(path).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
     if bytes > limit {

@@ -286,11 +286,9 @@ impl Look {
             if path.extension() != Some(OsStr::new("wasm")) {
                 continue;
             }
-            // Through links; what is no file, or is gone already, is no addon.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
-            if !metadata.is_file() {
-                continue;
-            }
+            // Through links. What has the name of an addon and is no file, as a link to nowhere, is one that cannot be
+            // loaded, and not one that was removed: what is in force stays. What is gone already is neither.
+            let Ok(metadata) = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path)) else { continue };
             let stem = path.file_stem().unwrap_or_default();
             if let Some(name) = stem.to_str().filter(|name| is_name(name)) {
                 self.marks.insert(Watched::Component(name.to_owned()), Mark::of(&metadata));
@@ -363,7 +361,9 @@ mod tests {
         }
         fs::create_dir(home.path().join("three.wasm"))?;
         let look = Look::at(&Settings::new(home.path(), home.path()));
-        assert_eq!(look.marks.keys().collect::<Vec<_>>(), [&Watched::Component("one".to_owned())]);
+        // A directory, too: loading it will tell that it is none.
+        let names = ["one", "three"].map(|name| Watched::Component(name.to_owned()));
+        assert_eq!(look.marks.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
         assert_eq!(look.refused.keys().collect::<Vec<_>>(), [&home.path().join("two words.wasm")]);
         assert!(look.error.is_none());
         Ok(())

@@ -1,0 +1,2 @@
+;; Asks for more than a table may have before its first function runs.
+(table $table 20001 funcref)

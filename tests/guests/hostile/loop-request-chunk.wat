@@ -1,0 +1,3 @@
+(func $on_request_chunk (param i32 i32 i32 i32 i32 i32) (result i32)
+  (loop $again (br $again))
+  unreachable)

@@ -1,0 +1,4 @@
+;; Never comes to be.
+(func $begin
+  (loop $again (br $again)))
+(start $begin)

@@ -1,0 +1,15 @@
+;; Sets 40,000 fields at once, then one after the other.
+(data (i32.const 8192) "x-many")
+(func $on_request (param $matched i32) (param $count i32) (param $request i32) (result i32)
+  (local $left i32)
+  (drop (memory.grow (i32.const 16)))
+  (call $set_header (local.get $request) (i32.const 8192) (i32.const 6) (i32.const 65536) (i32.const 40000) (global.get $answer))
+  (if (i32.eqz (i32.load8_u (global.get $answer))) (then unreachable))
+  (local.set $left (i32.const 40000))
+  (loop $again
+    (call $append_header (local.get $request) (i32.const 8192) (i32.const 6) (i32.const 0) (i32.const 0) (global.get $answer))
+    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+    (br_if $again (local.get $left)))
+  (if (i32.eqz (i32.load8_u (global.get $answer))) (then unreachable))
+  (call $drop_request (local.get $request))
+  (global.get $ok))

@@ -1,0 +1,6 @@
+(global $armed (mut i32) (i32.const 0))
+(func $realloc (param i32 i32 i32 i32) (result i32)
+  (i32.add (i32.const 40960) (global.get $armed)))
+(func $configure (param i32 i32) (result i32)
+  (global.set $armed (i32.const 1))
+  (global.get $configured))

@@ -1,0 +1,10 @@
+;; Calls the host out of a call of the host.
+(global $armed (mut i32) (i32.const 0))
+(func $realloc (param i32 i32 i32 i32) (result i32)
+  (if (global.get $armed)
+    (then (call $method (i32.const 1) (global.get $answer))))
+  (i32.const 40960))
+(func $on_request (param $matched i32) (param $count i32) (param $request i32) (result i32)
+  (global.set $armed (i32.const 1))
+  (call $method (local.get $request) (global.get $answer))
+  unreachable)

@@ -1,0 +1,2 @@
+(func $on_request (param i32 i32 i32) (result i32)
+  unreachable)

@@ -1,0 +1,11 @@
+;; Uses the request of one hook in the next.
+(global $kept (mut i32) (i32.const 0))
+(func $on_request (param $matched i32) (param $count i32) (param $request i32) (result i32)
+  (global.set $kept (local.get $request))
+  (call $drop_request (local.get $request))
+  (global.get $ok))
+(func $on_response (param $matched i32) (param $count i32) (param $request i32) (param $response i32) (result i32)
+  (call $drop_request (local.get $request))
+  (call $method (global.get $kept) (global.get $answer))
+  (call $drop_response (local.get $response))
+  (global.get $ok))
