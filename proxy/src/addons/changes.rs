@@ -144,7 +144,6 @@ impl Shared {
     pub(super) async fn load(self: &Arc<Self>, entry: &Arc<Entry>, cause: Cause) -> Result<(), LoadError> {
         let _turn = entry.turn.lock().await;
         entry.is_queued.store(false, SeqCst);
-        let _file = self.loader.turn().await;
         entry.begin();
         // Options on trial say nothing about the file: what was wrong with it still is.
         let kept = matches!(cause, Cause::Options(_)).then(|| entry.error());
@@ -176,6 +175,7 @@ impl Shared {
             Cause::File | Cause::Asked => entry.options(),
         };
         let wants_file = !matches!(cause, Cause::Options(_)) || current.is_none();
+        let turn = if wants_file { self.loader.turn().await } else { None };
         let (path, configured) = (entry.file.clone(), addon.options.clone());
         let read = spawn_blocking(move || {
             let document = match &chosen {
@@ -196,7 +196,7 @@ impl Shared {
                     && addon.quarantine.as_ref() == current.quarantine().rule();
                 Source::Compiled(Box::new(current.compiled().clone()))
             }
-            (_, bytes) => Source::Bytes(bytes.unwrap_or_default().into()),
+            (_, bytes) => Source::Bytes(bytes.unwrap_or_default().into(), turn),
         };
         let generation = if is_same && !matches!(cause, Cause::Asked) {
             None

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     call::Course,
@@ -23,13 +23,16 @@ pub(super) struct Loader {
     engine: Engine,
     compilers: Semaphore,
     // Files in memory at one time: a thousand new ones do not take a thousand times their size.
-    loads: Semaphore,
+    loads: Arc<Semaphore>,
 }
+
+/// To be held while a file is read and compiled.
+pub(super) type Turn = OwnedSemaphorePermit;
 
 /// Where the code of a generation comes from.
 pub(super) enum Source {
-    /// A file's content.
-    Bytes(Bytes),
+    /// A file's content, with the turn to compile it.
+    Bytes(Bytes, Option<Turn>),
     /// The generation before: only options are new.
     Compiled(Box<Compiled>),
 }
@@ -39,16 +42,16 @@ const LOADS: usize = 4;
 impl Loader {
     /// A loader that compiles so many components at one time.
     pub(super) fn new(engine: Engine, compilers: usize) -> Self {
-        Self { engine, compilers: Semaphore::new(compilers.max(1)), loads: Semaphore::new(LOADS) }
+        Self { engine, compilers: Semaphore::new(compilers.max(1)), loads: Arc::new(Semaphore::new(LOADS)) }
     }
 
     pub(super) const fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// To be held while a file is in memory that is not in force. None: never.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.loads.acquire().await.ok()
+    /// To be held while a file is read and compiled. None: never.
+    pub(super) async fn turn(&self) -> Option<Turn> {
+        Arc::clone(&self.loads).acquire_owned().await.ok()
     }
 
     /// A generation of this code with these options, if it asks for no more than it is granted.
@@ -80,7 +83,8 @@ impl Loader {
     ) -> Result<Generation, LoadError> {
         let compiled = match source {
             Source::Compiled(compiled) => *compiled,
-            Source::Bytes(bytes) => self.compile(bytes).await?,
+            // The turn ends here: how long `configure` takes is the guest's affair, and must not hold up the loads of others.
+            Source::Bytes(bytes, _turn) => self.compile(bytes).await?,
         };
         let setup = Setup {
             engine: self.engine.clone(),
