@@ -2,6 +2,7 @@
 //!
 //! Its variants for tests are made by changing the digits of `BUILD` in the compiled component.
 
+mod fetch;
 mod handles;
 mod mutations;
 mod pieces;
@@ -21,6 +22,7 @@ use tollgate_sdk::{
     RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure, log,
 };
 
+use fetch::Fetched;
 use pieces::Stream;
 use script::{Action, Script};
 
@@ -38,6 +40,8 @@ struct Scripted {
     table: Option<HashMap<u64, u64>>,
     /// How edits ended.
     tried: Vec<String>,
+    /// What requests of its own came to.
+    fetched: Fetched,
     /// The bodies, where their pieces are seen.
     request: Stream,
     response: Stream,
@@ -75,7 +79,14 @@ impl Addon for Scripted {
             errors.push(path, message);
         }
         let table = (script.table > 0).then(|| (0..script.table).map(|key| (key, key * key)).collect());
-        errors.or_ok(Self { script, table, tried: Vec::new(), request: Stream::default(), response: Stream::default() })
+        errors.or_ok(Self {
+            script,
+            table,
+            tried: Vec::new(),
+            fetched: Fetched::default(),
+            request: Stream::default(),
+            response: Stream::default(),
+        })
     }
 
     fn subscriptions(&self) -> Vec<Subscription> {
@@ -176,6 +187,10 @@ impl Scripted {
             Action::EndChain => return Ok(Done::EndChain),
             Action::Drop => return Ok(Done::Drop),
             Action::Note(key, value) => flow.set_note(key, &self.fill(value, flow, given))?,
+            Action::Fetch(fetch) => {
+                let fetched = fetch.send(|text| self.fill(text, flow, given));
+                self.fetched.extend(fetched);
+            }
             Action::Notes(count) => (0..*count).try_for_each(|number| flow.set_note(&number.to_string(), ""))?,
             Action::Sometimes(action) => {
                 if coin()? {
@@ -255,6 +270,7 @@ impl Scripted {
             "build" => black_box(BUILD).to_owned(),
             "count" => (COUNT.fetch_add(1, Relaxed) + 1).to_string(),
             "tried" => self.tried.join("|"),
+            "fetched" => self.fetched.show(argument),
             "table" => self.table.iter().flatten().map(|(_, square)| square).sum::<u64>().to_string(),
             "order" => listed(self.table.iter().flatten().map(|(key, _)| key)),
             "random" => random(),
@@ -355,6 +371,11 @@ fn private(action: &Action, fill: impl Fn(&str) -> String) -> Result<(), Error> 
         #[allow(clippy::print_stdout, reason = "what a guest that has not read the documentation does")]
         Action::Print(text) => println!("{}", fill(text)),
         Action::Wait(milliseconds) => sleep(Duration::from_millis(*milliseconds)),
+        Action::Fetch(fetch) => {
+            if let Some(error) = fetch.send(fill).error() {
+                return Err(error.into());
+            }
+        }
         Action::Take(bytes) => {
             black_box(vec![1_u8; *bytes].leak());
         }
