@@ -22,6 +22,10 @@
 //! - That `configure` ran in the process that runs the hook: an instance starts from a copy of the memory of a configured one.
 //!   Hash seeds are part of that copy. So `configure` must not keep anything of the host's, nor print, nor read a clock.
 //!
+//! # Requests of its own
+//!
+//! [`http`] sends them, to what the configuration grants.
+//!
 //! # Logging
 //!
 //! The macros of the `log` crate (also here as `tollgate_sdk::log`) write log lines that carry the addon's name, with structured
@@ -36,6 +40,7 @@ mod flow;
 #[doc(hidden)]
 pub mod guest;
 mod host;
+pub mod http;
 mod logging;
 mod made;
 mod message;

@@ -39,6 +39,7 @@
 //! - A body is visible only to a hook one of whose matched subscriptions asks for it, up to the largest cap; each subscription
 //!   whose cap it is over refuses it, is left out or shows a part.
 //! - Options are read from JSON with the same errors.
+//! - Requests of the addon's own are legal or [`Invalid`](crate::http::Error::Invalid), are for hooks alone, and no more than 64 a hook.
 //!
 //! # What is not
 //!
@@ -46,6 +47,8 @@
 //!   test says which do ([`Harness::with_matched`]). `tollgate check` reads the filters.
 //! - Bodies are given with content codings undone, and are not coded anew. They don't stream: [`Harness::exchange`] calls no
 //!   chunk, event or message hook; call those one by one through [`Harness::flow`].
+//! - No network is touched: [`Harness::with_http`] answers requests of the addon's own. Grants are not evaluated, redirects are
+//!   followed only if the test does so, and URLs are hardly looked at.
 //! - Budgets of time and memory are not enforced; those of bodies and of header fields are the defaults, 10 MiB, and 256 fields
 //!   of together 64 KiB.
 
@@ -59,6 +62,7 @@ mod capture;
 mod exchange;
 mod flow;
 mod harness;
+pub(crate) mod http;
 mod ledger;
 mod messages;
 pub(crate) mod rules;

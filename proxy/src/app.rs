@@ -28,6 +28,7 @@ use crate::{
     config::{Config, Sources},
     flow::{Flows, Holdings, Recent},
     metrics::Metrics,
+    upstream::OwnAddresses,
 };
 
 pub use inspect::inspect;
@@ -98,7 +99,10 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let cache = settings::cache(&config)?;
     // Before certificates are read, so that a change from then on is seen as one.
     let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), log, seen);
-    let registry = Registry::start(settings::addons(&config, &cache)).await?;
+    let own = OwnAddresses::default();
+    let mut addons = settings::addons(&config, &cache);
+    addons.own_addresses = own.clone();
+    let registry = Registry::start(addons).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
@@ -107,7 +111,7 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     metrics.watch_gauge("held_bodies_bytes", "Bytes of bodies that flows hold for hooks", move || held.held());
     let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings).remembering(recent.clone());
     let flows = Arc::new(flows);
-    let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone());
+    let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let listeners = sites.bind(&config.listeners)?;
     sites.take_over(listeners);
     let health =
@@ -119,6 +123,7 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
             let server =
                 admin::Server::bind(settings, state).with_context(|| format!("admin: cannot bind {}", settings.listen))?;
             let address = server.local_addr()?;
+            sites.add_address(address);
             tokio::spawn(server.run(stop.ended.clone()));
             Some(address)
         }

@@ -134,7 +134,7 @@ impl Flows {
     fn begin(&self, site: &Arc<Site>, arrival: Arrival) -> (Ending, Request) {
         let Arrival { mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
-        forward::strip_hop_by_hop(&mut head.headers);
+        head.headers.strip_hop_by_hop();
         head.headers.remove("expect");
         forward::set_forwarded(&mut head, site, peer.ip());
         let interim = interim.map(without_hop_by_hop);
@@ -146,6 +146,7 @@ impl Flows {
             is_tls,
             started: SystemTime::now(),
             generation: chain.generation,
+            upstream: Arc::clone(&site.upstream),
         };
         let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream) };
         let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message), self);
@@ -158,7 +159,7 @@ impl Flows {
 /// Interim responses have hop-by-hop fields, too.
 fn without_hop_by_hop(sink: Interim) -> Interim {
     Arc::new(move |mut head| {
-        forward::strip_hop_by_hop(&mut head.headers);
+        head.headers.strip_hop_by_hop();
         sink(head);
     })
 }
@@ -189,7 +190,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         }
         Ok(Reply::Upgraded(mut head, tunnel)) => {
             let protocols: Vec<_> = head.headers.iter().filter(|field| field.is("upgrade")).cloned().collect();
-            forward::strip_hop_by_hop(&mut head.headers);
+            head.headers.strip_hop_by_hop();
             head.headers.replace("upgrade", protocols);
             stage(record, head);
             match pass.response(from, Held::new(Body::empty())).await {
@@ -199,7 +200,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         }
         Err(SendFailure::Client(BodyError::Stopped(_))) => pass.stopped().await,
         Err(SendFailure::Client(error)) => client_failed(record, &error),
-        Err(SendFailure::Upstream(failure)) => {
+        Err(SendFailure::Upstream(failure) | SendFailure::Denied(failure)) => {
             record.fail(failure.message.clone());
             pass.failure(failure).await
         }
@@ -235,6 +236,7 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
         upgrade: request.upgrade,
         takes_trailers: request.takes_trailers,
         interim: request.interim,
+        may_dial: None,
     };
     site.client.send(&outgoing, body).await
 }
@@ -251,7 +253,7 @@ fn is_switching(record: &Record) -> bool {
 /// Puts an upstream's response into the exchange.
 fn stage(record: &Record, mut head: ResponseHead) {
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
-        forward::strip_hop_by_hop(&mut head.headers);
+        head.headers.strip_hop_by_hop();
     }
     forward::add_via(&mut head, &record.site);
     let may_have_body = may_have_body(&record.method, head.status);

@@ -22,7 +22,7 @@ use http::StatusCode;
 
 use crate::{
     filter::{Answer, Filter, FilterSet, View},
-    http::Headers,
+    http::{Headers, Origin},
 };
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
@@ -168,6 +168,8 @@ pub struct Facts {
     pub started: SystemTime,
     /// Of the chain that the flow keeps.
     pub generation: u64,
+    /// The upstream that the listener is configured with, whatever addons choose.
+    pub upstream: Arc<Origin>,
 }
 
 /// One call of a hook.

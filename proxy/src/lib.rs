@@ -16,5 +16,6 @@ pub mod http1;
 pub mod http2;
 pub mod kv;
 pub mod metrics;
+pub mod outbound;
 pub mod server;
 pub mod upstream;

@@ -7,10 +7,12 @@ mod deadline;
 mod exchange;
 mod http1;
 mod http2;
+mod lookup;
+mod own;
 mod pool;
 pub mod tls;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -22,6 +24,8 @@ use crate::{
 };
 
 pub use connect::ConnectError;
+pub use lookup::Lookups;
+pub use own::OwnAddresses;
 pub use tls::TlsError;
 
 /// Which version of HTTP upstreams are spoken to in.
@@ -53,6 +57,10 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Unused connections kept for one origin; default 256.
     pub max_idle: usize,
+    /// Connections kept for all origins together; a default is the caller's.
+    pub max_kept: usize,
+    /// How names are looked up.
+    pub lookups: Lookups,
     /// Of response heads and trailers.
     pub head_limits: HeadLimits,
 }
@@ -79,7 +87,12 @@ pub struct Outgoing {
     pub takes_trailers: bool,
     /// Gets interim responses, 100 and 101 excepted.
     pub interim: Option<Interim>,
+    /// Which addresses may be dialled; none: all.
+    pub may_dial: Option<MayDial>,
 }
+
+/// Whether an address may be dialled: asked for all that a name resolves to, and for the peer of each connection that was kept.
+pub type MayDial = Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>;
 
 /// Where interim responses (103 and other 1xx) go.
 pub type Interim = Arc<dyn Fn(ResponseHead) + Send + Sync>;
@@ -111,13 +124,16 @@ pub enum SendFailure {
     /// The upstream's fault.
     #[error("{}", .0.message)]
     Upstream(UpstreamFailure),
+    /// [`Outgoing::may_dial`] refused every address; nothing was dialled.
+    #[error("{}", .0.message)]
+    Denied(UpstreamFailure),
 }
 
 impl Client {
     /// A client without connections. Must be called within a runtime: a task looks after idle connections.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let pool = pool::Pool::new(settings.max_idle, settings.idle_timeout);
+        let pool = pool::Pool::new(settings.max_idle, settings.max_kept, settings.idle_timeout);
         Self { settings, pool }
     }
 
@@ -149,12 +165,15 @@ impl Client {
     async fn connection(&self, request: &Outgoing, may_reuse: bool) -> Result<pool::Taken, SendFailure> {
         let origin = &request.origin;
         let upgrades = request.upgrade.is_some();
-        if may_reuse && let Some(transport) = self.pool.take(origin, upgrades) {
+        let may_dial = request.may_dial.as_ref();
+        if may_reuse && let Some(transport) = self.pool.take(origin, upgrades, may_dial) {
             return Ok(pool::Taken { transport, is_reused: true });
         }
-        let transport = connect::connect(origin, &self.settings, upgrades, &self.pool)
-            .await
-            .map_err(|error| failure(origin, error.kind(), error))?;
+        let connected = connect::connect(origin, &self.settings, upgrades, may_dial, &self.pool).await;
+        let transport = connected.map_err(|error| match (&error, failure(origin, error.kind(), &error)) {
+            (ConnectError::Denied, SendFailure::Upstream(failure)) => SendFailure::Denied(failure),
+            (_, failure) => failure,
+        })?;
         Ok(pool::Taken { transport, is_reused: false })
     }
 

@@ -8,6 +8,7 @@ mod components;
 mod hosted;
 mod hostile;
 mod load;
+mod service;
 mod siege;
 mod versions;
 
@@ -18,5 +19,6 @@ pub use components::{
 pub use hosted::{Hosted, HostedBuilder};
 pub use hostile::{escaped, hostile, hostile_as};
 pub use load::{Load, Tally};
+pub use service::Service;
 pub use siege::Siege;
 pub use versions::{seen_whole, seen_whole_if_at_all, versioned};

@@ -268,6 +268,7 @@ async fn budgets_are_shown_as_configured() {
         ("hostcall_bytes", json!("3MiB")),
         ("log_lines", json!(7)),
         ("log_bytes", json!("9KiB")),
+        ("calls", json!(12)),
         ("instances", json!(11)),
     ];
     let builder = Hosted::before(NOWHERE).guest("a", &guest("scripted"), &json!({})).unknown("b", &guest("scripted"));
@@ -293,6 +294,7 @@ async fn budgets_are_shown_as_configured() {
         ("hostcall_bytes", json!("20816KiB")),
         ("log_lines", json!(1_000)),
         ("log_bytes", json!("256KiB")),
+        ("calls", json!(64)),
         ("instances", json!(1_000)),
     ] {
         assert_eq!(defaults[key], value, "{key}");

@@ -2,10 +2,14 @@
 
 use crate::{
     BodyDigest, Change, EditError, MessageKind, Mutation, Origin,
-    guest::bindings::tollgate::addon::flow::{
-        self, BodyDigest as WitBodyDigest, Change as WitChange, EditError as WitEditError, MessageKind as WitMessageKind,
-        Mutation as WitMutation, Origin as WitOrigin,
+    guest::bindings::tollgate::addon::{
+        flow::{
+            self, BodyDigest as WitBodyDigest, Change as WitChange, EditError as WitEditError, MessageKind as WitMessageKind,
+            Mutation as WitMutation, Origin as WitOrigin,
+        },
+        http_client::{self, Error as WitHttpError},
     },
+    http,
 };
 
 pub(crate) use crate::guest::bindings::tollgate::addon::flow::{Outcome, Request, Response};
@@ -111,4 +115,39 @@ const fn message_kind(kind: WitMessageKind) -> MessageKind {
 
 fn digest(digest: WitBodyDigest) -> BodyDigest {
     BodyDigest { bytes: digest.bytes, sha256: digest.sha256 }
+}
+
+/// A request of the addon's own.
+pub(crate) fn send(request: &http::Request) -> Result<http::Response, http::Error> {
+    let options = http_client::Options {
+        timeout: request.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1)),
+        redirects: request.redirects,
+        max_response: request.max_response,
+    };
+    let request = http_client::Request {
+        method: request.method.clone(),
+        url: request.url.clone(),
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+    };
+    let response = http_client::send(&request, options).map_err(|error| match error {
+        WitHttpError::Denied(text) => http::Error::Denied(text),
+        WitHttpError::Invalid(text) => http::Error::Invalid(text),
+        WitHttpError::Dns(text) => http::Error::Dns(text),
+        WitHttpError::Connect(text) => http::Error::Connect(text),
+        WitHttpError::Tls(text) => http::Error::Tls(text),
+        WitHttpError::Timeout => http::Error::Timeout,
+        WitHttpError::TooLarge(limit) => http::Error::TooLarge(limit),
+        WitHttpError::Closed(text) => http::Error::Closed(text),
+        WitHttpError::Protocol(text) => http::Error::Protocol(text),
+        WitHttpError::Busy(limit) => http::Error::Busy(limit),
+    })?;
+    Ok(http::Response {
+        status: response.status,
+        version: response.version,
+        headers: response.headers,
+        body: response.body,
+        trailers: response.trailers,
+        url: response.url,
+    })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Answer, Harness, HookFailure, LogLine, TestFlow, TestRequest, TestResponse};
-use crate::{Addon, FailureKind, Origin, Refusal, RequestVerdict, ResponseVerdict};
+use crate::{Addon, FailureKind, Origin, Refusal, RequestVerdict, ResponseVerdict, http};
 
 /// What a flow came to.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Exchange {
     pub failures: Vec<HookFailure>,
     /// Notes at the end of the flow.
     pub notes: BTreeMap<String, String>,
+    /// Requests of their own that the hooks made, in order.
+    pub http: Vec<http::Request>,
     /// What the hooks logged.
     pub log: Vec<LogLine>,
 }
@@ -31,6 +33,8 @@ pub struct Requested {
     pub request: TestRequest,
     /// Notes after the hook.
     pub notes: BTreeMap<String, String>,
+    /// Requests of its own that the hook made, in order.
+    pub http: Vec<http::Request>,
     /// What the hook logged.
     pub log: Vec<LogLine>,
 }
@@ -45,6 +49,8 @@ pub struct Responded {
     pub response: TestResponse,
     /// Notes after the hook.
     pub notes: BTreeMap<String, String>,
+    /// Requests of its own that the hook made, in order.
+    pub http: Vec<http::Request>,
     /// What the hook logged.
     pub log: Vec<LogLine>,
 }
@@ -68,14 +74,14 @@ impl<A: Addon> Harness<A> {
     pub fn request(&self, request: TestRequest) -> Requested {
         let mut flow = self.flow(request);
         let verdict = flow.request();
-        Requested { verdict, request: flow.staged_request(), notes: flow.notes(), log: flow.log().to_vec() }
+        Requested { verdict, request: flow.staged_request(), notes: flow.notes(), http: flow.http(), log: flow.log().to_vec() }
     }
 
     /// Runs the `response` hook alone, on a fresh addon.
     pub fn response(&self, request: TestRequest, response: TestResponse) -> Responded {
         let mut flow = self.flow(request);
         let verdict = flow.response(response);
-        Responded { verdict, response: flow.staged_response(), notes: flow.notes(), log: flow.log().to_vec() }
+        Responded { verdict, response: flow.staged_response(), notes: flow.notes(), http: flow.http(), log: flow.log().to_vec() }
     }
 
     /// Runs a whole flow on a fresh addon: the `request` hook; then, unless that answered, `upstream` with what is sent, and the
@@ -94,7 +100,7 @@ impl<A: Addon> Harness<A> {
         };
         let finished = flow.finish(received.clone());
         run.note(finished.err());
-        Exchange { sent, received, failures: run.failures, notes: flow.notes(), log: flow.log().to_vec() }
+        Exchange { sent, received, failures: run.failures, notes: flow.notes(), http: flow.http(), log: flow.log().to_vec() }
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture,
+    http::Network,
     ledger::{self, Stream},
     rules::{self, Kind},
 };
@@ -18,6 +19,7 @@ use crate::{
     Mutation, Outcome, OverCap, Request, RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription,
     UpstreamFailure, WebsocketMessage, WebsocketVerdict,
     host::{self, BodyView, Stage, Staging},
+    http,
 };
 
 /// A flow with an addon of its own.
@@ -30,6 +32,7 @@ pub struct TestFlow<A> {
     facts: Facts,
     matched: BTreeMap<Event, Vec<u32>>,
     stage: Stage,
+    network: Network,
     lines: Vec<LogLine>,
     is_gone: bool,
     name: String,
@@ -71,6 +74,7 @@ impl<A: Addon> TestFlow<A> {
             facts: harness.facts.clone(),
             matched: harness.matched.clone(),
             stage: Rc::new(RefCell::new(staging)),
+            network: harness.network(),
             lines: Vec::new(),
             is_gone: false,
             name: harness.name.clone(),
@@ -111,6 +115,12 @@ impl<A: Addon> TestFlow<A> {
     #[must_use]
     pub fn log(&self) -> &[LogLine] {
         &self.lines
+    }
+
+    /// Requests of their own that the hooks made up to now, in order; illegal ones are left out.
+    #[must_use]
+    pub fn http(&self) -> Vec<http::Request> {
+        self.network.requests.borrow().clone()
     }
 
     /// A CONNECT to this host and port.
@@ -367,6 +377,7 @@ impl<A: Addon> TestFlow<A> {
         };
         let flow = Flow::new(matched, flow);
         let addon = &mut self.addon;
+        let _network = self.network.lend();
         let result = match capture::catch(&mut self.lines, || hook(addon, &flow, &lent)) {
             Ok(Ok(verdict)) => check(&verdict).map(|()| verdict).map_err(|error| HookFailure::Verdict(error.to_string())),
             Ok(Err(error)) => Err(HookFailure::Failed(error)),

@@ -1,11 +1,15 @@
 //! The harness: an addon, its options, and how its flows look.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
 use serde_json::Value;
 
-use super::{Facts, LogLine, TestFlow, TestRequest, capture, rules};
-use crate::{Addon, BodyMode, Event, OptionErrors, Subscription, options};
+use super::{
+    Facts, LogLine, TestFlow, TestRequest, capture,
+    http::{Answering, Network},
+    rules,
+};
+use crate::{Addon, BodyMode, Event, OptionErrors, Subscription, http, options};
 
 const MAX_SUBSCRIPTIONS: usize = 256;
 
@@ -20,6 +24,7 @@ pub struct Harness<A> {
     pub(super) facts: Facts,
     pub(super) notes: BTreeMap<String, String>,
     pub(super) matched: BTreeMap<Event, Vec<u32>>,
+    answering: Option<Answering>,
     addon: PhantomData<fn() -> A>,
 }
 
@@ -48,6 +53,7 @@ impl<A: Addon> Harness<A> {
             facts: Facts::default(),
             notes: BTreeMap::new(),
             matched: BTreeMap::new(),
+            answering: None,
             addon: PhantomData,
         })
     }
@@ -82,6 +88,42 @@ impl<A: Addon> Harness<A> {
     pub fn with_matched(mut self, event: Event, indices: &[u32]) -> Self {
         self.matched.insert(event, indices.to_vec());
         self
+    }
+
+    /// With this answer to each request that hooks make of their own. Default: all are denied.
+    ///
+    /// ```
+    /// # use tollgate_sdk::{Addon, Error, Event, Flow, NoOptions, OptionErrors, Request, RequestVerdict, Subscription};
+    /// use tollgate_sdk::{http, serde_json::json, testing::{Harness, TestRequest}};
+    /// # struct Tells;
+    /// # impl Addon for Tells {
+    /// #     type Options = NoOptions;
+    /// #     fn configure(_: NoOptions) -> Result<Self, OptionErrors> { Ok(Self) }
+    /// #     fn subscriptions(&self) -> Vec<Subscription> { vec![Subscription::to(Event::Request)] }
+    /// #     fn request(&mut self, _: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
+    /// #         http::Request::post("http://hooks.test/").body(request.method()).send()?;
+    /// #         Ok(RequestVerdict::Next)
+    /// #     }
+    /// # }
+    ///
+    /// let harness = Harness::<Tells>::configure(json!({}))?.with_http(|request| match request.url.as_str() {
+    ///     "http://hooks.test/" => Ok(http::Response::new(204)),
+    ///     _ => Err(http::Error::Denied("not expected".to_owned())),
+    /// });
+    /// let done = harness.request(TestRequest::get("/"));
+    /// assert_eq!(done.http[0].body, b"GET");
+    /// # Ok::<(), OptionErrors>(())
+    /// ```
+    pub fn with_http(
+        mut self,
+        answer: impl Fn(&http::Request) -> Result<http::Response, http::Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.answering = Some(Arc::new(answer));
+        self
+    }
+
+    pub(super) fn network(&self) -> Network {
+        Network::new(self.answering.clone())
     }
 
     /// What the addon subscribed to.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{EditError, Header, MadeResponse, Refusal};
+use crate::{EditError, Header, MadeResponse, Refusal, http};
 
 /// Default of the budget `max_body`, in bytes.
 pub(crate) const MAX_BODY: usize = 10 * 1024 * 1024;
@@ -120,6 +120,24 @@ pub(crate) fn check_made_response(response: &MadeResponse) -> Result<(), EditErr
     }
     check_fields(&response.headers)?;
     check_body(&response.body)
+}
+
+/// A request of the addon's own. URLs are the proxy's to read.
+pub(crate) fn check_request(request: &http::Request) -> Result<(), EditError> {
+    check_method(&request.method)?;
+    if !request.url.starts_with("http://") && !request.url.starts_with("https://") {
+        return Err(EditError::Invalid("the URL does not start with http:// or https://".to_owned()));
+    }
+    for (name, value) in &request.headers {
+        if name.eq_ignore_ascii_case("expect") {
+            return Err(EditError::Forbidden("expect".to_owned()));
+        }
+        check_name(Kind::Request, name)?;
+        check_value(name, value)?;
+    }
+    check_fields(&request.headers)?;
+    check_body(&request.body)?;
+    at_most("bytes of max-response", request.max_response.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0), MAX_BODY)
 }
 
 pub(crate) fn check_refusal(refusal: &Refusal) -> Result<(), EditError> {

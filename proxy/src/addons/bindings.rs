@@ -4,7 +4,9 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::state::HostState;
 
-pub(super) use generated::{exports::tollgate::addon::hooks, tollgate::addon::flow, tollgate::addon::log};
+pub(super) use generated::{
+    exports::tollgate::addon::hooks, tollgate::addon::flow, tollgate::addon::http_client, tollgate::addon::log,
+};
 
 /// Marks handles of the flow's request. There is one request a flow, so every handle has the same number and no table.
 #[allow(unreachable_pub, reason = "generated code re-exports it")]
@@ -17,7 +19,7 @@ pub enum ResponseHandle {}
 pub enum OutcomeHandle {}
 
 /// Interfaces of the contract, without version, that a component may import.
-pub(super) const IMPORTS: [&str; 2] = ["tollgate:addon/flow", "tollgate:addon/log"];
+pub(super) const IMPORTS: [&str; 3] = ["tollgate:addon/flow", "tollgate:addon/http-client", "tollgate:addon/log"];
 /// The interface that it has to export.
 pub(super) const EXPORT: &str = "tollgate:addon/hooks@0.1.0";
 
@@ -52,7 +54,10 @@ mod generated {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "tollgate:addon/addon",
-        imports: { default: trappable },
+        imports: {
+            "tollgate:addon/http-client.send": async | trappable,
+            default: trappable,
+        },
         exports: { default: async },
         additional_derives: [PartialEq],
         with: {
@@ -66,5 +71,6 @@ mod generated {
 /// Links the interfaces of the contract.
 pub(super) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     flow::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
+    http_client::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)
 }

@@ -19,6 +19,7 @@ use super::{
     ticker::{Running, Ticker},
     wasi,
 };
+use crate::outbound::Service;
 
 /// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
 #[derive(Clone)]
@@ -35,6 +36,15 @@ struct Shared {
     max_instances: u32,
     guest_stack: usize,
     seats: Arc<Semaphore>,
+    outbound: Outbound,
+}
+
+/// What makes requests of addons, and the runtime that their connections live in: that of the start, whichever the guest
+/// runs in.
+#[derive(Clone)]
+pub(super) struct Outbound {
+    pub(super) service: Arc<Service>,
+    pub(super) runtime: Handle,
 }
 
 /// To be held by an instance of a flow while it lives.
@@ -67,6 +77,9 @@ impl Engine {
     ///
     /// # Errors
     /// When the address space or the cache directory cannot be had.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
         let directory = cache::directory(&settings.cache)?;
         let secret = cache::secret(&directory)?;
@@ -79,7 +92,9 @@ impl Engine {
         bindings::add_to_linker(&mut linker)?;
         wasi::add_to_linker(&mut linker)?;
         let seats = Arc::new(Semaphore::new(usize::try_from(max_instances)?.min(Semaphore::MAX_PERMITS)));
-        let shared = Shared { wasmtime, linker, ticker, aside, secret, max_instances, guest_stack, seats };
+        let service = Arc::new(Service::new(settings.own_addresses.clone()));
+        let outbound = Outbound { service, runtime: Handle::current() };
+        let shared = Shared { wasmtime, linker, ticker, aside, secret, max_instances, guest_stack, seats, outbound };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -115,6 +130,10 @@ impl Engine {
     #[must_use]
     pub fn guest_stack(&self) -> usize {
         self.shared.guest_stack
+    }
+
+    pub(super) fn outbound(&self) -> &Outbound {
+        &self.shared.outbound
     }
 
     pub(super) fn running(&self) -> Running {

@@ -9,9 +9,10 @@ use crate::{
     filter::Filter,
     hooks::{BodyMode, ChunkAction, Event, Events, Subscription, Verdict},
     http::headers::is_token,
+    outbound::HttpGrants,
 };
 
-/// What an addon may ask for and do. Default: everything that there is.
+/// What an addon may ask for and do. Default: everything that there is in a flow, and nothing outside of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants {
     /// Events that it may subscribe to. Default all.
@@ -26,6 +27,8 @@ pub struct Grants {
     pub write_headers: Names,
     /// Header fields whose values it may not read, whatever `read_headers` says. Default none.
     pub withhold_headers: Names,
+    /// What it may send requests of its own to. Default nothing.
+    pub http: HttpGrants,
 }
 
 /// Names of header fields, compared without case; one that ends with `*` stands for all that begin so.
@@ -222,6 +225,7 @@ impl Default for Grants {
             read_headers: Names::all(),
             write_headers: Names::all(),
             withhold_headers: Names::default(),
+            http: HttpGrants::default(),
         }
     }
 }
@@ -230,13 +234,14 @@ impl Default for Grants {
 impl Serialize for Grants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events: Vec<_> = Event::ALL.into_iter().filter(|event| self.events.contains(*event)).map(Event::as_str).collect();
-        let mut fields = serializer.serialize_struct("Grants", 6)?;
+        let mut fields = serializer.serialize_struct("Grants", 7)?;
         fields.serialize_field("events", &events)?;
         fields.serialize_field("edit", &self.edit)?;
         fields.serialize_field("bodies", &self.bodies)?;
         fields.serialize_field("read_headers", &self.read_headers)?;
         fields.serialize_field("write_headers", &self.write_headers)?;
         fields.serialize_field("withhold_headers", &self.withhold_headers)?;
+        fields.serialize_field("http", &self.http.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         fields.end()
     }
 }

@@ -249,6 +249,7 @@ impl Live {
         state.stage = Some(stage);
         state.random.refill(limits.random);
         state.had_effect = false;
+        state.calls.refill();
         let result = self.guest(call).await;
         let state = self.store.data_mut();
         let mut edits = state.stage.take();

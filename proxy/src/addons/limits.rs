@@ -37,6 +37,8 @@ pub struct Limits {
     /// Bytes of log lines per second, over all instances: message and fields as they are written. Twice as many in a burst, so
     /// that a longer line is never written. Default 256 KiB.
     pub log_bytes: u32,
+    /// Requests of its own that are under way at one time, over all instances. Default 64.
+    pub calls: u32,
     /// Instances that live at one time, over all generations of the addon. Default half of
     /// [`Settings::max_instances`](super::Settings::max_instances), so that one addon leaves room for others.
     pub instances: Option<u32>,
@@ -87,6 +89,7 @@ impl Limits {
                 ("hostcall_bytes", size(self.hostcall_bytes())),
                 ("log_lines", json!(self.log_lines)),
                 ("log_bytes", size(usize::try_from(self.log_bytes).unwrap_or(usize::MAX))),
+                ("calls", json!(self.calls)),
                 ("instances", json!(self.instances(max_instances))),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
@@ -110,6 +113,7 @@ impl Default for Limits {
             hostcall_bytes: None,
             log_lines: 1_000,
             log_bytes: 256 << 10,
+            calls: 64,
             instances: None,
         }
     }

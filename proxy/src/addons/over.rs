@@ -24,6 +24,7 @@ pub(super) enum BudgetKind {
     LogBytes,
     Headers,
     Body,
+    Calls,
 }
 
 /// The random bytes of a hook are used up: the error with which the guest is stopped.
@@ -35,7 +36,7 @@ pub(super) struct OverRandom {
 
 impl BudgetKind {
     /// All of them, in the order in which they are declared.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Cpu,
         Self::Wall,
         Self::Configure,
@@ -50,6 +51,7 @@ impl BudgetKind {
         Self::LogBytes,
         Self::Headers,
         Self::Body,
+        Self::Calls,
     ];
 
     /// As a label.
@@ -69,6 +71,7 @@ impl BudgetKind {
             Self::LogBytes => "log_bytes",
             Self::Headers => "headers",
             Self::Body => "body",
+            Self::Calls => "calls",
         }
     }
 

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{grants::Grants, limits::Limits};
-use crate::hooks::{FailurePolicy, QuarantineRule};
+use crate::{
+    hooks::{FailurePolicy, QuarantineRule},
+    upstream::OwnAddresses,
+};
 
 /// Everything that the addon host is told.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub struct Settings {
     pub addons: BTreeMap<String, AddonSettings>,
     /// Name of each listener with the order of its addons; without an order: every loaded addon, by name.
     pub listeners: Vec<(String, Option<Vec<String>>)>,
+    /// Where this process listens, which addons may not send requests to. Only that of the start counts.
+    pub own_addresses: OwnAddresses,
 }
 
 /// What the configuration says about one addon.
@@ -79,6 +84,7 @@ impl Settings {
             rescan: Duration::from_secs(3),
             addons: BTreeMap::new(),
             listeners: Vec::new(),
+            own_addresses: OwnAddresses::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     budget::{self, Budget},
     call::Course,
     configure::Setup,
+    http::Calls,
     limits::{Bytes, Limits},
     lines::Lines,
     over::BudgetKind,
@@ -29,6 +30,8 @@ pub(super) struct HostState {
     /// Made when the guest first asks for a handle of WASI.
     pub(super) wasi: Option<Box<Wasi>>,
     pub(super) lines: Lines,
+    /// Requests of its own.
+    pub(super) calls: Calls,
     /// Of the flow; none while `configure` runs without one.
     pub(super) facts: Option<Arc<Facts>>,
     /// The messages, while a hook runs.
@@ -82,6 +85,7 @@ impl HostState {
             random: purpose.random,
             wasi: None,
             lines: setup.lines.clone(),
+            calls: Calls::new(setup),
             facts: purpose.facts,
             stage: None,
             outcome: None,

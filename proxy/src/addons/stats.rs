@@ -14,7 +14,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::over::BudgetKind;
+pub use super::http::HttpCounters;
+use super::{http::HttpStats, over::BudgetKind};
 use crate::hooks::HookError;
 
 /// Counters since the addon was first seen.
@@ -37,6 +38,7 @@ pub(super) struct Stats {
     quarantines: AtomicU64,
     refused_in_quarantine: AtomicU64,
     over: [AtomicU64; BudgetKind::ALL.len()],
+    pub(super) http: HttpStats,
 }
 
 /// What they say at one moment.
@@ -70,6 +72,8 @@ pub struct Counters {
     pub refused_in_quarantine: u64,
     /// How often something was over a budget, by its name.
     pub over_budget: BTreeMap<&'static str, u64>,
+    /// Requests of its own.
+    pub http: HttpCounters,
 }
 
 /// Counts somebody who waits for room.
@@ -193,6 +197,7 @@ impl Stats {
             retries: self.retries.load(Relaxed),
             refused_in_quarantine: self.refused_in_quarantine.load(Relaxed),
             over_budget: BudgetKind::ALL.iter().zip(&self.over).map(|(kind, over)| (kind.as_str(), over.load(Relaxed))).collect(),
+            http: self.http.counters(),
         }
     }
 }

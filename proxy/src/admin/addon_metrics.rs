@@ -41,10 +41,11 @@ const COUNTERS: [(&str, &str, Read<u64>); 10] = [
     ("addon_instances", "Instances made for flows", |status| status.counters.instances_created),
 ];
 
-const GAUGES: [(&str, &str, Read<u64>); 4] = [
+const GAUGES: [(&str, &str, Read<u64>); 5] = [
     ("addon_quarantined", "1 while the addon is quarantined", |status| {
         u64::from(status.quarantine.state != QuarantineState::None)
     }),
+    ("addon_http_in_flight", "Requests of addons of their own that are under way", |status| status.counters.http.in_flight),
     ("addon_instances_live", "Instances alive", |status| status.counters.instances_live),
     ("addon_memory_peak_bytes", "Most linear memory that one instance had", |status| status.counters.memory_peak_bytes as u64),
     ("addon_generation", "Number of the change that put the addon in force; 0: not in force", |status| status.generation),
@@ -73,6 +74,28 @@ impl Collector for AddonMetrics {
                 let labels = [("addon", status.name.as_str()), ("budget", budget)];
                 ConstCounter::new(*over).encode(family.encode_family(&labels)?)?;
             }
+        }
+        let mut family = encoder.encode_descriptor(
+            "addon_http_requests",
+            "Requests of addons of their own, by what became of them",
+            None,
+            MetricType::Counter,
+        )?;
+        for status in &statuses {
+            for (&outcome, &count) in &status.counters.http.requests {
+                let labels = [("addon", status.name.as_str()), ("outcome", outcome)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "addon_http_seconds",
+            "Time in requests of addons of their own",
+            None,
+            MetricType::Counter,
+        )?;
+        for status in &statuses {
+            let labels = [("addon", status.name.as_str())];
+            ConstCounter::new(status.counters.http.seconds).encode(family.encode_family(&labels)?)?;
         }
         for (name, help, read) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

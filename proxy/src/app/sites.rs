@@ -12,11 +12,13 @@ use crate::{
     http1::HeadLimits,
     metrics::Metrics,
     server::{Listener, Shared, tls},
-    upstream::{self, Client, Protocol, Settings},
+    upstream::{self, Client, Lookups, OwnAddresses, Protocol, Settings},
 };
 
 /// Unused connections kept for one upstream.
 const MAX_IDLE: usize = 256;
+/// Unused connections kept for all upstreams of a listener: addons may choose many.
+const MAX_KEPT: usize = 4096;
 /// What "no limit" is for a response's head.
 const FOREVER: Duration = Duration::from_hours(87600);
 
@@ -28,6 +30,9 @@ pub(super) struct Sites {
     closing: CancellationToken,
     tasks: TaskTracker,
     running: Vec<Running>,
+    /// Where the process listens: here and, `others`, elsewhere.
+    own: OwnAddresses,
+    others: Vec<SocketAddr>,
 }
 
 struct Running {
@@ -52,8 +57,20 @@ impl Sites {
         draining: CancellationToken,
         closing: CancellationToken,
         tasks: TaskTracker,
+        own: OwnAddresses,
     ) -> Self {
-        Self { flows, metrics, draining, closing, tasks, running: Vec::new() }
+        Self { flows, metrics, draining, closing, tasks, running: Vec::new(), own, others: Vec::new() }
+    }
+
+    /// The process listens there, too: addons may not send requests there.
+    pub(super) fn add_address(&mut self, address: SocketAddr) {
+        self.others.push(address);
+        self.tell_addresses();
+    }
+
+    fn tell_addresses(&self) {
+        let addresses = self.running.iter().map(|running| running.address);
+        self.own.set(addresses.chain(self.others.iter().copied()).collect());
     }
 
     /// Binds what is new in the configuration; nothing is accepted yet, and nothing has changed.
@@ -135,6 +152,7 @@ impl Sites {
             tracing::info!(listener.name = %gone.config.name, "no longer listening");
             gone.shared.draining.cancel();
         }
+        self.tell_addresses();
     }
 
     fn site(&self, listener: &config::Listener) -> anyhow::Result<Site> {
@@ -148,6 +166,8 @@ impl Sites {
             response_timeout: listener.timeouts.response.unwrap_or(FOREVER),
             idle_timeout: listener.timeouts.idle,
             max_idle: MAX_IDLE,
+            max_kept: MAX_KEPT,
+            lookups: Lookups::default(),
             head_limits: limits,
         });
         Ok(Site {

@@ -22,6 +22,7 @@ const MAX_BODY: RangeInclusive<Size> = Size(0)..=Size(1 << 30);
 const RANDOM: RangeInclusive<Size> = Size(0)..=Size(16 << 20);
 const HOSTCALL_BYTES: RangeInclusive<Size> = Size(4 << 10)..=Size(1 << 30);
 const LOG_LINES: RangeInclusive<Count> = Count(0)..=Count(100_000);
+const CALLS: RangeInclusive<Count> = Count(1)..=Count(10_000);
 const LOG_BYTES: RangeInclusive<Size> = Size(0)..=Size(1 << 30);
 
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -48,6 +49,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
     let handles = count("handles", &raw.handles, &HANDLES, otherwise.handles as u64);
     let header_count = count("header_count", &raw.header_count, &HEADER_COUNT, otherwise.header_count as u64);
     let log_lines = count("log_lines", &raw.log_lines, &LOG_LINES, otherwise.log_lines.into());
+    let calls = count("calls", &raw.calls, &CALLS, otherwise.calls.into());
     let instances = count("instances", &raw.instances, &INSTANCES, 0);
     Limits {
         cpu,
@@ -63,6 +65,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
         hostcall_bytes: raw.hostcall_bytes.as_ref().map(|_| usize_of(hostcall_bytes)),
         log_lines: u32_of(log_lines),
         log_bytes: u32_of(log_bytes),
+        calls: u32_of(calls),
         instances: raw.instances.as_ref().map(|_| u32_of(instances)),
     }
 }

@@ -4,9 +4,10 @@ use super::{check::Check, key::Key, raw::RawAddon, suggest::nearest};
 use crate::{
     addons::{Grants, Names},
     hooks::{Event, Events},
+    outbound::{HttpGrants, InvalidGrant},
 };
 
-/// The grants at `key`; what is not set there is granted.
+/// The grants at `key`; of what there is in a flow, what is not set there is granted.
 pub(super) fn grants(check: &mut Check, key: &Key, raw: &RawAddon) -> Grants {
     let otherwise = Grants::default();
     let mut names = |name: &str, raw: &Option<Vec<String>>, otherwise: Names| {
@@ -27,7 +28,13 @@ pub(super) fn grants(check: &mut Check, key: &Key, raw: &RawAddon) -> Grants {
         read_headers,
         write_headers,
         withhold_headers,
+        http: http(check, &key.join("http"), raw.http.as_deref().unwrap_or_default()),
     }
+}
+
+fn http(check: &mut Check, key: &Key, raw: &[String]) -> HttpGrants {
+    let read = |text: &str| text.parse().map_err(|error: InvalidGrant| error.to_string());
+    raw.iter().enumerate().filter_map(|(place, text)| check.text(&key.join(place), text, read)).collect()
 }
 
 fn events(check: &mut Check, key: &Key, raw: &[String]) -> Events {

@@ -161,7 +161,8 @@ pub(super) struct RawAddon {
     pub(super) read_headers: Option<Vec<String>>,
     pub(super) write_headers: Option<Vec<String>>,
     pub(super) withhold_headers: Option<Vec<String>>,
-    pub(super) http: Option<IgnoredAny>,
+    pub(super) http: Option<Vec<String>>,
+    pub(super) calls: Option<Scalar>,
     pub(super) kv: Option<IgnoredAny>,
 }
 

@@ -149,7 +149,7 @@ fn all_errors_come_at_once() {
         [log]\nlevel = 'dbug'\nformat = 'xml'\n\
         [[listener]]\nname = 'a b'\nbind = 'x'\nmode = 'forward'\nupstream = 'ftp://h'\n\
         [[listener]]\npreserve_host = 'yes'\naddons = ['a', 'a', 3]\ntls = { cert = 'nowhere' }\ntrust_forwarded = ['10.0.0.1/8']\n\
-        [addon.'a b']\ncpu = 50\nhttp = ['*']\n[addon.x]\non_error = 'ignore'\n";
+        [addon.'a b']\ncpu = 50\nhttp = ['*', 'a b']\n[addon.x]\non_error = 'ignore'\n";
     let mut shown: Vec<String> = errors(text, vec![]);
     shown.sort();
     let keys: Vec<&str> = shown.iter().filter_map(|error| error.split([' ', ':']).next()).collect();
@@ -199,6 +199,11 @@ fn errors_name_key_value_and_range() {
         ),
         ("[limits]\nconections = 5", "limits.conections: unknown key; did you mean connections?"),
         ("state = 'memory:'", "state = \"memory:\": state is not served by this version"),
+        (
+            "[addon.x]\nhttp = ['a', 'http://b']",
+            "addon.x.http.1 = \"http://b\": must be \"host\", \"host:port\", \"*.domain\", \"*\" (any public address) or \"private\" (all \
+             other addresses)",
+        ),
         ("[addon.x]\nkv = true", "addon.x.kv = true: kv is not served by this version"),
         ("[admin]\ncontroller_host = 'h'", "admin.controller_host = \"h\": controller_host is not served by this version"),
     ] {
@@ -389,6 +394,8 @@ fn every_key_can_be_set_by_flag() {
         "listener.0.timeouts.flow=3s",
         &format!("addon.x.options_file='{}'", file("o.json")),
         "addon.\"y\".on_error=open",
+        "addon.x.http=['*', 'a:1']",
+        "addon.x.calls=3",
         "admin.token=12345678a",
         "admin.listen=\"*:1\"",
         "log.format=json",
@@ -396,5 +403,7 @@ fn every_key_can_be_set_by_flag() {
     let config = sources(directory.path(), changes.map(set).into()).load().expect("a configuration");
     let listener = config.listeners.first().expect("a listener");
     assert_eq!(listener.addons.as_deref(), Some(&["x".to_owned(), "y".to_owned()][..]));
+    let grants: Vec<_> = config.addon("x").http.iter().map(ToString::to_string).collect();
+    assert_eq!((grants.join(" "), config.addon("x").calls), ("* a:1".to_owned(), 3));
     assert_eq!((config.addon("y").policy, config.log.format), (FailurePolicy::new(OnError::Open), LogFormat::Json));
 }

@@ -7,30 +7,6 @@ use bytes::Bytes;
 use super::Site;
 use crate::http::{Field, Headers, RequestHead, ResponseHead};
 
-/// Fields that concern one connection only (RFC 9110, 7.6.1; RFC 9113, 8.2.2), whatever Connection says.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
-
-/// Removes hop-by-hop fields and those that Connection nominates.
-pub(super) fn strip_hop_by_hop(headers: &mut Headers) {
-    let nominated: Vec<Vec<u8>> = headers.list("connection").map(<[u8]>::to_ascii_lowercase).collect();
-    headers.retain(|field| {
-        let is_hop = HOP_BY_HOP.iter().any(|name| field.is(name));
-        // Framing is the core's: nominating Content-Length must not take it from the length check.
-        let is_nominated = nominated.iter().any(|name| field.name().eq_ignore_ascii_case(name));
-        !is_hop && !is_nominated
-    });
-}
-
 /// Whether the client takes trailers.
 pub(super) fn takes_trailers(headers: &Headers) -> bool {
     headers.list("te").any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
@@ -125,7 +101,7 @@ mod tests {
         .map(|(name, value)| Field::from_static(name, value))
         .collect();
         assert!(takes_trailers(&headers));
-        strip_hop_by_hop(&mut headers);
+        headers.strip_hop_by_hop();
         assert_eq!(headers.iter().map(Field::name_str).collect::<Vec<_>>(), ["X-Kept"]);
     }
 

@@ -109,6 +109,7 @@ mod tests {
             is_tls: false,
             started: SystemTime::UNIX_EPOCH,
             generation: 1,
+            upstream: Arc::new("http://127.0.0.1:1".parse().expect("an origin")),
         };
         EndedFlow {
             facts: Arc::new(facts),

@@ -10,6 +10,19 @@ pub struct Field {
     value: Bytes,
 }
 
+/// Fields that concern one connection only (RFC 9110, 7.6.1; RFC 9113, 8.2.2), whatever Connection says.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
 /// Why a name or a value is no header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidField {
@@ -153,6 +166,17 @@ impl Headers {
     /// Keeps the fields for which `keep` is true.
     pub fn retain(&mut self, keep: impl FnMut(&Field) -> bool) {
         self.fields.retain(keep);
+    }
+
+    /// Removes hop-by-hop fields and those that Connection nominates.
+    pub fn strip_hop_by_hop(&mut self) {
+        let nominated: Vec<Vec<u8>> = self.list("connection").map(<[u8]>::to_ascii_lowercase).collect();
+        self.retain(|field| {
+            let is_hop = HOP_BY_HOP.iter().any(|name| field.is(name));
+            // Framing is the core's: nominating Content-Length must not take it from the length check.
+            let is_nominated = nominated.iter().any(|name| field.name().eq_ignore_ascii_case(name));
+            !is_hop && !is_nominated
+        });
     }
 
     /// Replaces all fields of the first one's name by these, at the place of the first old one, else at the end. The fields

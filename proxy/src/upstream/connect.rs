@@ -11,7 +11,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Protocol, Settings,
+    MayDial, Protocol, Settings,
     http1::Connection,
     http2,
     pool::{Pool, Transport},
@@ -28,6 +28,9 @@ pub enum ConnectError {
     /// The name has no address.
     #[error("the name cannot be resolved: {0}")]
     Dns(io::Error),
+    /// None of its addresses may be dialled.
+    #[error("no address of the host may be dialled")]
+    Denied,
     /// No address answered; the last one's error.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
@@ -48,7 +51,7 @@ impl ConnectError {
     pub const fn kind(&self) -> FailureKind {
         match self {
             Self::Dns(_) => FailureKind::Dns,
-            Self::Connect(_) => FailureKind::Connect,
+            Self::Denied | Self::Connect(_) => FailureKind::Connect,
             Self::Tls(_) => FailureKind::Tls,
             Self::Http2(_) => FailureKind::Protocol,
             Self::Timeout => FailureKind::Timeout,
@@ -61,23 +64,25 @@ pub(super) async fn connect(
     origin: &Arc<Origin>,
     settings: &Settings,
     upgrades: bool,
+    may_dial: Option<&MayDial>,
     pool: &Arc<Pool>,
 ) -> Result<Transport, ConnectError> {
     let deadline = Instant::now() + settings.connect_timeout;
     let tls = if upgrades { &settings.tls_http1 } else { &settings.tls };
-    let dial = dial(origin, tls);
-    let stream = timeout_at(deadline, dial).await.map_err(|_| ConnectError::Timeout)??;
+    let dial = dial(origin, settings, tls, may_dial);
+    let (stream, peer) = timeout_at(deadline, dial).await.map_err(|_| ConnectError::Timeout)??;
     match stream {
         Stream::Tcp(stream) if settings.protocol == Protocol::Http2 => {
             let started = http2::start(stream, settings);
             let sender = timeout_at(deadline, started).await.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Http2)?;
-            pool.share(origin, sender.clone());
+            pool.share(origin, peer, sender.clone());
             Ok(Transport::Http2(sender))
         }
         Stream::Tcp(stream) => {
             let (reader, writer) = stream.into_split();
             Ok(Transport::Http1(Box::new(Connection::new(
                 Arc::clone(origin),
+                peer,
                 Reader::new(Box::new(reader), BytesMut::new()),
                 Writer::new(Box::new(writer)),
             ))))
@@ -85,7 +90,7 @@ pub(super) async fn connect(
         Stream::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             let started = http2::start(*stream, settings);
             let sender = timeout_at(deadline, started).await.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Http2)?;
-            pool.share(origin, sender.clone());
+            pool.share(origin, peer, sender.clone());
             Ok(Transport::Http2(sender))
         }
         Stream::Tls(_) if settings.protocol == Protocol::Http2 => {
@@ -95,6 +100,7 @@ pub(super) async fn connect(
             let (reader, writer) = tokio::io::split(*stream);
             Ok(Transport::Http1(Box::new(Connection::new(
                 Arc::clone(origin),
+                peer,
                 Reader::new(Box::new(reader), BytesMut::new()),
                 Writer::new(Box::new(writer)),
             ))))
@@ -107,28 +113,40 @@ enum Stream {
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-async fn dial(origin: &Origin, tls: &Arc<rustls::ClientConfig>) -> Result<Stream, ConnectError> {
+async fn dial(
+    origin: &Origin,
+    settings: &Settings,
+    tls: &Arc<rustls::ClientConfig>,
+    may_dial: Option<&MayDial>,
+) -> Result<(Stream, SocketAddr), ConnectError> {
     let host = origin.authority.bare_host();
-    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, origin.port())).await.map_err(ConnectError::Dns)?.collect();
+    let mut addresses = settings.lookups.find(host, origin.port()).await.map_err(ConnectError::Dns)?;
+    if let Some(may_dial) = may_dial {
+        addresses.retain(|&address| may_dial(address));
+        if addresses.is_empty() {
+            return Err(ConnectError::Denied);
+        }
+    }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
     let mut connected = None;
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
-                connected = Some(stream);
+                connected = Some((stream, address));
                 break;
             }
             Err(error) => last = error,
         }
     }
-    let stream = connected.ok_or(ConnectError::Connect(last))?;
+    let (stream, peer) = connected.ok_or(ConnectError::Connect(last))?;
     stream.set_nodelay(true).map_err(ConnectError::Connect)?;
     match origin.scheme {
-        Scheme::Http => Ok(Stream::Tcp(stream)),
+        Scheme::Http => Ok((Stream::Tcp(stream), peer)),
         Scheme::Https => {
             let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
             let connector = TlsConnector::from(Arc::clone(tls));
-            Ok(Stream::Tls(Box::new(connector.connect(name, stream).await.map_err(ConnectError::Tls)?)))
+            let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
+            Ok((Stream::Tls(Box::new(stream)), peer))
         }
     }
 }

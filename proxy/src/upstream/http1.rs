@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -30,19 +31,25 @@ const MAX_INTERIM: usize = 32;
 /// A connection to one origin.
 pub(super) struct Connection {
     origin: Arc<Origin>,
+    peer: SocketAddr,
     reader: Reader,
     writer: Writer,
 }
 
 impl Connection {
     /// A fresh connection.
-    pub(super) const fn new(origin: Arc<Origin>, reader: Reader, writer: Writer) -> Self {
-        Self { origin, reader, writer }
+    pub(super) const fn new(origin: Arc<Origin>, peer: SocketAddr, reader: Reader, writer: Writer) -> Self {
+        Self { origin, peer, reader, writer }
     }
 
     /// Where it leads.
     pub(super) const fn origin(&self) -> &Arc<Origin> {
         &self.origin
+    }
+
+    /// The address that was dialled.
+    pub(super) const fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for.
@@ -97,6 +104,7 @@ impl Connection {
             reader: Some(self.reader),
             upload: upload.detach(),
             origin,
+            peer: self.peer,
             pool: Arc::clone(pool),
         };
         let body = if arriving.decoder.is_ended() {
@@ -316,6 +324,7 @@ struct Arriving {
     upload: Detached,
     may_keep: bool,
     origin: Arc<Origin>,
+    peer: SocketAddr,
     pool: Arc<Pool>,
 }
 
@@ -327,7 +336,7 @@ impl Arriving {
             && reader.buffer.is_empty()
             && writer.is_flushed()
         {
-            self.pool.put(Box::new(Connection::new(Arc::clone(&self.origin), reader, writer)));
+            self.pool.put(Box::new(Connection::new(Arc::clone(&self.origin), self.peer, reader, writer)));
         }
     }
 }

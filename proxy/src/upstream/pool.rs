@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    net::SocketAddr,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use std::{
 use hyper::client::conn::http2::SendRequest;
 use parking_lot::Mutex;
 
-use super::http1::Connection;
+use super::{MayDial, http1::Connection};
 use crate::http::{Body, Origin};
 
 /// How often connections that nobody asks for are looked after.
@@ -33,37 +34,65 @@ pub(super) struct Taken {
 
 /// Keeps idle HTTP/1 connections and the shares of HTTP/2 connections, by origin.
 pub(super) struct Pool {
-    origins: Mutex<HashMap<Arc<Origin>, Kept>>,
+    inner: Mutex<Inner>,
     max_idle: usize,
+    max_kept: usize,
     idle_timeout: Duration,
+}
+
+#[derive(Default)]
+struct Inner {
+    origins: HashMap<Arc<Origin>, Kept>,
+    /// Connections of all of them, as of the last change.
+    count: usize,
 }
 
 #[derive(Default)]
 struct Kept {
     idle: VecDeque<(Instant, Box<Connection>)>,
-    shared: Option<SendRequest<Body>>,
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    sender: SendRequest<Body>,
+    peer: SocketAddr,
+    /// When an exchange last began upon it.
+    used: Instant,
 }
 
 impl Pool {
     /// An empty pool, and a task that closes what is idle too long or was closed by the upstream.
-    pub(super) fn new(max_idle: usize, idle_timeout: Duration) -> Arc<Self> {
-        let pool = Arc::new(Self { origins: Mutex::default(), max_idle, idle_timeout });
+    pub(super) fn new(max_idle: usize, max_kept: usize, idle_timeout: Duration) -> Arc<Self> {
+        let pool = Arc::new(Self { inner: Mutex::default(), max_idle, max_kept, idle_timeout });
         tokio::spawn(sweep(Arc::downgrade(&pool)));
         pool
     }
 
-    /// The connection that was used last, if one is kept and alive; of HTTP/1 alone if the request is to upgrade it.
-    pub(super) fn take(&self, origin: &Arc<Origin>, upgrades: bool) -> Option<Transport> {
-        let mut origins = self.origins.lock();
+    /// The connection that was used last, if one is kept and alive and leads where the request may go; of HTTP/1 alone if the
+    /// request is to upgrade it. One that leads elsewhere is left for others.
+    pub(super) fn take(&self, origin: &Arc<Origin>, upgrades: bool, may_dial: Option<&MayDial>) -> Option<Transport> {
+        let may_use = |peer| may_dial.is_none_or(|may_dial| may_dial(peer));
+        let mut inner = self.inner.lock();
+        let Inner { origins, count } = &mut *inner;
         let kept = origins.get_mut(origin)?;
-        if let Some(sender) = kept.shared.as_ref().filter(|_| !upgrades) {
-            if !sender.is_closed() {
-                return Some(Transport::Http2(sender.clone()));
-            }
-            kept.shared = None;
-        }
         let now = Instant::now();
-        while let Some((since, mut connection)) = kept.idle.pop_back() {
+        if let Some(shared) = kept.shared.as_mut().filter(|_| !upgrades) {
+            if shared.sender.is_closed() {
+                kept.shared = None;
+                *count = count.saturating_sub(1);
+            } else if may_use(shared.peer) {
+                shared.used = now;
+                return Some(Transport::Http2(shared.sender.clone()));
+            }
+        }
+        let mut place = kept.idle.len();
+        while let Some((_, connection)) = place.checked_sub(1).and_then(|last| kept.idle.get(last)) {
+            place -= 1;
+            if !may_use(connection.peer()) {
+                continue;
+            }
+            *count = count.saturating_sub(1);
+            let Some((since, mut connection)) = kept.idle.remove(place) else { continue };
             if now.duration_since(since) < self.idle_timeout && connection.is_usable() {
                 return Some(Transport::Http1(connection));
             }
@@ -71,30 +100,49 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose last exchange is complete; the oldest goes when there are too many.
+    /// Keeps a connection whose last exchange is complete; the oldest of its origin goes when there are too many. Where as many
+    /// as allowed are kept for all origins, it is closed.
     pub(super) fn put(&self, connection: Box<Connection>) {
-        let mut origins = self.origins.lock();
+        let mut inner = self.inner.lock();
+        let Inner { origins, count } = &mut *inner;
+        let is_full = *count >= self.max_kept;
+        if self.max_idle == 0 || (is_full && !origins.contains_key(connection.origin())) {
+            return;
+        }
         let kept = origins.entry(Arc::clone(connection.origin())).or_default();
-        if kept.idle.len() >= self.max_idle {
-            kept.idle.pop_front();
+        if kept.idle.len() >= self.max_idle || is_full {
+            match kept.idle.pop_front() {
+                Some(_) => *count = count.saturating_sub(1),
+                None => return,
+            }
         }
-        if self.max_idle > 0 {
-            kept.idle.push_back((Instant::now(), connection));
-        }
+        kept.idle.push_back((Instant::now(), connection));
+        *count += 1;
     }
 
-    /// Lets later exchanges share an HTTP/2 connection.
-    pub(super) fn share(&self, origin: &Arc<Origin>, sender: SendRequest<Body>) {
-        self.origins.lock().entry(Arc::clone(origin)).or_default().shared = Some(sender);
+    /// Lets later exchanges share an HTTP/2 connection, unless as many as allowed are kept.
+    pub(super) fn share(&self, origin: &Arc<Origin>, peer: SocketAddr, sender: SendRequest<Body>) {
+        let mut inner = self.inner.lock();
+        let Inner { origins, count } = &mut *inner;
+        if *count >= self.max_kept {
+            return;
+        }
+        let shared = Shared { sender, peer, used: Instant::now() };
+        if origins.entry(Arc::clone(origin)).or_default().shared.replace(shared).is_none() {
+            *count += 1;
+        }
     }
 
     fn sweep(&self) {
         let now = Instant::now();
-        self.origins.lock().retain(|_, kept| {
-            kept.idle.retain_mut(|(since, connection)| now.duration_since(*since) < self.idle_timeout && connection.is_usable());
-            kept.shared.take_if(|sender| sender.is_closed());
+        let is_fresh = |since| now.duration_since(since) < self.idle_timeout;
+        let mut inner = self.inner.lock();
+        inner.origins.retain(|_, kept| {
+            kept.idle.retain_mut(|(since, connection)| is_fresh(*since) && connection.is_usable());
+            kept.shared.take_if(|shared| shared.sender.is_closed() || !is_fresh(shared.used));
             !kept.idle.is_empty() || kept.shared.is_some()
         });
+        inner.count = inner.origins.values().map(|kept| kept.idle.len() + usize::from(kept.shared.is_some())).sum();
     }
 }
 

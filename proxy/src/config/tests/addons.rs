@@ -23,6 +23,7 @@ fn budgets_hold_at_their_edges() {
         ("log_lines", "-1", "0", "100000", "100001"),
         ("log_bytes", "-1", "0", "'1GiB'", "1073741825"),
         ("instances", "0", "1", "100000", "100001"),
+        ("calls", "0", "1", "10000", "10001"),
     ] {
         for good in [least, most] {
             assert!(addon(&format!("{key} = {good}")).is_ok(), "{key} = {good}");
@@ -41,7 +42,7 @@ fn budgets_hold_at_their_edges() {
 fn budgets_arrive_where_they_belong() {
     let text = "cpu = '1ms'\nwall = '2ms'\nconfigure = '3ms'\nmemory = '4MiB'\ntable = 5\nhandles = 6\nmax_body = 7\n\
         header_count = 8\nheader_bytes = '9KiB'\nrandom = 10\nhostcall_bytes = '11KiB'\nlog_lines = 12\nlog_bytes = 13\n\
-        instances = 14\n";
+        instances = 14\ncalls = 15\n";
     let expected = crate::addons::Limits {
         cpu: Duration::from_millis(1),
         wall: Duration::from_millis(2),
@@ -57,6 +58,7 @@ fn budgets_arrive_where_they_belong() {
         log_lines: 12,
         log_bytes: 13,
         instances: Some(14),
+        calls: 15,
     };
     assert_eq!(addon(text).map(|addon| addon.limits), Ok(expected));
     assert_eq!(addon("").map(|addon| addon.limits), Ok(crate::addons::Limits::default()));

@@ -2,9 +2,11 @@
 //!
 //! Its variants for tests are made by changing the digits of `BUILD` in the compiled component.
 
+mod fetch;
 mod handles;
 mod mutations;
 mod pieces;
+mod private;
 mod script;
 mod template;
 
@@ -12,16 +14,16 @@ use std::{
     collections::HashMap,
     hint::black_box,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    thread::sleep,
-    time::Duration,
 };
 
 use tollgate_sdk::{
     Addon, Chunk, ChunkVerdict, EditError, Error, Flow, MadeResponse, OptionErrors, Origin, Outcome, Refusal, Request,
-    RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure, log,
+    RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure,
 };
 
+use fetch::Fetched;
 use pieces::Stream;
+use private::{coin, private, random, residue};
 use script::{Action, Script};
 
 /// Stands for the code: a test that changes the digits has another component.
@@ -30,14 +32,13 @@ static BUILD: &str = "guest-build-00000000";
 /// How often `{count}` was shown: a global, as the flow's scratch space.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes that `{residue}` looks at.
-const RESIDUE: usize = 4 << 20;
-
 struct Scripted {
     script: Script,
     table: Option<HashMap<u64, u64>>,
     /// How edits ended.
     tried: Vec<String>,
+    /// What requests of its own came to.
+    fetched: Fetched,
     /// The bodies, where their pieces are seen.
     request: Stream,
     response: Stream,
@@ -75,7 +76,14 @@ impl Addon for Scripted {
             errors.push(path, message);
         }
         let table = (script.table > 0).then(|| (0..script.table).map(|key| (key, key * key)).collect());
-        errors.or_ok(Self { script, table, tried: Vec::new(), request: Stream::default(), response: Stream::default() })
+        errors.or_ok(Self {
+            script,
+            table,
+            tried: Vec::new(),
+            fetched: Fetched::default(),
+            request: Stream::default(),
+            response: Stream::default(),
+        })
     }
 
     fn subscriptions(&self) -> Vec<Subscription> {
@@ -176,6 +184,10 @@ impl Scripted {
             Action::EndChain => return Ok(Done::EndChain),
             Action::Drop => return Ok(Done::Drop),
             Action::Note(key, value) => flow.set_note(key, &self.fill(value, flow, given))?,
+            Action::Fetch(fetch) => {
+                let fetched = fetch.send(|text| self.fill(text, flow, given));
+                self.fetched.extend(fetched);
+            }
             Action::Notes(count) => (0..*count).try_for_each(|number| flow.set_note(&number.to_string(), ""))?,
             Action::Sometimes(action) => {
                 if coin()? {
@@ -255,6 +267,7 @@ impl Scripted {
             "build" => black_box(BUILD).to_owned(),
             "count" => (COUNT.fetch_add(1, Relaxed) + 1).to_string(),
             "tried" => self.tried.join("|"),
+            "fetched" => self.fetched.show(argument),
             "table" => self.table.iter().flatten().map(|(_, square)| square).sum::<u64>().to_string(),
             "order" => listed(self.table.iter().flatten().map(|(key, _)| key)),
             "random" => random(),
@@ -345,66 +358,6 @@ impl<'b> Given<'_, 'b> {
             _ => format!("?{name}?"),
         }
     }
-}
-
-/// What has nothing to do with messages.
-fn private(action: &Action, fill: impl Fn(&str) -> String) -> Result<(), Error> {
-    match action {
-        Action::Log(text) => log::info!("{}", fill(text)),
-        Action::LogFlood(count) => (0..*count).for_each(|number| log::info!("line {number}")),
-        #[allow(clippy::print_stdout, reason = "what a guest that has not read the documentation does")]
-        Action::Print(text) => println!("{}", fill(text)),
-        Action::Wait(milliseconds) => sleep(Duration::from_millis(*milliseconds)),
-        Action::Take(bytes) => {
-            black_box(vec![1_u8; *bytes].leak());
-        }
-        Action::Random(bytes) => getrandom::fill(&mut vec![0; *bytes])?,
-        Action::Spin => loop {
-            black_box(());
-        },
-        #[cfg(target_arch = "wasm32")]
-        Action::Trap => core::arch::wasm32::unreachable(),
-        Action::Recurse => {
-            black_box(deep(1));
-        }
-        Action::Descend(depth) => {
-            black_box(descend(*depth));
-        }
-        Action::Hold(count) => handles::hold(*count),
-        #[allow(clippy::panic, reason = "that is what it is for")]
-        Action::Panic(text) => panic!("{text}"),
-        Action::Fail(text) => return Err(Error::new(text)),
-        _ => return Err(Error::new("not here")),
-    }
-    Ok(())
-}
-
-/// Frames are small, so that it is the host's stack that ends and not the guest's own in its memory.
-fn deep(depth: u64) -> u64 {
-    if depth == 0 { 0 } else { deep(black_box(depth) + 1).wrapping_mul(depth) }
-}
-
-fn coin() -> Result<bool, Error> {
-    let mut byte = [0];
-    getrandom::fill(&mut byte)?;
-    Ok(byte[0] & 1 == 1)
-}
-
-fn descend(depth: u64) -> u64 {
-    if depth == 0 { 0 } else { descend(black_box(depth) - 1).wrapping_mul(depth) }
-}
-
-fn random() -> String {
-    let mut bytes = [0; 16];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => format!("{:032x}", u128::from_be_bytes(bytes)),
-        Err(error) => error.to_string(),
-    }
-}
-
-/// What is left of others in memory that should be new: the allocator takes it for zeroed.
-fn residue() -> u64 {
-    black_box(vec![0_u8; RESIDUE]).iter().map(|&byte| u64::from(byte)).sum()
 }
 
 fn listed<T: ToString>(values: impl IntoIterator<Item = T>) -> String {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tollgate_sdk::{Event, OverCap, Subscription};
 
-use crate::pieces::Piece;
+use crate::{fetch::Fetch, pieces::Piece};
 
 /// Everything that the guest is told.
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +96,8 @@ pub(crate) enum Action {
     Print(String),
     /// Waits for so many milliseconds.
     Wait(u64),
+    /// Makes a request of its own: what it came to is shown by `{fetched}`. In `configure` it has to succeed.
+    Fetch(Fetch),
     /// Takes so many bytes of memory, and keeps them.
     Take(usize),
     /// Asks for so many random bytes.

@@ -1,0 +1,109 @@
+//! One call: a request, the redirects after it, and the response.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Caller, Error, Options, Outcome, Request, Response, Service, collect::collect, redirect, url::Target};
+use crate::{
+    http::{Body, RequestHead, ResponseHead, Version},
+    upstream::{MayDial, Outgoing, Reply},
+};
+
+/// A call under way.
+struct Call<'a> {
+    service: &'a Service,
+    options: Options,
+    caller: &'a Caller,
+    was_sent: bool,
+}
+
+pub(super) async fn run(service: &Service, request: Request, options: Options, caller: &Caller) -> Outcome {
+    let now = Instant::now();
+    let mut call = Call { service, options, caller, was_sent: false };
+    let result = match now.checked_add(options.timeout) {
+        Some(deadline) => timeout_at(deadline, call.run(request)).await.unwrap_or(Err(Error::Timeout)),
+        // Beyond the clock: whatever ends the hook ends it.
+        None => call.run(request).await,
+    };
+    Outcome { result, was_sent: call.was_sent }
+}
+
+impl Call<'_> {
+    async fn run(&mut self, mut request: Request) -> Result<Response, Error> {
+        let mut target = Target::parse(&request.url)?;
+        let mut left = self.options.redirects;
+        loop {
+            let (head, body) = self.exchange(&request, &target).await?;
+            if left > 0
+                && let Some(next) = redirect::location(&head, &target)?
+            {
+                left -= 1;
+                redirect::follow(&mut request, head.status, &target, &next);
+                target = next;
+                continue;
+            }
+            let mut headers = head.headers;
+            let (body, trailers) = collect(body, &mut headers, self.options.max_response).await?;
+            let (status, version) = (head.status, head.version);
+            return Ok(Response { status, version, headers, body, trailers, url: target.into_url() });
+        }
+    }
+
+    async fn exchange(&mut self, request: &Request, target: &Target) -> Result<(ResponseHead, Body), Error> {
+        let may_dial = self.guard(target)?;
+        let origin = Arc::clone(&target.origin);
+        let outgoing = Outgoing {
+            head: RequestHead {
+                method: request.method.clone(),
+                scheme: origin.scheme,
+                authority: origin.authority.clone(),
+                target: target.path_and_query(),
+                version: Version::Http11,
+                headers: request.headers.clone(),
+            },
+            host: origin.authority.as_str().to_owned(),
+            origin,
+            expects_continue: false,
+            upgrade: None,
+            takes_trailers: false,
+            interim: None,
+            may_dial: Some(may_dial),
+        };
+        let client = self.service.client().await?;
+        // While it is under way nobody knows; a timeout leaves it so.
+        let was_sent = std::mem::replace(&mut self.was_sent, true);
+        match client.send(&outgoing, Body::full(request.body.clone())).await {
+            Ok(Reply::Response(mut head, body)) => {
+                head.headers.strip_hop_by_hop();
+                Ok((head, body))
+            }
+            Ok(Reply::Upgraded(..)) => Err(Error::Protocol(format!("{}: switched protocols without being asked", target.origin))),
+            Err(failure) => {
+                let error = Error::from(failure);
+                self.was_sent = was_sent || !error.is_unsent();
+                Err(error)
+            }
+        }
+    }
+
+    /// What is asked about each address of the target; an error if none can be right.
+    fn guard(&self, target: &Target) -> Result<MayDial, Error> {
+        let is_own_upstream = target.is_at(&self.caller.upstream);
+        if !is_own_upstream && !self.caller.grants.may_cover(target) {
+            return Err(Error::Denied(format!("{}: the configuration does not grant it", target.origin)));
+        }
+        let (own, grants, target) = (self.service.own.clone(), self.caller.grants.clone(), target.clone());
+        Ok(Arc::new(move |address: SocketAddr| {
+            let why = if own.contains(address) {
+                "it is an address of this proxy"
+            } else if is_own_upstream || grants.cover(&target, address) {
+                return true;
+            } else {
+                "no grant covers this address"
+            };
+            tracing::debug!(upstream.origin = %target.origin, %address, why, "an addon may not dial this address");
+            false
+        }))
+    }
+}
