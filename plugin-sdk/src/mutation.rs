@@ -106,6 +106,6 @@ pub enum MessageKind {
 pub struct BodyDigest {
     /// Its length.
     pub bytes: u64,
-    /// SHA-256 in 64 lower-case hexadecimal digits.
+    /// SHA-256 in 64 lower-case hexadecimal digits; `[withheld]` for an addon that may see no bodies.
     pub sha256: String,
 }

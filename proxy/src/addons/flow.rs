@@ -268,7 +268,8 @@ impl flow::HostOutcome for HostState {
     }
 
     fn mutations(&mut self, _: Resource<OutcomeHandle>) -> Result<Vec<flow::Mutation>> {
-        self.read_outcome(|outcome| mutations::mutations(&outcome.mutations))
+        let grants = self.stage()?.grants();
+        self.read_outcome(|outcome| mutations::mutations(&outcome.mutations, grants))
     }
 
     fn mutations_left_out(&mut self, _: Resource<OutcomeHandle>) -> Result<u32> {

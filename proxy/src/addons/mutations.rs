@@ -1,22 +1,25 @@
 //! The ledger of a flow as guests see it.
 
-use super::bindings::flow as wit;
+use super::{
+    bindings::flow as wit,
+    grants::{Grants, WITHHELD},
+};
 use crate::hooks::{Change, Content, Ledger, MessageKind, Mutation};
 
-/// All entries.
-pub(super) fn mutations(ledger: &Ledger) -> Vec<wit::Mutation> {
-    ledger.mutations().iter().map(mutation).collect()
+/// All entries, as far as they may be shown.
+pub(super) fn mutations(ledger: &Ledger, grants: &Grants) -> Vec<wit::Mutation> {
+    ledger.mutations().iter().map(|entry| mutation(entry, grants)).collect()
 }
 
-fn mutation(mutation: &Mutation) -> wit::Mutation {
+fn mutation(mutation: &Mutation, grants: &Grants) -> wit::Mutation {
     wit::Mutation {
         addon: mutation.addon.to_string(),
         event: mutation.event.as_str().to_owned(),
-        changes: mutation.changes.iter().map(change).collect(),
+        changes: mutation.changes.iter().map(|entry| change(entry, grants)).collect(),
     }
 }
 
-fn change(change: &Change) -> wit::Change {
+fn change(change: &Change, grants: &Grants) -> wit::Change {
     let text = |before: &String, after: &String| wit::TextChange { before: before.clone(), after: after.clone() };
     match change {
         Change::Method { before, after } => wit::Change::Method(text(before, after)),
@@ -38,8 +41,8 @@ fn change(change: &Change) -> wit::Change {
         }),
         Change::Body { message, before, after } => wit::Change::Body(wit::BodyChange {
             message: kind(*message),
-            before: before.as_ref().map(digest),
-            after: digest(after),
+            before: before.as_ref().map(|content| digest(content, grants)),
+            after: digest(after, grants),
         }),
         Change::Streamed { message, bytes_in, bytes_out } => {
             wit::Change::Streamed(wit::StreamChange { message: kind(*message), bytes_in: *bytes_in, bytes_out: *bytes_out })
@@ -57,7 +60,9 @@ const fn kind(message: MessageKind) -> wit::MessageKind {
     }
 }
 
-fn digest(content: &Content) -> wit::BodyDigest {
+/// A hash tells a short body to whoever can try all that it may be.
+fn digest(content: &Content, grants: &Grants) -> wit::BodyDigest {
     let digest = content.digest();
-    wit::BodyDigest { bytes: digest.bytes, sha256: digest.sha256_hex() }
+    let sha256 = if grants.bodies { digest.sha256_hex() } else { String::from_utf8_lossy(WITHHELD).into_owned() };
+    wit::BodyDigest { bytes: digest.bytes, sha256 }
 }

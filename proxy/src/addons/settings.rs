@@ -18,7 +18,8 @@ pub struct Settings {
     /// Directory for compiled code and the seed secret; made if it is missing, readable by its owner only.
     pub cache: PathBuf,
     /// Instances of flows that may live at one time, over all addons. Beyond it, a hook fails with
-    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000; [`Limits::instances`] is one addon's share.
+    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000; one addon's share of it is in its
+    /// [`Limits`].
     pub max_instances: u32,
     /// Bytes of stack that a guest's own code may use. Default 512 KiB.
     pub guest_stack: usize,
