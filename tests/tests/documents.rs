@@ -8,8 +8,7 @@ fn promises_name_tests_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let document = fs::read_to_string(root.join("SECURITY.md")).expect("the document");
     let (_, promises) = document.split_once("## Promises").expect("the promises");
-    let named: Vec<(&str, &str)> =
-        promises.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::")).collect();
+    let named: Vec<(&str, &str)> = promises.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::")).collect();
     assert!(named.len() > 50, "only {} tests are named", named.len());
     for (file, test) in named {
         let path = root.join("tests/tests").join(file).with_extension("rs");

@@ -403,7 +403,7 @@ fn every_key_can_be_set_by_flag() {
     let config = sources(directory.path(), changes.map(set).into()).load().expect("a configuration");
     let listener = config.listeners.first().expect("a listener");
     assert_eq!(listener.addons.as_deref(), Some(&["x".to_owned(), "y".to_owned()][..]));
-    let grants: Vec<_> = config.addon("x").http.iter().map(ToString::to_string).collect();
-    assert_eq!((grants.join(" "), config.addon("x").calls), ("* a:1".to_owned(), 3));
+    let grants: Vec<_> = config.addon("x").grants.http.iter().map(ToString::to_string).collect();
+    assert_eq!((grants.join(" "), config.addon("x").limits.calls), ("* a:1".to_owned(), 3));
     assert_eq!((config.addon("y").policy, config.log.format), (FailurePolicy::new(OnError::Open), LogFormat::Json));
 }
