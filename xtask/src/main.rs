@@ -5,6 +5,7 @@ mod demo;
 mod e2e;
 mod http;
 mod lint;
+mod measure;
 mod process;
 mod servers;
 mod test;
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND
   demo           a sample origin, the proxy and the addons before it; ctrl-c stops
   demo --once    the same, asks what the demo suggests, checks the answers and stops
   test [ARGS]    all tests but e2e; ARGS go to cargo nextest run, or cargo test where that is not installed
+  measure        what hostile addons cost other flows, with a release build
   e2e [ARGS]     against a real Synapse, installed below target/ if it is not there; ARGS go to cargo test
   lint           format, clippy, documentation, and who may depend on whom
 ";
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
 
 fn dispatch(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let known = ["build", "demo", "test", "e2e", "lint"];
+    let known = ["build", "demo", "test", "measure", "e2e", "lint"];
     let is_known = words.first().is_some_and(|command| known.contains(command));
     if !is_known {
         print!("{USAGE}");
@@ -57,6 +59,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["demo"] => demo::run(&workspace, demo::Mode::UntilStopped),
         ["demo", "--once"] => demo::run(&workspace, demo::Mode::Once),
         ["test", rest @ ..] => test::run(&workspace, rest),
+        ["measure"] => measure::run(&workspace),
         ["e2e", rest @ ..] => e2e::run(&workspace, rest),
         ["lint"] => lint::run(&workspace),
         _ => bail!("unknown arguments: {}\n\n{USAGE}", words.join(" ")),
