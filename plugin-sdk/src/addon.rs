@@ -19,7 +19,8 @@ use crate::{
 /// # Errors
 ///
 /// A hook that returns an error, panics or is over its deadline has done nothing: the message goes on as it was (failure policy
-/// `open`) or the client is answered 503 (`closed`, the default). No later hook of that flow is called for this addon.
+/// `open`) or the client is answered 503 (`closed`, the default). Later hooks of that flow are called only for events whose
+/// policy is closed, in a fresh instance.
 ///
 /// # Example
 ///

@@ -5,7 +5,8 @@ use std::{error::Error as StdError, fmt};
 /// Why a hook failed: one text for the operator.
 ///
 /// A hook that returns it has done nothing: the message goes on as it was before the hook (failure policy `open`), or the
-/// client is answered 503 (`closed`, the default). No later hook of the flow is called for this addon.
+/// client is answered 503 (`closed`, the default). Later hooks of the flow are called only for events whose
+/// policy is closed, in a fresh instance.
 ///
 /// Every standard error converts into it, so `?` works; the text then holds the error and all its sources. Put no
 /// credentials into it: the text is logged.

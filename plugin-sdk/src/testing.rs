@@ -34,7 +34,8 @@
 //!
 //! - One flow, one addon: each exchange starts with a fresh one, configured anew from the same options.
 //! - Commit or nothing: an error, a panic or an impossible verdict takes back what the hook staged; then the failure policy
-//!   decides ([`Harness::fail_open`]), and no later hook of the flow is called.
+//!   decides ([`Harness::fail_open`]), and no later hook of the flow is called (the proxy calls those of events that are closed
+//!   all the same, in a fresh instance).
 //! - Which messages are read-only, which fields belong to the core, which values are legal.
 //! - A body is visible only to a hook one of whose matched subscriptions asks for it, up to the largest cap; each subscription
 //!   whose cap it is over refuses it, is left out or shows a part.

@@ -55,6 +55,8 @@ pub struct Config {
     pub instances: usize,
     /// `limits.guest_stack`: bytes of stack that the code of an addon may use. Default 512KiB, 64KiB to 4MiB.
     pub guest_stack: usize,
+    /// `limits.guest_memory`: bytes of linear memory that all instances of addons together may have. Default 4GiB, 1MiB to 1TiB.
+    pub guest_memory: usize,
     /// `limits.held_bodies`: bytes of bodies that all flows together may hold for hooks. Default 512MiB, 64KiB to 1TiB.
     pub held_bodies: usize,
     /// `timeouts.grace`: how long flows may go on after SIGTERM. Default 30s, 0s to 1h.

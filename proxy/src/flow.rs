@@ -148,7 +148,7 @@ impl Flows {
             generation: chain.generation,
             upstream: Arc::clone(&site.upstream),
         };
-        let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream) };
+        let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream), guard: None };
         let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message), self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
@@ -186,7 +186,11 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         Ok(Reply::Response(head, body)) => {
             let body = Held::coded(body.not_idle(Peer::Upstream, record.site.timeouts.body_idle), &head.headers);
             stage(record, head);
-            pass.response(from, body).await
+            match pass.response(from, body).await {
+                // The response came before the request's end, and an addon has stopped that since.
+                Passed::Response(..) if record.stopper().is_some() => pass.stopped_late(),
+                passed => passed,
+            }
         }
         Ok(Reply::Upgraded(mut head, tunnel)) => {
             let protocols: Vec<_> = head.headers.iter().filter(|field| field.is("upgrade")).cloned().collect();
@@ -210,9 +214,9 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
 /// Sends the staged request.
 async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailure> {
     let site = &record.site;
-    let (mut head, staged, origin) = {
-        let messages = record.exchange.lock();
-        (messages.request.head.clone(), messages.request.body.clone(), Arc::clone(&messages.request.upstream))
+    let (mut head, staged, origin, guard) = {
+        let request = &record.exchange.lock().request;
+        (request.head.clone(), request.body.clone(), Arc::clone(&request.upstream), request.guard.clone())
     };
     if matches!(staged, StagedBody::Replaced(_)) {
         forget_body_fields(&mut head.headers);
@@ -236,7 +240,7 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
         upgrade: request.upgrade,
         takes_trailers: request.takes_trailers,
         interim: request.interim,
-        may_dial: None,
+        may_dial: guard.map(|guard| guard.0),
     };
     site.client.send(&outgoing, body).await
 }

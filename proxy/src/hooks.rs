@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
-pub use exchange::{Exchange, Messages, RequestMessage, ResponseMessage, Source, StagedBody};
+pub use exchange::{Exchange, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody};
 pub use ledger::{Change, Content, Digest, FieldChanges, Ledger, MessageKind, Mutation, differences};
 pub use policy::{FailureAnswer, FailurePolicy, OnError, QuarantineRule};
 
@@ -59,6 +59,8 @@ pub trait Addon: Send + Sync + 'static {
     fn name(&self) -> &str;
     /// What `configure` answered, filters compiled, in its order.
     fn subscriptions(&self) -> &[Subscription];
+    /// Whether it can change anything of a message.
+    fn may_edit(&self) -> bool;
     /// What becomes of flows whose hook failed.
     fn policy(&self) -> &FailurePolicy;
     /// An instance for this flow. Cheap: nothing is created before its first call.
@@ -83,8 +85,8 @@ pub trait Instance: Send + Sync {
 pub enum Renewal {
     /// A hook failed and is called once more.
     Retry,
-    /// The flow ended, and the instance was gone before.
-    Finish,
+    /// The instance was gone before: an earlier hook had failed, or its client had left in the middle of it.
+    Gone,
 }
 
 /// An event that a hook can be called for.

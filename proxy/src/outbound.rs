@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use crate::{
     http::{Field, Headers, Origin, Version},
     http1::HeadLimits,
-    upstream::{Client, Lookups, OwnAddresses, Protocol, Settings, tls},
+    upstream::{Client, Lookups, MayDial, OwnAddresses, Protocol, Settings, tls},
 };
 
 pub use error::Error;
@@ -127,6 +127,18 @@ impl Service {
     #[must_use]
     pub fn new(own: OwnAddresses) -> Self {
         Self { client: OnceCell::new(), own }
+    }
+
+    /// What is to be asked about each address when a flow of this caller's goes to `origin` instead of its upstream; none where that
+    /// is the upstream which is configured.
+    ///
+    /// # Errors
+    /// When no grant covers it.
+    pub fn route(&self, origin: &Origin, caller: &Caller) -> Result<Option<MayDial>, Error> {
+        if *origin == *caller.upstream {
+            return Ok(None);
+        }
+        call::guard(&self.own, caller, &url::Target::parse(&format!("{origin}/"))?).map(Some)
     }
 
     /// Makes a call. Must be awaited within the runtime whose connections are used.

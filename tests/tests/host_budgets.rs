@@ -198,8 +198,8 @@ async fn one_addon_leaves_instances_to_others() {
     let holding = json!({"rules": [{"on": "request", "filter": "~p ^/a", "do": [{"log": "holding {target}"}, {"wait": 2_000}]}]});
     let quick = json!({"rules": [{"on": "request", "filter": "~p ^/b", "do": [{"set": ["X-B", "1"]}]}]});
     let host =
-        Hosted::before(&origin.url()).scripted("a", &holding).scripted("b", &quick).set("limits.instances", 4).start().await;
-    // Half of them, if nothing is said.
+        Hosted::before(&origin.url()).scripted("a", &holding).scripted("b", &quick).set("limits.instances", 8).start().await;
+    // A quarter of them, if nothing is said.
     assert_eq!(host.admin().status("a").await["limits"]["instances"], 2);
     let held = ["/a1", "/a2"].map(|path| tokio::spawn(Client::fetch(Version::Http1, host.address(), path)));
     host.logged("holding /a1").await;
@@ -295,7 +295,7 @@ async fn budgets_are_shown_as_configured() {
         ("log_lines", json!(1_000)),
         ("log_bytes", json!("256KiB")),
         ("calls", json!(64)),
-        ("instances", json!(1_000)),
+        ("instances", json!(500)),
     ] {
         assert_eq!(defaults[key], value, "{key}");
     }

@@ -17,7 +17,7 @@ fn doing(actions: &Value) -> Value {
 fn failures() -> Vec<(&'static str, Value, &'static str, &'static str)> {
     vec![
         ("trap", json!(["trap"]), "traps", "unreachable"),
-        ("panic", json!([{"panic": "oh no"}]), "traps", "src/lib.rs:"),
+        ("panic", json!([{"panic": "oh no"}]), "traps", "panicked at "),
         ("recurse", json!(["recurse"]), "traps", "stack"),
         ("take", json!([{"take": 100 << 20}]), "traps", "memory limit of 67108864"),
         ("fail", json!([{"fail": "not today"}]), "errors", "not today"),

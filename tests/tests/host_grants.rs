@@ -305,6 +305,7 @@ async fn grants_are_shown() {
     let grants = json!({
         "events": ["request", "finish"], "edit": true, "bodies": false,
         "read_headers": ["*"], "write_headers": ["x-*"], "withhold_headers": [], "http": [],
+        "upstreams": ["private"],
     });
     assert_eq!((&page["addons"][0]["grants"], &page["addons"][0]["read_only"]), (&grants, &json!(false)));
     assert_eq!(page["addons"][1]["grants"]["events"].as_array().map(Vec::len), Some(9));
@@ -377,4 +378,17 @@ async fn hashes_of_unseen_bodies_are_withheld() {
         assert_eq!(host.get("/").await.text(), "pin 1234");
         host.logged(said).await;
     }
+}
+
+#[tokio::test]
+async fn readers_leave_bodies_as_they_are() {
+    let response = "HTTP/1.1 200 OK\r\nETag: \"strong\"\r\nContent-MD5: x\r\nContent-Length: 5\r\n\r\nhello";
+    let origin = RawOrigin::answering(response).await;
+    let script = json!({"rules": [{"on": "request-chunk"}, {"on": "response-chunk", "do": [{"log": "saw {data}"}]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &script).set("addon.a.edit", false).start().await;
+    let answer = host.post("/", "up").await;
+    assert_eq!((answer.text().as_str(), answer.header("content-length")), ("hello", Some("5")));
+    assert_eq!((answer.header("etag"), answer.header("content-md5")), (Some("\"strong\""), Some("x")));
+    assert_eq!(origin.only_request().fields.get("content-length"), Some("2"));
+    host.logged("saw hello").await;
 }

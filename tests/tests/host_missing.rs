@@ -83,7 +83,7 @@ async fn failed_loads_of_new_code_refuse_nothing() {
 #[tokio::test]
 async fn open_ones_are_left_out() {
     let origin = RawOrigin::ok().await;
-    for on_error in ["open", "retry-open", "{ request = \"open\" }"] {
+    for on_error in ["open", "retry-open", "{ default = \"open\", finish = \"closed\" }"] {
         let host = hosted(&origin).set("addon.b.on_error", on_error).start().await;
         assert_eq!(signed(&host).await, ["a"], "{on_error}");
         assert_eq!(host.admin().get("/health/ready").await.status, 503);
@@ -149,4 +149,12 @@ async fn missing_ones_are_not_quarantined() {
     }
     let status = host.admin().status("b").await;
     assert_eq!((&status["quarantine"]["state"], &status["calls"]), (&json!("none"), &json!(0)));
+}
+
+#[tokio::test]
+async fn responses_are_refused_where_only_they_are_closed() {
+    let origin = RawOrigin::ok().await;
+    let host = hosted(&origin).set("addon.b.on_error", "{default=\"closed\", request=\"open\"}").start().await;
+    assert_eq!(host.get("/").await.status, 503);
+    assert_eq!(origin.requests().len(), 1);
 }

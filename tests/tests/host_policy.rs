@@ -233,3 +233,17 @@ async fn stopped_uploads_are_answered_as_configured() {
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (500, "sorry"));
     assert_eq!((host.admin().counter("a", "traps").await, host.admin().counter("a", "retries").await), (2, 1));
 }
+
+#[tokio::test]
+async fn closed_events_after_an_open_failure_have_a_fresh_instance() {
+    let origin = RawOrigin::ok().await;
+    let script = json!({"rules": [
+        {"on": "request", "do": ["trap"]},
+        {"on": "response", "do": [{"set": ["X-Seen", "{count}"]}]},
+    ]});
+    for (policy, seen) in [("{default=\"closed\", request=\"open\"}", Some("1")), ("open", None)] {
+        let host = Hosted::before(&origin.url()).scripted("a", &script).set("addon.a.on_error", policy).start().await;
+        let answer = host.get("/").await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-seen")), (200, seen), "{policy}");
+    }
+}

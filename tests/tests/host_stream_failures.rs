@@ -147,3 +147,44 @@ async fn a_spinning_chunk_hook_harms_no_other_flow() {
     assert_eq!(host.admin().status("a").await["deadlines"], 5);
     eventually(async || host.admin().status("a").await["instances_live"] == 0).await;
 }
+
+/// An origin that answers before it has read the request, and keeps the connection.
+async fn hasty(answer: &'static str) -> RawOrigin {
+    RawOrigin::start(move |mut conversation| async move {
+        while let Some(request) = conversation.head().await {
+            let _ = conversation.send(answer).await;
+            let _ = conversation.rest(request).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_early_answer_is_no_failure() {
+    for answer in ["HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno"] {
+        let origin = hasty(answer).await;
+        let script = json!({"rules": [
+            {"on": "request-chunk", "do": [{"wait": 300}]},
+            {"on": "response", "body": "full", "do": [{"set": ["X-Seen", "1"]}]},
+        ]});
+        let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;
+        let seen = host.post("/", "hello").await;
+        assert_eq!((seen.status.as_u16(), seen.header("x-seen")), (401, Some("1")), "{answer}");
+        assert_eq!(host.admin().status("a").await["traps"], 0);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_failure_after_an_early_answer_is_no_success() {
+    let origin = hasty("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let failing = rules("request-chunk", &json!([{"wait": 200}, "trap"]));
+    let slow = json!({"rules": [{"on": "response", "do": [{"wait": 1_000}]}]});
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &failing)
+        .scripted("b", &slow)
+        .set("listener.main.addons", "[\"a\", \"b\"]")
+        .start()
+        .await;
+    let answer = host.post("/", "hello").await;
+    assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (503, Some("addon a failed")));
+}

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
 };
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, component::Linker,
@@ -15,7 +16,7 @@ use super::{
     bindings, cache,
     limits::Limits,
     settings::Settings,
-    state::HostState,
+    state::{HostState, TotalMemory},
     ticker::{Running, Ticker},
     wasi,
 };
@@ -34,6 +35,7 @@ struct Shared {
     aside: Aside,
     secret: cache::Secret,
     max_instances: u32,
+    memory: Arc<TotalMemory>,
     guest_stack: usize,
     seats: Arc<Semaphore>,
     outbound: Outbound,
@@ -91,10 +93,11 @@ impl Engine {
         let mut linker = Linker::new(&wasmtime);
         bindings::add_to_linker(&mut linker)?;
         wasi::add_to_linker(&mut linker)?;
+        let memory = Arc::new(TotalMemory::new(settings.guest_memory));
         let seats = Arc::new(Semaphore::new(usize::try_from(max_instances)?.min(Semaphore::MAX_PERMITS)));
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
         let outbound = Outbound { service, runtime: Handle::current() };
-        let shared = Shared { wasmtime, linker, ticker, aside, secret, max_instances, guest_stack, seats, outbound };
+        let shared = Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -110,7 +113,12 @@ impl Engine {
         &self.shared.secret
     }
 
-    /// A seat for an instance of a flow; none if all are taken.
+    /// A seat for an instance of a flow, waiting for it until `deadline`.
+    pub(super) async fn seat_in_time(&self, deadline: Instant) -> Option<Seat> {
+        timeout_at(deadline, Arc::clone(&self.shared.seats).acquire_owned()).await.ok()?.ok()
+    }
+
+    /// The same at once.
     pub(super) fn seat(&self) -> Option<Seat> {
         Arc::clone(&self.shared.seats).try_acquire_owned().ok()
     }
@@ -134,6 +142,11 @@ impl Engine {
 
     pub(super) fn outbound(&self) -> &Outbound {
         &self.shared.outbound
+    }
+
+    /// What all guests together have of memory.
+    pub(super) fn memory(&self) -> Arc<TotalMemory> {
+        Arc::clone(&self.shared.memory)
     }
 
     pub(super) fn running(&self) -> Running {

@@ -113,6 +113,10 @@ impl hooks::Addon for Generation {
         &self.subscriptions
     }
 
+    fn may_edit(&self) -> bool {
+        self.setup.grants.edit
+    }
+
     fn policy(&self) -> &FailurePolicy {
         &self.policy
     }

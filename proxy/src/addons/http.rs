@@ -18,11 +18,13 @@ use super::{
     engine::Outbound,
     grants::Grants,
     over::BudgetKind,
+    stage::EditError,
     state::HostState,
     stats::Stats,
 };
 use crate::{
-    http::Headers,
+    hooks::Guard,
+    http::{Headers, Origin},
     outbound::{self, Caller, Error, Options, Outcome, Request, Response},
 };
 
@@ -54,6 +56,16 @@ impl Calls {
     pub(super) fn new(setup: &Setup) -> Self {
         let (outbound, grants, stats) = (setup.engine.outbound().clone(), Arc::clone(&setup.grants), Arc::clone(&setup.stats));
         Self { outbound, grants, stats, made: 0 }
+    }
+
+    /// Whether a flow may be sent to `origin`, and what is then asked about each of its addresses.
+    pub(super) fn route(&self, origin: &Origin, configured: &Arc<Origin>) -> Result<Option<Guard>, EditError> {
+        let caller = Caller { grants: self.grants.upstreams.clone(), upstream: Arc::clone(configured) };
+        match self.outbound.service.route(origin, &caller) {
+            Ok(guard) => Ok(guard.map(Guard)),
+            Err(Error::Invalid(why)) => Err(EditError::Invalid(why)),
+            Err(_) => Err(EditError::Forbidden(format!("{origin}, which is not granted (upstreams)"))),
+        }
     }
 
     /// A hook begins.

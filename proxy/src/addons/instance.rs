@@ -183,15 +183,16 @@ impl Shared {
         let limits = generation.limits();
         let most = limits.instances(generation.engine().max_instances());
         let stats = generation.stats();
-        let room = match event {
+        let engine = generation.engine();
+        let (room, seat) = if event == Event::Finish {
             // Nobody waits for it, and it should come exactly once.
-            Event::Finish => Stats::room_in_time(stats, most, tokio::time::Instant::now() + limits.wall).await,
-            _ => Stats::room(stats, most),
+            let deadline = tokio::time::Instant::now() + limits.wall;
+            (Stats::room_in_time(stats, most, deadline).await, engine.seat_in_time(deadline).await)
+        } else {
+            (Stats::room(stats, most), engine.seat())
         };
         let Some(alive) = room else { return Err(HookError::NoRoom(most)) };
-        let Some(seat) = generation.engine().seat() else {
-            return Err(HookError::NoSeat(generation.engine().max_instances()));
-        };
+        let Some(seat) = seat else { return Err(HookError::NoSeat(engine.max_instances())) };
         generation.stats().making();
         let (store, guest) = match &*generation.code() {
             Code::Snapshot(code) => {

@@ -39,8 +39,8 @@ pub struct Limits {
     pub log_bytes: u32,
     /// Requests of its own that are under way at one time, over all instances. Default 64.
     pub calls: u32,
-    /// Instances that live at one time, over all generations of the addon. Default half of
-    /// [`Settings::max_instances`](super::Settings::max_instances), so that one addon leaves room for others.
+    /// Instances that live at one time, over all generations of the addon. Default a quarter of
+    /// [`Settings::max_instances`](super::Settings::max_instances), so that some addons leave room for others.
     pub instances: Option<u32>,
 }
 
@@ -66,7 +66,7 @@ impl Limits {
 
     /// Instances that may live at one time, where all addons together may have `max_instances`.
     pub(super) fn instances(&self, max_instances: u32) -> u32 {
-        self.instances.unwrap_or_else(|| max_instances.div_ceil(2)).min(max_instances)
+        self.instances.unwrap_or_else(|| max_instances.div_ceil(4)).min(max_instances)
     }
 
     /// All of them by the keys of the configuration, with values that it would take.
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn one_addon_leaves_room_for_others() {
         let limits = Limits::default();
-        assert_eq!([1, 2, 3, 2_000].map(|all| limits.instances(all)), [1, 1, 2, 1_000]);
+        assert_eq!([1, 2, 3, 2_000].map(|all| limits.instances(all)), [1, 1, 1, 500]);
         assert_eq!([3, 4, 5].map(|all| Limits { instances: Some(4), ..limits }.instances(all)), [3, 4, 4]);
     }
 }

@@ -25,6 +25,7 @@ pub(super) enum BudgetKind {
     Headers,
     Body,
     Calls,
+    AllMemory,
 }
 
 /// The random bytes of a hook are used up: the error with which the guest is stopped.
@@ -36,7 +37,7 @@ pub(super) struct OverRandom {
 
 impl BudgetKind {
     /// All of them, in the order in which they are declared.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Cpu,
         Self::Wall,
         Self::Configure,
@@ -52,6 +53,7 @@ impl BudgetKind {
         Self::Headers,
         Self::Body,
         Self::Calls,
+        Self::AllMemory,
     ];
 
     /// As a label.
@@ -69,6 +71,7 @@ impl BudgetKind {
             Self::Instances => "instances",
             Self::LogLines => "log_lines",
             Self::LogBytes => "log_bytes",
+            Self::AllMemory => "all_memory",
             Self::Headers => "headers",
             Self::Body => "body",
             Self::Calls => "calls",

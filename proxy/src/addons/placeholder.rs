@@ -9,8 +9,8 @@ use crate::{
     hooks::{Addon, BodyMode, Call, Event, Exchange, Facts, FailurePolicy, HookError, Instance, Renewal, Subscription, Verdict},
 };
 
-/// Fails every request, as nobody can tell which ones the addon would have let through; and responses to requests that an
-/// earlier addon sent past it.
+/// Fails at every event at which its policy is closed, as nobody can tell what the addon would have let through: as a rule every
+/// request, and responses to requests that an earlier addon sent past it.
 pub(super) struct Placeholder {
     name: Arc<str>,
     policy: FailurePolicy,
@@ -20,16 +20,14 @@ pub(super) struct Placeholder {
 struct Nobody;
 
 impl Placeholder {
-    /// None if requests may pass without the addon.
+    /// None if flows may pass without the addon, whatever happens in them.
     pub(super) fn new(name: &str, policy: &FailurePolicy) -> Option<Self> {
         let subscription =
             |event| Subscription { event, filter: Filter::everything(), filter_text: String::new(), body: BodyMode::None };
-        let events = [Event::Request, Event::Response].into_iter().filter(|event| policy.on(*event).is_closed());
-        policy.on(Event::Request).is_closed().then(|| Self {
-            name: name.into(),
-            policy: policy.clone(),
-            subscriptions: events.map(subscription).collect(),
-        })
+        let events = [Event::Request, Event::RequestChunk, Event::Response, Event::ResponseChunk];
+        let closed = events.into_iter().filter(|event| policy.on(*event).is_closed());
+        let subscriptions: Vec<_> = closed.map(subscription).collect();
+        (!subscriptions.is_empty()).then(|| Self { name: name.into(), policy: policy.clone(), subscriptions })
     }
 }
 
@@ -40,6 +38,10 @@ impl Addon for Placeholder {
 
     fn subscriptions(&self) -> &[Subscription] {
         &self.subscriptions
+    }
+
+    fn may_edit(&self) -> bool {
+        false
     }
 
     fn policy(&self) -> &FailurePolicy {

@@ -21,6 +21,8 @@ pub struct Settings {
     /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000; one addon's share of it is in its
     /// [`Limits`].
     pub max_instances: u32,
+    /// Bytes of linear memory that all instances together may have, touched or not. Default 4 GiB.
+    pub guest_memory: usize,
     /// Bytes of stack that a guest's own code may use. Default 512 KiB.
     pub guest_stack: usize,
     /// Addons compiled at one time, each on one thread. Default 2, or 1 on a single core.
@@ -77,6 +79,7 @@ impl Settings {
             needs_plugins: true,
             cache: cache.into(),
             max_instances: 2_000,
+            guest_memory: 4 << 30,
             guest_stack: 512 << 10,
             compilers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
             max_component: 64 << 20,

@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use super::{grants::Grants, limits::Limits};
 use crate::{
     hooks::{
-        Event, Exchange, RequestMessage, ResponseMessage, StagedBody,
+        Event, Exchange, Guard, RequestMessage, ResponseMessage, StagedBody,
         differences::{self, Touched},
     },
     http::{Field, Headers, Origin, headers::is_token},
@@ -233,10 +233,11 @@ impl Stage {
         Ok(())
     }
 
-    /// Sets where the request goes.
-    pub(super) fn set_upstream(&mut self, url: &str) -> Edit {
+    /// Sets where the request goes, if `route` allows it.
+    pub(super) fn set_upstream(&mut self, url: &str, route: impl FnOnce(&Origin) -> Result<Option<Guard>, EditError>) -> Edit {
         let request = self.request_mut()?;
         let origin: Origin = url.parse().map_err(|error: crate::http::InvalidUrl| EditError::Invalid(error.to_string()))?;
+        request.guard = route(&origin)?;
         request.upstream = Arc::new(origin);
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! What the host knows about one instance while its guest calls: the data of its store.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use wasmtime::{ResourceLimiter, Store};
 
@@ -55,6 +58,14 @@ pub(super) struct Memory {
     // Since the call began.
     denied: Option<BudgetKind>,
     stats: Arc<Stats>,
+    total: Arc<TotalMemory>,
+}
+
+/// Linear memory of all instances together.
+#[derive(Debug)]
+pub(super) struct TotalMemory {
+    bytes: AtomicUsize,
+    limit: usize,
 }
 
 /// What a store is made for.
@@ -81,7 +92,7 @@ impl HostState {
             stats: Arc::clone(&setup.stats),
             guest_stack: setup.engine.guest_stack(),
             budget: Budget::new(limits.cpu, limits.wall, Course::default()),
-            memory: Memory::new(limits, purpose.extra_memory, Arc::clone(&setup.stats)),
+            memory: Memory::new(limits, purpose.extra_memory, Arc::clone(&setup.stats), setup.engine.memory()),
             random: purpose.random,
             wasi: None,
             lines: setup.lines.clone(),
@@ -124,7 +135,11 @@ impl HostState {
             None => error.root_cause().to_string(),
         };
         if let Some(what) = self.memory.denied {
-            let limit = if what == BudgetKind::Memory { self.memory.limit } else { self.memory.table_limit };
+            let limit = match what {
+                BudgetKind::Memory => self.memory.limit,
+                BudgetKind::AllMemory => self.memory.total.limit,
+                _ => self.memory.table_limit,
+            };
             let what = what.as_str();
             text = format!("{text} (it had asked for more than its {what} limit of {limit})");
         }
@@ -141,7 +156,7 @@ impl HostState {
 }
 
 impl Memory {
-    fn new(limits: &Limits, extra: usize, stats: Arc<Stats>) -> Self {
+    fn new(limits: &Limits, extra: usize, stats: Arc<Stats>, total: Arc<TotalMemory>) -> Self {
         Self {
             limit: limits.memory.min(Limits::MAX_MEMORY).saturating_add(extra),
             table_limit: limits.table.min(Limits::MAX_TABLE),
@@ -149,6 +164,7 @@ impl Memory {
             elements: 0,
             denied: None,
             stats,
+            total,
         }
     }
 
@@ -160,11 +176,33 @@ impl Memory {
     }
 }
 
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.total.bytes.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+impl TotalMemory {
+    /// At most so many bytes.
+    pub(super) const fn new(limit: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), limit }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let add = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.bytes.fetch_update(Relaxed, Relaxed, add).is_ok()
+    }
+}
+
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let bytes = self.bytes.saturating_add(desired.saturating_sub(current));
         if bytes > self.limit || maximum.is_some_and(|maximum| desired > maximum) {
             self.deny(BudgetKind::Memory);
+            return Ok(false);
+        }
+        if !self.total.take(bytes - self.bytes) {
+            self.deny(BudgetKind::AllMemory);
             return Ok(false);
         }
         self.bytes = bytes;
@@ -203,7 +241,7 @@ mod tests {
     fn memory_and_tables_end_at_their_limits() -> wasmtime::Result<()> {
         let stats = Arc::<Stats>::default();
         let limits = Limits { memory: 100, table: 10, ..Limits::default() };
-        let mut memory = Memory::new(&limits, 0, Arc::clone(&stats));
+        let mut memory = Memory::new(&limits, 0, Arc::clone(&stats), Arc::new(TotalMemory::new(1_000)));
         // Over all memories, over all tables.
         assert!(memory.memory_growing(0, 60, None)? && memory.memory_growing(0, 40, None)?);
         assert!(!memory.memory_growing(40, 41, None)? && !memory.memory_growing(40, 41, None)?);
@@ -213,6 +251,21 @@ mod tests {
         assert_eq!(memory.denied, Some(BudgetKind::Table));
         let over = stats.counters().over_budget;
         assert_eq!((over.get("memory"), over.get("table")), (Some(&1), Some(&1)));
+        Ok(())
+    }
+
+    #[test]
+    fn all_instances_share_what_there_is() -> wasmtime::Result<()> {
+        let total = Arc::new(TotalMemory::new(100));
+        let memory = || Memory::new(&Limits::default(), 0, Arc::default(), Arc::clone(&total));
+        let (mut one, mut two) = (memory(), memory());
+        assert!(one.memory_growing(0, 60, None)? && two.memory_growing(0, 39, None)?);
+        assert!(two.memory_growing(39, 40, None)? && !two.memory_growing(40, 41, None)?);
+        assert_eq!(two.denied, Some(BudgetKind::AllMemory));
+        drop(one);
+        assert!(two.memory_growing(40, 100, None)? && !two.memory_growing(100, 101, None)?);
+        drop(two);
+        assert_eq!(total.bytes.load(Relaxed), 0);
         Ok(())
     }
 }

@@ -107,6 +107,7 @@ impl Reloader {
             ("cache", config.cache == self.config.cache),
             ("limits.instances", config.instances == self.config.instances),
             ("limits.guest_stack", config.guest_stack == self.config.guest_stack),
+            ("limits.guest_memory", config.guest_memory == self.config.guest_memory),
             ("limits.held_bodies", config.held_bodies == self.config.held_bodies),
             ("log.format", config.log.format == self.config.log.format),
         ] {

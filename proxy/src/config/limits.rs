@@ -17,6 +17,7 @@ pub(super) const CONNECTIONS: RangeInclusive<Count> = Count(1)..=Count(1_000_000
 pub(super) const H2_STREAMS: RangeInclusive<Count> = Count(1)..=Count(10_000);
 pub(super) const DECODE_RATIO: RangeInclusive<Count> = Count(1)..=Count(10_000);
 pub(super) const GUEST_STACK: RangeInclusive<Size> = Size(64 << 10)..=Size(4 << 20);
+pub(super) const GUEST_MEMORY: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 40);
 pub(super) const HELD_BODIES: RangeInclusive<Size> = Size(64 << 10)..=Size(1 << 40);
 pub(super) const INSTANCES: RangeInclusive<Count> = Count(1)..=Count(100_000);
 

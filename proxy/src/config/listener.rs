@@ -66,9 +66,13 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
     let via = raw.via.and_then(|text| check.text(&key.join("via"), &text, |text| self::name(text).map(|()| text.to_owned())));
     let trust_forwarded = trust(check, &key.join("trust_forwarded"), raw.trust_forwarded.as_ref());
     let tls = raw.tls.as_ref().and_then(|raw| tls(check, &key.join("tls"), raw));
-    for (table, process_wide) in
-        [("limits", "instances"), ("limits", "guest_stack"), ("limits", "held_bodies"), ("timeouts", "grace")]
-    {
+    for (table, process_wide) in [
+        ("limits", "instances"),
+        ("limits", "guest_stack"),
+        ("limits", "guest_memory"),
+        ("limits", "held_bodies"),
+        ("timeouts", "grace"),
+    ] {
         let inner = key.join(table).join(process_wide);
         if check.is_set(&inner) {
             check.fail(&inner, format!("is for the whole process: set {table}.{process_wide}"));

@@ -32,7 +32,7 @@ pub(super) struct RawAdmin {
     pub(super) controller_host: Option<IgnoredAny>,
 }
 
-/// `[limits]` and `[listener.limits]`; `instances`, `guest_stack` and `held_bodies` in the first only.
+/// `[limits]` and `[listener.limits]`; `instances`, `guest_stack`, `guest_memory` and `held_bodies` in the first only.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 pub(super) struct RawLimits {
@@ -44,6 +44,7 @@ pub(super) struct RawLimits {
     pub(super) h2_streams: Option<Scalar>,
     pub(super) instances: Option<Scalar>,
     pub(super) guest_stack: Option<Scalar>,
+    pub(super) guest_memory: Option<Scalar>,
     pub(super) held_bodies: Option<Scalar>,
 }
 
@@ -162,6 +163,7 @@ pub(super) struct RawAddon {
     pub(super) write_headers: Option<Vec<String>>,
     pub(super) withhold_headers: Option<Vec<String>>,
     pub(super) http: Option<Vec<String>>,
+    pub(super) upstreams: Option<Vec<String>>,
     pub(super) calls: Option<Scalar>,
     pub(super) kv: Option<IgnoredAny>,
 }

@@ -9,7 +9,7 @@ use super::{
     check::Check,
     expression, files,
     key::Key,
-    limits::{self, GRACE, GUEST_STACK, HELD_BODIES, INSTANCES, usize_of},
+    limits::{self, GRACE, GUEST_MEMORY, GUEST_STACK, HELD_BODIES, INSTANCES, usize_of},
     listener::{Ground, listener},
     raw::Raw,
     tree::{Source, Tree},
@@ -167,6 +167,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     ground.limits = limits::limits(check, &key, outer, &ground.limits);
     let instances = check.number(&key.join("instances"), outer.instances.as_ref(), &INSTANCES, Count(2000));
     let guest_stack = check.number(&key.join("guest_stack"), outer.guest_stack.as_ref(), &GUEST_STACK, Size(512 << 10));
+    let guest_memory = check.number(&key.join("guest_memory"), outer.guest_memory.as_ref(), &GUEST_MEMORY, Size(4 << 30));
     let held_bodies = check.number(&key.join("held_bodies"), outer.held_bodies.as_ref(), &HELD_BODIES, Size(512 << 20));
     let (key, outer) = (root.join("timeouts"), &raw.timeouts);
     ground.timeouts = limits::timeouts(check, &key, outer, &ground.timeouts);
@@ -186,6 +187,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
         admin,
         instances: usize_of(instances.0),
         guest_stack: usize_of(guest_stack.0),
+        guest_memory: usize_of(guest_memory.0),
         held_bodies: usize_of(held_bodies.0),
         grace: grace.0,
         log,

@@ -25,6 +25,8 @@ pub(super) struct ToClient {
     inner: Body,
     ending: Option<Ending>,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Whether an addon that stops the request's body breaks this one off: not its own answer to that.
+    can_be_stopped: bool,
 }
 
 impl FromClient {
@@ -77,7 +79,8 @@ impl ToClient {
     /// Ends the flow with this body.
     pub(super) fn watch(body: Body, ending: Ending, deadline: Option<Instant>) -> Body {
         let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
-        Body::stream(Self { inner: body, ending: Some(ending), deadline })
+        let can_be_stopped = ending.record().stopper().is_none();
+        Body::stream(Self { inner: body, ending: Some(ending), deadline, can_be_stopped })
     }
 
     fn end(&mut self) {
@@ -93,6 +96,13 @@ impl HttpBody for ToClient {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if this.can_be_stopped
+            && let Some(why) = this.ending.as_ref().and_then(|ending| ending.record().stopped_why())
+        {
+            // What has failed there noted why.
+            this.ending = None;
+            return Poll::Ready(Some(Err(BodyError::Stopped(why))));
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
             if let Some(deadline) = &mut this.deadline {
                 ready!(deadline.as_mut().poll(context));

@@ -19,6 +19,7 @@ use crate::{
         Body, Field, Headers,
         coding::{self, Coding},
     },
+    http1::framing::may_have_body,
 };
 
 /// Makes a departure of the staged response.
@@ -30,6 +31,8 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
     };
     match (passed, staged) {
         (Passed::Response(held, upto), Some(mut response)) => {
+            // Whatever a hook made of the method, it is the client's that decides.
+            response.may_have_body &= may_have_body(&record.method, response.head.status);
             let headers = &mut response.head.headers;
             if let StagedBody::Replaced(plain) = &mut response.body {
                 forget_body_fields(headers);

@@ -31,12 +31,20 @@ pub(super) async fn attempt(
 ) -> (Result<Verdict, HookError>, Option<Arc<dyn Instance>>) {
     let Some(addon) = record.chain.addons.get(index) else { return (Ok(Verdict::Next), None) };
     tracing::trace!(flow.id = record.facts.id, addon.name = addon.name(), hook.event = %event, "calling a hook");
-    let again = addon.policy().on(event).is_retried().then(|| call.clone());
+    let again = call.clone();
     let error = match instance.call(call, Arc::clone(&record.exchange)).await {
         Ok(verdict) => return (Ok(verdict), None),
+        // It failed at an earlier event that is open, and the flow went on without it. This one is not to be passed so.
+        Err(HookError::Gone) if addon.policy().on(event).is_closed() || event == Event::Finish => {
+            let fresh = Arc::from(instance.renewed(Renewal::Gone));
+            record.replace(index, instance, &fresh);
+            return (fresh.call(again, Arc::clone(&record.exchange)).await, Some(fresh));
+        }
         Err(error) => error,
     };
-    let Some(again) = again.filter(|_| may_heal(&error, instance.had_effect())) else { return (Err(error), None) };
+    if !addon.policy().on(event).is_retried() || !may_heal(&error, instance.had_effect()) {
+        return (Err(error), None);
+    }
     tell(record, addon.as_ref(), event, &error, "retry");
     let fresh = Arc::from(instance.renewed(Renewal::Retry));
     record.replace(index, instance, &fresh);
@@ -106,10 +114,21 @@ impl Pass<'_> {
     /// The response pass after an addon has stopped the request's body.
     pub(super) async fn stopped(&self) -> Passed {
         let Some((index, why)) = self.record.stopper() else { return Passed::Drop };
-        if let Some(addon) = self.record.chain.addons.get(*index) {
+        self.answer_for(*index, why);
+        self.response(*index, Held::new(Body::empty())).await
+    }
+
+    /// The same where the response hooks have seen another response already: nobody is asked again.
+    pub(super) fn stopped_late(&self) -> Passed {
+        let Some((index, why)) = self.record.stopper() else { return Passed::Drop };
+        self.answer_for(*index, why);
+        Passed::Response(Held::new(Body::empty()), 0)
+    }
+
+    fn answer_for(&self, index: usize, why: &str) {
+        if let Some(addon) = self.record.chain.addons.get(index) {
             self.answer(respond::failed(&addon.policy().answer, why));
         }
-        self.response(*index, Held::new(Body::empty())).await
     }
 }
 

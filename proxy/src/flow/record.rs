@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use futures_util::future::BoxFuture;
 use http::Method;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::{EndedFlow, Flows, Recent, Site, failure, filters, holdings::Share};
 use crate::{
     heavy,
-    hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Ledger, Outcome, Renewal},
+    hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Ledger, Outcome, Verdict},
     http::Headers,
 };
 
@@ -120,6 +121,19 @@ impl Record {
     /// Which addon has stopped the request's body, and why.
     pub(super) fn stopper(&self) -> Option<&(usize, String)> {
         self.stopper.get()
+    }
+
+    /// Awaits a hook whose verdict does not matter any more.
+    pub(super) fn let_end(&self, call: BoxFuture<'static, Result<Verdict, HookError>>) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.tasks.spawn_on(call, &runtime);
+        }
+    }
+
+    /// Name of the addon that has stopped the request's body.
+    pub(super) fn stopped_why(&self) -> Option<Arc<str>> {
+        let (index, _) = self.stopper()?;
+        Some(self.chain.addons.get(*index)?.name().into())
     }
 
     /// Notes why the flow cannot be complete; the first reason counts.
@@ -250,18 +264,8 @@ async fn finish(record: Arc<Record>, outcome: Outcome) {
         if matched.is_empty() {
             continue;
         }
-        let call = || {
-            let call = Call { matched: matched.clone(), hook: Hook::Finish(outcome.clone()), body_cap: None };
-            failure::call(&record, index, Event::Finish, call)
-        };
-        let mut finished = call().await;
-        if matches!(finished, Err(HookError::Gone))
-            && let Some(gone) = record.instance(index)
-        {
-            record.replace(index, &gone, &Arc::from(gone.renewed(Renewal::Finish)));
-            finished = call().await;
-        }
-        if let Err(error) = finished {
+        let call = Call { matched, hook: Hook::Finish(outcome.clone()), body_cap: None };
+        if let Err(error) = failure::call(&record, index, Event::Finish, call).await {
             // Nothing is left that could be closed.
             failure::tell(&record, addon.as_ref(), Event::Finish, &error, "open");
         }

@@ -31,7 +31,7 @@ pub(super) fn request(record: &Arc<Record>, headers: &mut Headers, body: Body) -
 /// The response's body through the `response-chunk` hooks of the addons before `upto`, last to first.
 pub(super) fn response(record: &Arc<Record>, upto: usize, headers: &mut Headers, body: Body) -> Body {
     let hooks = hooks(record, Event::ResponseChunk, (0..upto).rev(), &body);
-    if !hooks.is_empty() {
+    if hooks.iter().any(Piecewise::may_edit) {
         forward::weaken_etag(headers);
     }
     let was_coded = headers.contains("content-encoding");
@@ -60,7 +60,9 @@ fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: B
     if hooks.is_empty() {
         return body;
     }
-    forget_digests(headers);
+    if hooks.iter().any(Piecewise::may_edit) {
+        forget_digests(headers);
+    }
     if let Some(codings) = coding::codings(headers).filter(|codings| !codings.is_empty())
         && let Some(hook) = hooks.iter().find(|hook| hook.caps().next().is_some())
     {
@@ -74,6 +76,8 @@ fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: B
         }
     }
     for hook in hooks {
+        // Who can only look leaves the length as it is.
+        let left = body.size_hint().exact().filter(|_| !hook.may_edit());
         body = Body::stream(Filtered {
             inner: body,
             rest: Bytes::new(),
@@ -83,6 +87,7 @@ fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: B
             ready: VecDeque::new(),
             is_untouched: true,
             bytes: (0, 0),
+            left,
         });
     }
     body
@@ -103,6 +108,8 @@ struct Filtered {
     is_untouched: bool,
     /// Bytes that the hook was shown, and bytes that came out of it.
     bytes: (u64, u64),
+    /// Bytes to come, where that is known and the hook cannot change it.
+    left: Option<u64>,
 }
 
 enum State {
@@ -132,6 +139,10 @@ impl Piecewise {
         Self { record: Arc::clone(record), index, event, matched, instance, renewed: Arc::default(), is_begun: false }
     }
 
+    fn may_edit(&self) -> bool {
+        self.addon().is_some_and(|addon| addon.may_edit())
+    }
+
     /// Caps of the matched subscriptions that want the body without its codings.
     fn caps(&self) -> impl Iterator<Item = usize> {
         let addon = self.addon();
@@ -143,7 +154,7 @@ impl Piecewise {
         let hook = if self.event == Event::RequestChunk { Hook::RequestChunk(chunk) } else { Hook::ResponseChunk(chunk) };
         let call = Call { matched: self.matched.clone(), hook, body_cap: None };
         let is_first = !std::mem::replace(&mut self.is_begun, true);
-        if is_first && self.addon().is_some_and(|addon| addon.policy().on(self.event).is_retried()) {
+        if is_first {
             let (record, instance, renewed) = (Arc::clone(&self.record), Arc::clone(&self.instance), Arc::clone(&self.renewed));
             let (index, event) = (self.index, self.event);
             return async move {
@@ -245,15 +256,14 @@ impl Filtered {
 impl Drop for Filtered {
     fn drop(&mut self) {
         self.write_down();
+        self.let_end();
     }
 }
 
-impl HttpBody for Filtered {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
+impl Filtered {
+    /// The next frame that goes on.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self;
         loop {
             if let Some(frame) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(frame)));
@@ -289,6 +299,32 @@ impl HttpBody for Filtered {
             }
         }
     }
+}
+
+impl Filtered {
+    /// A response may come before the request's end, and then nobody wants the rest of it: a hook that decides about a piece
+    /// still comes to its end, and is not taken for one whose client has left, so that the flow's instance lives on.
+    fn let_end(&mut self) {
+        if self.hook.event != Event::RequestChunk {
+            return;
+        }
+        if let State::Deciding(call, _) = std::mem::replace(&mut self.state, State::Ended) {
+            self.hook.record.let_end(call);
+        }
+    }
+}
+
+impl HttpBody for Filtered {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(self.poll_next(context));
+        if let (Some(left), Some(Ok(frame))) = (&mut self.left, &frame) {
+            *left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
+        }
+        Poll::Ready(frame)
+    }
 
     fn is_end_stream(&self) -> bool {
         self.ready.is_empty()
@@ -300,6 +336,6 @@ impl HttpBody for Filtered {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

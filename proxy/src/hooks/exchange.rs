@@ -1,6 +1,6 @@
 //! The messages of a flow, staged between hooks.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -35,7 +35,13 @@ pub struct RequestMessage {
     pub body: StagedBody,
     /// Where it will go.
     pub upstream: Arc<Origin>,
+    /// What is asked about each address there, where an addon chose it.
+    pub guard: Option<Guard>,
 }
+
+/// Whether an address may be dialled.
+#[derive(Clone)]
+pub struct Guard(pub Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>);
 
 /// A staged response.
 #[derive(Debug, Clone)]
@@ -96,6 +102,12 @@ impl StagedBody {
             Self::Streaming => None,
             Self::Whole(bytes) | Self::Truncated(bytes) | Self::Replaced(bytes) => Some(bytes),
         }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Guard")
     }
 }
 

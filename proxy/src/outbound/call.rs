@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Caller, Error, Options, Outcome, Request, Response, Service, collect::collect, redirect, url::Target};
 use crate::{
     http::{Body, RequestHead, ResponseHead, Version},
-    upstream::{MayDial, Outgoing, Reply},
+    upstream::{MayDial, Outgoing, OwnAddresses, Reply},
 };
 
 /// A call under way.
@@ -51,7 +51,7 @@ impl Call<'_> {
     }
 
     async fn exchange(&mut self, request: &Request, target: &Target) -> Result<(ResponseHead, Body), Error> {
-        let may_dial = self.guard(target)?;
+        let may_dial = guard(&self.service.own, self.caller, target)?;
         let origin = Arc::clone(&target.origin);
         let outgoing = Outgoing {
             head: RequestHead {
@@ -86,24 +86,24 @@ impl Call<'_> {
             }
         }
     }
+}
 
-    /// What is asked about each address of the target; an error if none can be right.
-    fn guard(&self, target: &Target) -> Result<MayDial, Error> {
-        let is_own_upstream = target.is_at(&self.caller.upstream);
-        if !is_own_upstream && !self.caller.grants.may_cover(target) {
-            return Err(Error::Denied(format!("{}: the configuration does not grant it", target.origin)));
-        }
-        let (own, grants, target) = (self.service.own.clone(), self.caller.grants.clone(), target.clone());
-        Ok(Arc::new(move |address: SocketAddr| {
-            let why = if own.contains(address) {
-                "it is an address of this proxy"
-            } else if is_own_upstream || grants.cover(&target, address) {
-                return true;
-            } else {
-                "no grant covers this address"
-            };
-            tracing::debug!(upstream.origin = %target.origin, %address, why, "an addon may not dial this address");
-            false
-        }))
+/// What is asked about each address of the target; an error if none can be right.
+pub(super) fn guard(own: &OwnAddresses, caller: &Caller, target: &Target) -> Result<MayDial, Error> {
+    let is_own_upstream = target.is_at(&caller.upstream);
+    if !is_own_upstream && !caller.grants.may_cover(target) {
+        return Err(Error::Denied(format!("{}: the configuration does not grant it", target.origin)));
     }
+    let (own, grants, target) = (own.clone(), caller.grants.clone(), target.clone());
+    Ok(Arc::new(move |address: SocketAddr| {
+        let why = if own.contains(address) {
+            "it is an address of this proxy"
+        } else if is_own_upstream || grants.cover(&target, address) {
+            return true;
+        } else {
+            "no grant covers this address"
+        };
+        tracing::debug!(upstream.origin = %target.origin, %address, why, "an addon may not dial this address");
+        false
+    }))
 }

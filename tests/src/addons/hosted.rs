@@ -113,10 +113,11 @@ impl DerefMut for Hosted {
 }
 
 impl HostedBuilder {
-    /// The scripted guest under this name with these options, in a file.
+    /// The scripted guest under this name with these options, in a file. It may send flows to other servers of this machine.
     #[must_use]
     pub fn scripted(self, name: &str, options: &Value) -> Self {
-        self.guest(name, &components::guest("scripted"), options)
+        let key = format!("addon.{name}.upstreams");
+        self.guest(name, &components::guest("scripted"), options).set(&key, "[\"private\"]")
     }
 
     /// This component under this name with these options, in a file.

@@ -18,7 +18,7 @@ fn stage_with(access: Access, body_cap: Option<usize>) -> (Arc<Exchange>, Stage)
         headers: [Field::from_static("Accept", "*/*"), Field::from_static("X-Old", "1")].into_iter().collect(),
     };
     let upstream = Arc::new("http://up".parse().expect("origin"));
-    let exchange = Arc::new(Exchange::new(RequestMessage { head, body: StagedBody::Streaming, upstream }));
+    let exchange = Arc::new(Exchange::new(RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None }));
     exchange.lock().response = Some(ResponseMessage {
         head: ResponseHead::new(StatusCode::OK),
         body: StagedBody::Truncated(Bytes::from_static(b"cut")),
@@ -49,7 +49,7 @@ fn committed_edits_arrive_together() {
     let (exchange, mut stage) = stage(Access::Request);
     assert_eq!(stage.set_method("PATCH"), Ok(()));
     assert_eq!(stage.set_target("/b?c".to_owned()), Ok(()));
-    assert_eq!(stage.set_upstream("https://other:1"), Ok(()));
+    assert_eq!(stage.set_upstream("https://other:1", |_| Ok(None)), Ok(()));
     assert_eq!(stage.set_body(Kind::Request, vec![1]), Ok(()));
     assert_eq!(stage.set_note("key".to_owned(), "old".to_owned()), Ok(()));
     assert_eq!(stage.set_note("key".to_owned(), "new".to_owned()), Ok(()));
@@ -112,7 +112,7 @@ fn illegal_values_change_nothing() {
         assert!(matches!(stage.set_method(method), Err(EditError::Invalid(_))), "{method:?}");
     }
     for url in ["", "ftp://a", "http://", "http://a/b", "http://u@a"] {
-        assert!(matches!(stage.set_upstream(url), Err(EditError::Invalid(_))), "{url:?}");
+        assert!(matches!(stage.set_upstream(url, |_| Ok(None)), Err(EditError::Invalid(_))), "{url:?}");
     }
 }
 
