@@ -29,6 +29,8 @@ pub struct Grants {
     pub withhold_headers: Names,
     /// What it may send requests of its own to. Default nothing.
     pub http: HttpGrants,
+    /// Whether it may keep keys and values between flows. Default no.
+    pub kv: bool,
 }
 
 /// Names of header fields, compared without case; one that ends with `*` stands for all that begin so.
@@ -226,6 +228,7 @@ impl Default for Grants {
             write_headers: Names::all(),
             withhold_headers: Names::default(),
             http: HttpGrants::default(),
+            kv: false,
         }
     }
 }
@@ -234,7 +237,7 @@ impl Default for Grants {
 impl Serialize for Grants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events: Vec<_> = Event::ALL.into_iter().filter(|event| self.events.contains(*event)).map(Event::as_str).collect();
-        let mut fields = serializer.serialize_struct("Grants", 7)?;
+        let mut fields = serializer.serialize_struct("Grants", 8)?;
         fields.serialize_field("events", &events)?;
         fields.serialize_field("edit", &self.edit)?;
         fields.serialize_field("bodies", &self.bodies)?;
@@ -242,6 +245,7 @@ impl Serialize for Grants {
         fields.serialize_field("write_headers", &self.write_headers)?;
         fields.serialize_field("withhold_headers", &self.withhold_headers)?;
         fields.serialize_field("http", &self.http.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        fields.serialize_field("kv", &self.kv)?;
         fields.end()
     }
 }

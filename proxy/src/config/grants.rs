@@ -29,6 +29,7 @@ pub(super) fn grants(check: &mut Check, key: &Key, raw: &RawAddon) -> Grants {
         write_headers,
         withhold_headers,
         http: http(check, &key.join("http"), raw.http.as_deref().unwrap_or_default()),
+        kv: raw.kv.unwrap_or(otherwise.kv),
     }
 }
 
