@@ -96,12 +96,7 @@ impl Bucket {
     /// # Errors
     ///
     /// As said in [`Error`]; [`Error::Value`] where the value has no JSON, like a map whose keys are no strings.
-    pub fn set_json(
-        &self,
-        key: &str,
-        value: &(impl Serialize + ?Sized),
-        ttl: impl Into<Option<Duration>>,
-    ) -> Result<(), Error> {
+    pub fn set_json(&self, key: &str, value: &(impl Serialize + ?Sized), ttl: impl Into<Option<Duration>>) -> Result<(), Error> {
         let value = serde_json::to_vec(value).map_err(|error| Error::Value(error.to_string()))?;
         self.set(key, value, ttl)
     }

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::kv::{Answer, Op, Place, Space, Store, StoreError};
 
+use stats::Ended;
 pub use stats::KvCounters;
 pub(super) use stats::KvStats;
-use stats::Ended;
 
 /// What the operations of one instance go by.
 pub(super) struct Keeping {
@@ -66,8 +66,7 @@ impl HostState {
             self.keeping.stats.kv.ended(index, Ended::Abandoned);
             return Err(wasmtime::Error::new(over));
         };
-        let did_nothing =
-            matches!(result, Ok(Answer::Done(false)) | Err(StoreError::Invalid(_) | StoreError::TooLarge(_)));
+        let did_nothing = matches!(result, Ok(Answer::Done(false)) | Err(StoreError::Invalid(_) | StoreError::TooLarge(_)));
         if did_nothing {
             self.had_effect = had_effect;
         }

@@ -199,7 +199,10 @@ fn errors_name_key_value_and_range() {
         ),
         ("[limits]\nconections = 5", "limits.conections: unknown key; did you mean connections?"),
         ("state = 'redb:x'", "state = \"redb:x\": must be \"memory:\", the one store that this version serves"),
-        ("state = 'redis://u:hunter2@h/0'", "state = \"redis://***@h/0\": must be \"memory:\", the one store that this version serves"),
+        (
+            "state = 'redis://u:hunter2@h/0'",
+            "state = \"redis://***@h/0\": must be \"memory:\", the one store that this version serves",
+        ),
         (
             "[addon.x]\nhttp = ['a', 'http://b']",
             "addon.x.http.1 = \"http://b\": must be \"host\", \"host:port\", \"*.domain\", \"*\" (any public address) or \"private\" (all \

@@ -53,8 +53,7 @@ impl Kv {
             "insert" => bucket.insert(&key, given, ttl).map(|done| done.to_string()),
             "swap" => {
                 let expected = some(&self.expected);
-                let done =
-                    bucket.swap(&key, expected.as_ref().map(String::as_bytes), value.as_ref().map(String::as_bytes), ttl);
+                let done = bucket.swap(&key, expected.as_ref().map(String::as_bytes), value.as_ref().map(String::as_bytes), ttl);
                 done.map(|done| done.to_string())
             }
             "delete" => bucket.delete(&key).map(|done| done.to_string()),
