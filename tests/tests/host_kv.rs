@@ -166,7 +166,7 @@ async fn concurrent_increments_add_up() {
 #[tokio::test]
 async fn illegal_operations_name_what_is_wrong() {
     let origin = RawOrigin::ok().await;
-    let host = granted(&origin, &asking("/")).set("addon.a.max_body", 0).start().await;
+    let host = granted(&origin, &asking("/")).set("addon.a.max_body", 1000).start().await;
     let long = |letter: &str, count: usize| letter.repeat(count);
     for (op, came_to) in [
         ("set bucket= value=1".to_owned(), "invalid: bucket \"\"".to_owned()),
