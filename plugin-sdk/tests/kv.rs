@@ -1,4 +1,5 @@
 //! What an addon keeps between flows, in the harness.
+#![allow(clippy::panic, reason = "helpers of tests may")]
 
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ impl Addon for Twice {
     }
 
     fn request(&mut self, _: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
-        let hits = Bucket::new("hits").increment(&request.path(), 1, Duration::from_secs(60))?;
+        let hits = Bucket::new("hits").increment(&request.path(), 1, Duration::from_mins(1))?;
         if self.fails {
             return Err(Error::new("told to"));
         }
@@ -49,7 +50,7 @@ impl Addon for Twice {
 }
 
 fn twice(options: tollgate_sdk::serde_json::Value) -> Harness<Twice> {
-    Harness::configure(options).expect("options")
+    Harness::configure(options).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn passes(harness: &Harness<Twice>) -> bool {

@@ -114,7 +114,10 @@ impl Place {
     pub fn new(bucket: &str, key: &str) -> Result<Self, StoreError> {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if bucket.is_empty() || bucket.len() > MAX_BUCKET || !bucket.bytes().all(is_legal) {
-            return Err(StoreError::Invalid(format!("bucket {:?}", bucket.get(..bucket.floor_char_boundary(MAX_BUCKET)).unwrap_or_default())));
+            return Err(StoreError::Invalid(format!(
+                "bucket {:?}",
+                bucket.get(..bucket.floor_char_boundary(MAX_BUCKET)).unwrap_or_default()
+            )));
         }
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(StoreError::Invalid(format!("key of {} bytes, not 1 to {MAX_KEY}", key.len())));
