@@ -7,8 +7,8 @@ mod native;
 mod wasm;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::http::send;
+pub(crate) use crate::testing::{http::send, kv};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use native::{BodyView, Flow, Outcome, Request, Response, Stage, Staging, edit, mutation, origin};
 #[cfg(target_arch = "wasm32")]
-pub(crate) use wasm::{Flow, Outcome, Request, Response, edit, mutation, origin, send};
+pub(crate) use wasm::{Flow, Outcome, Request, Response, edit, kv, mutation, origin, send};

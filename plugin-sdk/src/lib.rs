@@ -26,6 +26,10 @@
 //!
 //! [`http`] sends them, to what the configuration grants.
 //!
+//! # What outlives a flow
+//!
+//! [`kv`] keeps keys and values for the addon, if the configuration grants it.
+//!
 //! # Logging
 //!
 //! The macros of the `log` crate (also here as `tollgate_sdk::log`) write log lines that carry the addon's name, with structured
@@ -41,6 +45,7 @@ mod flow;
 pub mod guest;
 mod host;
 pub mod http;
+pub mod kv;
 mod logging;
 mod made;
 mod message;

@@ -41,6 +41,8 @@
 //!   whose cap it is over refuses it, is left out or shows a part.
 //! - Options are read from JSON with the same errors.
 //! - Requests of the addon's own are legal or [`Invalid`](crate::http::Error::Invalid), are for hooks alone, and no more than 64 a hook.
+//! - Flows of one harness share what [`kv`](crate::kv) keeps; what a failed hook wrote stays. Limits of buckets, keys and values
+//!   hold; `configure` has no store.
 //!
 //! # What is not
 //!
@@ -50,6 +52,8 @@
 //!   chunk, event or message hook; call those one by one through [`Harness::flow`].
 //! - No network is touched: [`Harness::with_http`] answers requests of the addon's own. Grants are not evaluated, redirects are
 //!   followed only if the test does so, and URLs are hardly looked at.
+//! - The store grants everything unless the test says [`Harness::without_kv`], has no quota, and its time passes by
+//!   [`Harness::pass`] alone.
 //! - Budgets of time and memory are not enforced; those of bodies and of header fields are the defaults, 10 MiB, and 256 fields
 //!   of together 64 KiB.
 
@@ -64,6 +68,7 @@ mod exchange;
 mod flow;
 mod harness;
 pub(crate) mod http;
+pub(crate) mod kv;
 mod ledger;
 mod messages;
 pub(crate) mod rules;

@@ -216,10 +216,12 @@ pub struct AddonConfig {
     /// Its budgets, each by the key of its name: `cpu` (1ms to 1m), `wall` (1ms to 1h), `configure` (1ms to 5m), `memory` (1MiB
     /// to 256MiB), `table` (0 to 20000), `handles` (2 to 10000), `max_body` (0 to 1GiB), `header_count` (1 to 1024),
     /// `header_bytes` (1KiB to 1MiB), `random` (0 to 16MiB), `hostcall_bytes` (4KiB to 1GiB), `log_lines` (0 to 100000),
-    /// `log_bytes` (0 to 1GiB), `instances` (1 to 100000), `calls` (1 to 10000).
+    /// `log_bytes` (0 to 1GiB), `instances` (1 to 100000), `calls` (1 to 10000), `kv_bytes` (64KiB to 16GiB), `kv_keys` (1 to
+    /// 100000000).
     pub limits: addons::Limits,
     /// What it may ask for and do, by the keys `events`, `edit`, `bodies`, `read_headers`, `write_headers` and
-    /// `withhold_headers`, default everything; and by `http` what it may send requests of its own to, default nothing.
+    /// `withhold_headers`, default everything; and by `http` what it may send requests of its own to, default nothing, and by `kv`
+    /// whether it may keep keys and values, default not.
     pub grants: Arc<addons::Grants>,
 }
 

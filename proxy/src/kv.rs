@@ -11,8 +11,20 @@ pub use memory::Memory;
 
 /// A store that all addons share, each in a space of its own.
 pub trait Store: Send + Sync + 'static {
-    /// Does one operation, atomically.
+    /// Does one operation, atomically. Dropped before it ends, it may be done or not.
     fn apply(&self, space: &Space, place: Place, op: Op) -> BoxFuture<'static, Result<Answer, StoreError>>;
+
+    /// What an addon has now; none if the store cannot tell.
+    fn usage(&self, addon: &str) -> Option<Usage>;
+}
+
+/// What an addon has of a store, by the measure of its [`Quota`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Bytes of buckets, keys and values, with [`OVERHEAD`] for each entry.
+    pub bytes: usize,
+    /// Entries.
+    pub keys: usize,
 }
 
 /// What one addon has of a store.
@@ -94,14 +106,18 @@ pub const OVERHEAD: usize = 64;
 
 const MAX_BUCKET: usize = 64;
 const MAX_KEY: usize = 1 << 10;
-const MAX_VALUE: usize = 1 << 20;
+/// Largest value in bytes.
+pub const MAX_VALUE: usize = 1 << 20;
 
 impl Place {
     /// Checks bucket and key.
     pub fn new(bucket: &str, key: &str) -> Result<Self, StoreError> {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if bucket.is_empty() || bucket.len() > MAX_BUCKET || !bucket.bytes().all(is_legal) {
-            return Err(StoreError::Invalid(format!("bucket {:?}", bucket.get(..bucket.floor_char_boundary(MAX_BUCKET)))));
+            return Err(StoreError::Invalid(format!(
+                "bucket {:?}",
+                bucket.get(..bucket.floor_char_boundary(MAX_BUCKET)).unwrap_or_default()
+            )));
         }
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(StoreError::Invalid(format!("key of {} bytes, not 1 to {MAX_KEY}", key.len())));
@@ -116,6 +132,22 @@ impl Place {
 }
 
 impl Op {
+    /// Names of all operations, as in the contract.
+    pub const NAMES: [&'static str; 6] = ["get", "set", "insert", "swap", "delete", "increment"];
+
+    /// Place of this one in [`Self::NAMES`].
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        match self {
+            Self::Get => 0,
+            Self::Set(..) => 1,
+            Self::Insert(..) => 2,
+            Self::Swap { .. } => 3,
+            Self::Delete => 4,
+            Self::Increment(..) => 5,
+        }
+    }
+
     /// Checks values and times.
     pub fn check(&self) -> Result<(), StoreError> {
         let (value, ttl) = match self {

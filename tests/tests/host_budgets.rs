@@ -269,6 +269,8 @@ async fn budgets_are_shown_as_configured() {
         ("log_lines", json!(7)),
         ("log_bytes", json!("9KiB")),
         ("calls", json!(12)),
+        ("kv_bytes", json!("64KiB")),
+        ("kv_keys", json!(13)),
         ("instances", json!(11)),
     ];
     let builder = Hosted::before(NOWHERE).guest("a", &guest("scripted"), &json!({})).unknown("b", &guest("scripted"));
@@ -295,6 +297,8 @@ async fn budgets_are_shown_as_configured() {
         ("log_lines", json!(1_000)),
         ("log_bytes", json!("256KiB")),
         ("calls", json!(64)),
+        ("kv_bytes", json!("16MiB")),
+        ("kv_keys", json!(100_000)),
         ("instances", json!(500)),
     ] {
         assert_eq!(defaults[key], value, "{key}");

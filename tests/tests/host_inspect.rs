@@ -38,6 +38,7 @@ async fn inspect_holds_what_is_asked_against_what_is_granted() {
     assert!(ended.status.success(), "{ended:?}");
     for (start, is_granted) in [
         ("tollgate:addon/flow@0.1.0", true),
+        ("tollgate:addon/kv@0.1.0, every call is denied", false),
         ("tollgate:addon/log@0.1.0", true),
         ("wasi:cli/environment@", false),
         ("[0]   event   request", false),
@@ -66,6 +67,8 @@ async fn inspect_says_when_all_is_granted() {
     let ended = inspect(&json!([rule("request", &json!({"body": "full"}))]), "").await;
     assert!(ended.status.success() && !ended.stdout.contains("it would be refused"), "{ended:?}");
     assert!(line(&ended, "[0]   event   request").ends_with(" granted"), "{ended:?}");
+    let ended = inspect(&json!([]), "kv = true\n").await;
+    assert!(line(&ended, "tollgate:addon/kv@0.1.0").ends_with(" granted"), "{ended:?}");
     let ended = inspect(&json!([]), "edit = 3\n").await;
     assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(2), ""));
     assert!(ended.stderr.contains("addon.a.edit = 3: must be true or false"), "{}", ended.stderr);

@@ -157,7 +157,7 @@ async fn bad_files_tell_what_they_are() {
         (exporting("tollgate:addon/hooks@0.1.0"), "does not fit the world"),
         (exporting("wasi:cli/run@0.2.0"), "not an addon"),
         (importing("wasi:http/types@0.2.0"), "imports what addons are not given: wasi:http/types@0.2.0"),
-        (importing("tollgate:addon/kv@0.1.0"), "imports what addons are not given: tollgate:addon/kv@0.1.0"),
+        (importing("tollgate:addon/other@0.1.0"), "imports what addons are not given: tollgate:addon/other@0.1.0"),
     ] {
         let why = refusal_of(&component, &json!({})).await;
         assert!(why.contains(said), "{said}: {why}");

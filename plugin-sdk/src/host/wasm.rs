@@ -1,5 +1,7 @@
 //! The imports of the world.
 
+pub(crate) mod kv;
+
 use crate::{
     BodyDigest, Change, EditError, MessageKind, Mutation, Origin,
     guest::bindings::tollgate::addon::{

@@ -11,6 +11,7 @@ use std::{
 use super::{
     Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture,
     http::Network,
+    kv::Kept,
     ledger::{self, Stream},
     rules::{self, Kind},
 };
@@ -33,6 +34,7 @@ pub struct TestFlow<A> {
     matched: BTreeMap<Event, Vec<u32>>,
     stage: Stage,
     network: Network,
+    kept: Kept,
     lines: Vec<LogLine>,
     is_gone: bool,
     name: String,
@@ -75,6 +77,7 @@ impl<A: Addon> TestFlow<A> {
             matched: harness.matched.clone(),
             stage: Rc::new(RefCell::new(staging)),
             network: harness.network(),
+            kept: harness.kept.clone(),
             lines: Vec::new(),
             is_gone: false,
             name: harness.name.clone(),
@@ -377,7 +380,7 @@ impl<A: Addon> TestFlow<A> {
         };
         let flow = Flow::new(matched, flow);
         let addon = &mut self.addon;
-        let _network = self.network.lend();
+        let (_network, _kept) = (self.network.lend(), self.kept.lend());
         let result = match capture::catch(&mut self.lines, || hook(addon, &flow, &lent)) {
             Ok(Ok(verdict)) => check(&verdict).map(|()| verdict).map_err(|error| HookFailure::Verdict(error.to_string())),
             Ok(Err(error)) => Err(HookFailure::Failed(error)),

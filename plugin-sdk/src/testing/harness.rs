@@ -1,12 +1,13 @@
 //! The harness: an addon, its options, and how its flows look.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
 use super::{
     Facts, LogLine, TestFlow, TestRequest, capture,
     http::{Answering, Network},
+    kv::Kept,
     rules,
 };
 use crate::{Addon, BodyMode, Event, OptionErrors, Subscription, http, options};
@@ -25,6 +26,7 @@ pub struct Harness<A> {
     pub(super) notes: BTreeMap<String, String>,
     pub(super) matched: BTreeMap<Event, Vec<u32>>,
     answering: Option<Answering>,
+    pub(super) kept: Kept,
     addon: PhantomData<fn() -> A>,
 }
 
@@ -54,6 +56,7 @@ impl<A: Addon> Harness<A> {
             notes: BTreeMap::new(),
             matched: BTreeMap::new(),
             answering: None,
+            kept: Kept::default(),
             addon: PhantomData,
         })
     }
@@ -120,6 +123,49 @@ impl<A: Addon> Harness<A> {
     ) -> Self {
         self.answering = Some(Arc::new(answer));
         self
+    }
+
+    /// With this in its store, for ever.
+    ///
+    /// ```
+    /// # use tollgate_sdk::{Addon, Error, Event, Flow, NoOptions, OptionErrors, Request, RequestVerdict, Subscription};
+    /// use tollgate_sdk::{kv, serde_json::json, testing::{Harness, TestRequest}};
+    /// # struct Counts;
+    /// # impl Addon for Counts {
+    /// #     type Options = NoOptions;
+    /// #     fn configure(_: NoOptions) -> Result<Self, OptionErrors> { Ok(Self) }
+    /// #     fn subscriptions(&self) -> Vec<Subscription> { vec![Subscription::to(Event::Request)] }
+    /// #     fn request(&mut self, _: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
+    /// #         kv::Bucket::new("hits").increment(&request.path(), 1, None)?;
+    /// #         Ok(RequestVerdict::Next)
+    /// #     }
+    /// # }
+    ///
+    /// let harness = Harness::<Counts>::configure(json!({}))?.with_kv("hits", "/", "41");
+    /// harness.request(TestRequest::get("/"));
+    /// assert_eq!(harness.kv("hits", "/").as_deref(), Some(&b"42"[..]));
+    /// # Ok::<(), OptionErrors>(())
+    /// ```
+    pub fn with_kv(self, bucket: &str, key: &str, value: impl AsRef<[u8]>) -> Self {
+        self.kept.preset(bucket, key, value.as_ref());
+        self
+    }
+
+    /// Without a grant for its store: all operations are denied.
+    pub fn without_kv(mut self) -> Self {
+        self.kept = Kept::denied();
+        self
+    }
+
+    /// What its store has there.
+    #[must_use]
+    pub fn kv(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        self.kept.get(bucket, key)
+    }
+
+    /// Entries of its store grow older by so much.
+    pub fn pass(&self, time: Duration) {
+        self.kept.pass(time);
     }
 
     pub(super) fn network(&self) -> Network {

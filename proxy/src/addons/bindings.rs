@@ -5,7 +5,8 @@ use wasmtime::component::{HasSelf, Linker};
 use super::state::HostState;
 
 pub(super) use generated::{
-    exports::tollgate::addon::hooks, tollgate::addon::flow, tollgate::addon::http_client, tollgate::addon::log,
+    exports::tollgate::addon::hooks, tollgate::addon::flow, tollgate::addon::http_client, tollgate::addon::kv,
+    tollgate::addon::log,
 };
 
 /// Marks handles of the flow's request. There is one request a flow, so every handle has the same number and no table.
@@ -19,7 +20,13 @@ pub enum ResponseHandle {}
 pub enum OutcomeHandle {}
 
 /// Interfaces of the contract, without version, that a component may import.
-pub(super) const IMPORTS: [&str; 3] = ["tollgate:addon/flow", "tollgate:addon/http-client", "tollgate:addon/log"];
+pub(super) const IMPORTS: [&str; 4] =
+    ["tollgate:addon/flow", "tollgate:addon/http-client", "tollgate:addon/kv", "tollgate:addon/log"];
+/// Whether an import, with its version, is of keys and values.
+pub(super) fn is_kv(import: &str) -> bool {
+    import.split('@').next() == Some("tollgate:addon/kv")
+}
+
 /// The interface that it has to export.
 pub(super) const EXPORT: &str = "tollgate:addon/hooks@0.1.0";
 
@@ -56,6 +63,12 @@ mod generated {
         world: "tollgate:addon/addon",
         imports: {
             "tollgate:addon/http-client.send": async | trappable,
+            "tollgate:addon/kv.get": async | trappable,
+            "tollgate:addon/kv.set": async | trappable,
+            "tollgate:addon/kv.insert": async | trappable,
+            "tollgate:addon/kv.swap": async | trappable,
+            "tollgate:addon/kv.delete": async | trappable,
+            "tollgate:addon/kv.increment": async | trappable,
             default: trappable,
         },
         exports: { default: async },
@@ -72,5 +85,6 @@ mod generated {
 pub(super) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     flow::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
     http_client::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
+    kv::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)
 }

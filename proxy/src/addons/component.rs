@@ -178,11 +178,12 @@ mod tests {
 
     #[test]
     fn only_wanted_interfaces_are_known() {
-        for name in ["tollgate:addon/flow@0.1.0", "wasi:io/poll@0.2.6", "wasi:sockets/tcp@0.2.0", "wasi:cli/terminal-stdin@0.2.1"]
-        {
+        for name in ["tollgate:addon/kv@0.1.0", "wasi:io/poll@0.2.6", "wasi:sockets/tcp@0.2.0", "wasi:cli/terminal-stdin@0.2.1"] {
             assert!(is_known(name), "{name}");
         }
-        for name in ["wasi:http/types@0.2.0", "wasi:keyvalue/store", "tollgate:addon/kv@0.1.0", "env", "wasi:cli/run@0.2.0", ""] {
+        for name in
+            ["wasi:http/types@0.2.0", "wasi:keyvalue/store", "tollgate:addon/other@0.1.0", "env", "wasi:cli/run@0.2.0", ""]
+        {
             assert!(!is_known(name), "{name}");
         }
     }

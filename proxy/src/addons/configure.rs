@@ -29,6 +29,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Setup {
     pub(super) engine: Engine,
+    pub(super) name: Arc<str>,
     pub(super) limits: Limits,
     pub(super) grants: Arc<Grants>,
     /// The document.

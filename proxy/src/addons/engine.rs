@@ -20,7 +20,10 @@ use super::{
     ticker::{Running, Ticker},
     wasi,
 };
-use crate::outbound::Service;
+use crate::{
+    kv::{Memory, Store},
+    outbound::Service,
+};
 
 /// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
 #[derive(Clone)]
@@ -39,6 +42,7 @@ struct Shared {
     guest_stack: usize,
     seats: Arc<Semaphore>,
     outbound: Outbound,
+    store: Arc<dyn Store>,
 }
 
 /// What makes requests of addons, and the runtime that their connections live in: that of the start, whichever the guest
@@ -97,7 +101,9 @@ impl Engine {
         let seats = Arc::new(Semaphore::new(usize::try_from(max_instances)?.min(Semaphore::MAX_PERMITS)));
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
         let outbound = Outbound { service, runtime: Handle::current() };
-        let shared = Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound };
+        let store = Arc::new(Memory::default());
+        let shared =
+            Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound, store };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -147,6 +153,11 @@ impl Engine {
     /// What all guests together have of memory.
     pub(super) fn memory(&self) -> Arc<TotalMemory> {
         Arc::clone(&self.shared.memory)
+    }
+
+    /// What addons keep between flows: as long as the process runs, whatever becomes of the addons.
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
     }
 
     pub(super) fn running(&self) -> Running {

@@ -160,6 +160,7 @@ impl Entry {
             let setup = current.setup();
             (&setup.limits, &setup.grants)
         });
+        let usage = engine.store().usage(&self.name);
         AddonStatus {
             name: self.name.to_string(),
             file: self.file.clone(),
@@ -174,7 +175,7 @@ impl Entry {
             grants: Grants::clone(grants),
             read_only: !grants.edit,
             quarantine: current.map_or_else(QuarantineStatus::default, |current| current.quarantine().status(Instant::now())),
-            counters: self.stats.counters(),
+            counters: self.stats.counters().with_usage(usage),
         }
     }
 }

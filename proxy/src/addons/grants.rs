@@ -31,6 +31,8 @@ pub struct Grants {
     pub http: HttpGrants,
     /// Where it may send flows besides the upstream that is configured. Default nowhere.
     pub upstreams: HttpGrants,
+    /// Whether it may keep keys and values between flows. Default no.
+    pub kv: bool,
 }
 
 /// Names of header fields, compared without case; one that ends with `*` stands for all that begin so.
@@ -229,6 +231,7 @@ impl Default for Grants {
             withhold_headers: Names::default(),
             http: HttpGrants::default(),
             upstreams: HttpGrants::default(),
+            kv: false,
         }
     }
 }
@@ -237,7 +240,7 @@ impl Default for Grants {
 impl Serialize for Grants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events: Vec<_> = Event::ALL.into_iter().filter(|event| self.events.contains(*event)).map(Event::as_str).collect();
-        let mut fields = serializer.serialize_struct("Grants", 8)?;
+        let mut fields = serializer.serialize_struct("Grants", 9)?;
         fields.serialize_field("events", &events)?;
         fields.serialize_field("edit", &self.edit)?;
         fields.serialize_field("bodies", &self.bodies)?;
@@ -247,6 +250,7 @@ impl Serialize for Grants {
         let shown = |grants: &HttpGrants| grants.iter().map(ToString::to_string).collect::<Vec<_>>();
         fields.serialize_field("http", &shown(&self.http))?;
         fields.serialize_field("upstreams", &shown(&self.upstreams))?;
+        fields.serialize_field("kv", &self.kv)?;
         fields.end()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
+    bindings,
     engine::Engine,
     grants::{Grants, Violation},
     loader::{Loader, Source},
@@ -40,8 +41,10 @@ pub struct Inspection {
 pub struct Import {
     /// With its version.
     pub name: String,
-    /// Whether there is something behind it; else it is there for the component to link, and empty.
+    /// Whether the component gets what it wants of it.
     pub is_granted: bool,
+    /// What is behind it otherwise: the component links in any case.
+    pub otherwise: Option<&'static str>,
 }
 
 /// Loads a component as an addon of this name would be, snapshot included, and tells what it is; grants are not enforced.
@@ -53,7 +56,16 @@ pub async fn inspect(settings: &Settings, name: &str, component: Vec<u8>) -> any
     let source = Source::Bytes(component.into(), None);
     let generation = Arc::new(loader.configure(&Arc::from(name), &addon, source, options, &Arc::default()).await?);
     let no_snapshot = loader.freeze(&generation).await.err().map(|error| error.to_string());
-    let import = |name: &String| Import { name: name.clone(), is_granted: !wasi::is_absent(name) };
+    let import = |name: &String| {
+        let otherwise = if wasi::is_absent(name) {
+            Some("empty here")
+        } else if bindings::is_kv(name) && !addon.grants.kv {
+            Some("every call is denied")
+        } else {
+            None
+        };
+        Import { name: name.clone(), is_granted: otherwise.is_none(), otherwise }
+    };
     Ok(Inspection {
         sha256: hex(&generation.compiled().sha256),
         imports: generation.compiled().imports.iter().map(import).collect(),

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use serde_json::{Map, Value, json};
 
+use crate::kv::{MAX_VALUE, Quota};
+
 /// Budgets of one addon. Each counts for one instance, but those that say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -30,7 +32,8 @@ pub struct Limits {
     /// Bytes that one call may carry from the guest to the host, as an argument or as an answer: those of strings, and for each
     /// element of a list what it takes on the host (1 of a list of bytes, 24 of a list of lists, 48 of a list of header
     /// fields, their content apart). Beyond it the guest traps before the host has allocated anything. Default: twice
-    /// `max_body`, `header_bytes`, 64 for each of `header_count`, and 256 KiB.
+    /// `max_body` or, if that is more, twice the largest value of `kv`; `header_bytes`, 64 for each of `header_count`, and
+    /// 256 KiB.
     pub hostcall_bytes: Option<usize>,
     /// Log lines per second, over all instances; twice as many in a burst. Default 1,000.
     pub log_lines: u32,
@@ -39,6 +42,8 @@ pub struct Limits {
     pub log_bytes: u32,
     /// Requests of its own that are under way at one time, over all instances. Default 64.
     pub calls: u32,
+    /// What it may keep between flows, over all instances, by the keys `kv_bytes` and `kv_keys`. Default [`Quota::default`].
+    pub kv: Quota,
     /// Instances that live at one time, over all generations of the addon. Default a quarter of
     /// [`Settings::max_instances`](super::Settings::max_instances), so that some addons leave room for others.
     pub instances: Option<u32>,
@@ -54,13 +59,13 @@ impl Limits {
     /// Most table elements that any addon can be given.
     pub const MAX_TABLE: usize = 20_000;
 
-    /// Bytes that one call may carry from the guest to the host. By default twice a body, so that a guest that sets too large
-    /// a one is told.
+    /// Bytes that one call may carry from the guest to the host. By default twice a body or two values of `kv`, so that a guest
+    /// that sets too large a one is told.
     pub(super) fn hostcall_bytes(&self) -> usize {
         self.hostcall_bytes.unwrap_or_else(|| {
             // Each field counts with the size of its pair of vectors on the host, too.
             let headers = self.header_bytes.saturating_add(self.header_count.saturating_mul(64));
-            self.max_body.saturating_mul(2).saturating_add(headers).saturating_add(256 << 10)
+            self.max_body.max(MAX_VALUE).saturating_mul(2).saturating_add(headers).saturating_add(256 << 10)
         })
     }
 
@@ -90,6 +95,8 @@ impl Limits {
                 ("log_lines", json!(self.log_lines)),
                 ("log_bytes", size(usize::try_from(self.log_bytes).unwrap_or(usize::MAX))),
                 ("calls", json!(self.calls)),
+                ("kv_bytes", size(self.kv.bytes)),
+                ("kv_keys", json!(self.kv.keys)),
                 ("instances", json!(self.instances(max_instances))),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
@@ -114,6 +121,7 @@ impl Default for Limits {
             log_lines: 1_000,
             log_bytes: 256 << 10,
             calls: 64,
+            kv: Quota::default(),
             instances: None,
         }
     }
@@ -144,8 +152,10 @@ mod tests {
 
     #[test]
     fn calls_carry_two_bodies_by_default() {
-        let limits = Limits { max_body: 1000, header_bytes: 100, header_count: 10, ..Limits::default() };
-        assert_eq!(limits.hostcall_bytes(), 2000 + 100 + 640 + (256 << 10));
+        let limits = Limits { max_body: 2_000_000, header_bytes: 100, header_count: 10, ..Limits::default() };
+        assert_eq!(limits.hostcall_bytes(), 4_000_000 + 100 + 640 + (256 << 10));
+        // Two values of `kv`, however small bodies are.
+        assert_eq!(Limits { max_body: 1000, ..limits }.hostcall_bytes(), (2 << 20) + 100 + 640 + (256 << 10));
         assert_eq!(Limits { hostcall_bytes: Some(5), ..limits }.hostcall_bytes(), 5);
         assert_eq!(Limits { max_body: usize::MAX, ..limits }.hostcall_bytes(), usize::MAX);
     }

@@ -88,6 +88,7 @@ impl Loader {
         };
         let setup = Setup {
             engine: self.engine.clone(),
+            name: Arc::clone(name),
             limits: settings.limits,
             grants: Arc::clone(&settings.grants),
             seed: Setup::seed(&self.engine, &compiled, &options),

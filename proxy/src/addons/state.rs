@@ -12,6 +12,7 @@ use super::{
     call::Course,
     configure::Setup,
     http::Calls,
+    kv::Keeping,
     limits::{Bytes, Limits},
     lines::Lines,
     over::BudgetKind,
@@ -35,6 +36,8 @@ pub(super) struct HostState {
     pub(super) lines: Lines,
     /// Requests of its own.
     pub(super) calls: Calls,
+    /// What it keeps between flows.
+    pub(super) keeping: Keeping,
     /// Of the flow; none while `configure` runs without one.
     pub(super) facts: Option<Arc<Facts>>,
     /// The messages, while a hook runs.
@@ -97,6 +100,7 @@ impl HostState {
             wasi: None,
             lines: setup.lines.clone(),
             calls: Calls::new(setup),
+            keeping: Keeping::new(setup),
             facts: purpose.facts,
             stage: None,
             outcome: None,

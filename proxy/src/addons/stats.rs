@@ -14,9 +14,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use super::http::HttpCounters;
-use super::{http::HttpStats, over::BudgetKind};
-use crate::hooks::HookError;
+pub use super::{http::HttpCounters, kv::KvCounters};
+use super::{http::HttpStats, kv::KvStats, over::BudgetKind};
+use crate::{hooks::HookError, kv::Usage};
 
 /// Counters since the addon was first seen.
 #[derive(Debug, Default)]
@@ -39,6 +39,7 @@ pub(super) struct Stats {
     refused_in_quarantine: AtomicU64,
     over: [AtomicU64; BudgetKind::ALL.len()],
     pub(super) http: HttpStats,
+    pub(super) kv: KvStats,
 }
 
 /// What they say at one moment.
@@ -74,6 +75,16 @@ pub struct Counters {
     pub over_budget: BTreeMap<&'static str, u64>,
     /// Requests of its own.
     pub http: HttpCounters,
+    /// What it did with keys and values, and has of them.
+    pub kv: KvCounters,
+}
+
+impl Counters {
+    /// With what the addon keeps.
+    pub(super) const fn with_usage(mut self, usage: Option<Usage>) -> Self {
+        self.kv.usage = usage;
+        self
+    }
 }
 
 /// Counts somebody who waits for room.
@@ -198,6 +209,7 @@ impl Stats {
             refused_in_quarantine: self.refused_in_quarantine.load(Relaxed),
             over_budget: BudgetKind::ALL.iter().zip(&self.over).map(|(kind, over)| (kind.as_str(), over.load(Relaxed))).collect(),
             http: self.http.counters(),
+            kv: self.kv.counters(),
         }
     }
 }

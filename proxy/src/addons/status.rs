@@ -146,7 +146,7 @@ impl AddonStatus {
             grants: Grants::clone(&settings.grants),
             read_only: !settings.grants.edit,
             quarantine: QuarantineStatus::default(),
-            counters: Counters::default(),
+            counters: Counters::default().with_usage(engine.store().usage(name)),
         }
     }
 }

@@ -41,11 +41,15 @@ const COUNTERS: [(&str, &str, Read<u64>); 10] = [
     ("addon_instances", "Instances made for flows", |status| status.counters.instances_created),
 ];
 
-const GAUGES: [(&str, &str, Read<u64>); 5] = [
+const GAUGES: [(&str, &str, Read<u64>); 7] = [
     ("addon_quarantined", "1 while the addon is quarantined", |status| {
         u64::from(status.quarantine.state != QuarantineState::None)
     }),
     ("addon_http_in_flight", "Requests of addons of their own that are under way", |status| status.counters.http.in_flight),
+    ("addon_kv_bytes", "Bytes of keys and values that the addon keeps", |status| {
+        status.counters.kv.usage.map_or(0, |usage| usage.bytes as u64)
+    }),
+    ("addon_kv_keys", "Keys that the addon keeps", |status| status.counters.kv.usage.map_or(0, |usage| usage.keys as u64)),
     ("addon_instances_live", "Instances alive", |status| status.counters.instances_live),
     ("addon_memory_peak_bytes", "Most linear memory that one instance had", |status| status.counters.memory_peak_bytes as u64),
     ("addon_generation", "Number of the change that put the addon in force; 0: not in force", |status| status.generation),
@@ -96,6 +100,16 @@ impl Collector for AddonMetrics {
         for status in &statuses {
             let labels = [("addon", status.name.as_str())];
             ConstCounter::new(status.counters.http.seconds).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Operations of addons on keys and values, by what became of them";
+        let mut family = encoder.encode_descriptor("addon_kv_operations", help, None, MetricType::Counter)?;
+        for status in &statuses {
+            for (&op, outcomes) in &status.counters.kv.operations {
+                for (&outcome, &count) in outcomes {
+                    let labels = [("addon", status.name.as_str()), ("op", op), ("outcome", outcome)];
+                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                }
+            }
         }
         for (name, help, read) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -31,7 +31,7 @@ pub fn inspect(file: &Path, sources: &Sources) -> anyhow::Result<()> {
 fn print(out: &mut impl Write, name: &str, options: &str, found: &Inspection) -> std::io::Result<()> {
     writeln!(out, "name           {name}\nsha256         {}\nimports", found.sha256)?;
     for import in &found.imports {
-        let text = if import.is_granted { import.name.clone() } else { format!("{}, empty here", import.name) };
+        let text = import.otherwise.map_or_else(|| import.name.clone(), |why| format!("{}, {why}", import.name));
         line(out, &text, import.is_granted)?;
     }
     writeln!(out, "subscriptions with {options}")?;

@@ -16,7 +16,6 @@ use super::{
 pub(super) fn addon(check: &mut Check, key: &Key, raw: RawAddon) -> AddonConfig {
     let otherwise = AddonConfig::default();
     check.text(key, key.last().unwrap_or_default(), name);
-    check.refuse_unserved(&key.join("kv"));
     let limits = budgets(check, key, &raw);
     let grants = Arc::new(grants(check, key, &raw));
     let policy = policy::policy(check, key, &raw);

@@ -9,7 +9,7 @@ use super::{
     raw::RawAddon,
     units::{Count, Size, Span},
 };
-use crate::addons::Limits;
+use crate::{addons::Limits, kv::Quota};
 
 const CPU: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(1));
 const WALL: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(1));
@@ -24,6 +24,8 @@ const HOSTCALL_BYTES: RangeInclusive<Size> = Size(4 << 10)..=Size(1 << 30);
 const LOG_LINES: RangeInclusive<Count> = Count(0)..=Count(100_000);
 const CALLS: RangeInclusive<Count> = Count(1)..=Count(10_000);
 const LOG_BYTES: RangeInclusive<Size> = Size(0)..=Size(1 << 30);
+const KV_BYTES: RangeInclusive<Size> = Size(64 << 10)..=Size(16 << 30);
+const KV_KEYS: RangeInclusive<Count> = Count(1)..=Count(100_000_000);
 
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -43,6 +45,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
     let random = size("random", &raw.random, &RANDOM, otherwise.random);
     let hostcall_bytes = size("hostcall_bytes", &raw.hostcall_bytes, &HOSTCALL_BYTES, 0);
     let log_bytes = size("log_bytes", &raw.log_bytes, &LOG_BYTES, otherwise.log_bytes.into());
+    let kv_bytes = size("kv_bytes", &raw.kv_bytes, &KV_BYTES, otherwise.kv.bytes as u64);
     let mut count =
         |name, raw: &Option<_>, range, otherwise: u64| check.number(&key.join(name), raw.as_ref(), range, Count(otherwise)).0;
     let table = count("table", &raw.table, &TABLE, otherwise.table as u64);
@@ -50,6 +53,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
     let header_count = count("header_count", &raw.header_count, &HEADER_COUNT, otherwise.header_count as u64);
     let log_lines = count("log_lines", &raw.log_lines, &LOG_LINES, otherwise.log_lines.into());
     let calls = count("calls", &raw.calls, &CALLS, otherwise.calls.into());
+    let kv_keys = count("kv_keys", &raw.kv_keys, &KV_KEYS, otherwise.kv.keys as u64);
     let instances = count("instances", &raw.instances, &INSTANCES, 0);
     Limits {
         cpu,
@@ -66,6 +70,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
         log_lines: u32_of(log_lines),
         log_bytes: u32_of(log_bytes),
         calls: u32_of(calls),
+        kv: Quota { bytes: usize_of(kv_bytes), keys: usize_of(kv_keys) },
         instances: raw.instances.as_ref().map(|_| u32_of(instances)),
     }
 }

@@ -12,7 +12,7 @@ use super::policy::{RawOnError, RawQuarantine};
 pub(super) struct Raw {
     pub(super) plugins: Option<String>,
     pub(super) cache: Option<String>,
-    pub(super) state: Option<IgnoredAny>,
+    pub(super) state: Option<String>,
     pub(super) admin: Option<RawAdmin>,
     pub(super) limits: RawLimits,
     pub(super) timeouts: RawTimeouts,
@@ -165,7 +165,9 @@ pub(super) struct RawAddon {
     pub(super) http: Option<Vec<String>>,
     pub(super) upstreams: Option<Vec<String>>,
     pub(super) calls: Option<Scalar>,
-    pub(super) kv: Option<IgnoredAny>,
+    pub(super) kv: Option<bool>,
+    pub(super) kv_bytes: Option<Scalar>,
+    pub(super) kv_keys: Option<Scalar>,
 }
 
 /// A number, or a text that may be one with its unit.

@@ -152,7 +152,9 @@ fn free_name(tree: &Tree, bind: &str) -> String {
 fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     let raw: Raw = check.read();
     let root = Key::root();
-    check.refuse_unserved(&root.join("state"));
+    if let Some(text) = &raw.state {
+        check.text(&root.join("state"), text, state);
+    }
     let plugins = plugins(check, &root.join("plugins"), raw.plugins.as_deref());
     let cache = match &raw.cache {
         Some(text) => Some(check.path(&root.join("cache"), text)),
@@ -194,6 +196,11 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
         listeners: listeners.into_iter().collect::<Option<_>>()?,
         addons,
     })
+}
+
+/// Where addons keep keys and values: there is one store.
+fn state(text: &str) -> Result<(), String> {
+    if text == "memory:" { Ok(()) } else { Err("must be \"memory:\", the one store that this version serves".to_owned()) }
 }
 
 fn plugins(check: &mut Check, key: &Key, text: Option<&str>) -> Option<PathBuf> {

@@ -198,13 +198,17 @@ fn errors_name_key_value_and_range() {
             "timeouts.flow = 5: must be a duration (with its unit, like 50ms, 1.5s, 2m or 7d) from 1ms to 7d, or \"none\"",
         ),
         ("[limits]\nconections = 5", "limits.conections: unknown key; did you mean connections?"),
-        ("state = 'memory:'", "state = \"memory:\": state is not served by this version"),
+        ("state = 'redb:x'", "state = \"redb:x\": must be \"memory:\", the one store that this version serves"),
+        (
+            "state = 'redis://u:hunter2@h/0'",
+            "state = \"redis://***@h/0\": must be \"memory:\", the one store that this version serves",
+        ),
         (
             "[addon.x]\nhttp = ['a', 'http://b']",
             "addon.x.http.1 = \"http://b\": must be \"host\", \"host:port\", \"*.domain\", \"*\" (any public address) or \"private\" (all \
              other addresses)",
         ),
-        ("[addon.x]\nkv = true", "addon.x.kv = true: kv is not served by this version"),
+        ("[addon.x]\nkv = 'yes'", "addon.x.kv = \"yes\": must be true or false"),
         ("[admin]\ncontroller_host = 'h'", "admin.controller_host = \"h\": controller_host is not served by this version"),
     ] {
         assert_eq!(only_error(&format!("{text}\n{LISTENER}")), expected);
@@ -396,6 +400,9 @@ fn every_key_can_be_set_by_flag() {
         "addon.\"y\".on_error=open",
         "addon.x.http=['*', 'a:1']",
         "addon.x.calls=3",
+        "addon.x.kv=true",
+        "addon.x.kv_keys=4",
+        "state='memory:'",
         "admin.token=12345678a",
         "admin.listen=\"*:1\"",
         "log.format=json",
@@ -405,5 +412,6 @@ fn every_key_can_be_set_by_flag() {
     assert_eq!(listener.addons.as_deref(), Some(&["x".to_owned(), "y".to_owned()][..]));
     let grants: Vec<_> = config.addon("x").grants.http.iter().map(ToString::to_string).collect();
     assert_eq!((grants.join(" "), config.addon("x").limits.calls), ("* a:1".to_owned(), 3));
+    assert_eq!((config.addon("x").grants.kv, config.addon("x").limits.kv.keys), (true, 4));
     assert_eq!((config.addon("y").policy, config.log.format), (FailurePolicy::new(OnError::Open), LogFormat::Json));
 }

@@ -13,7 +13,7 @@ use futures_util::{
 };
 use parking_lot::Mutex;
 
-use super::{Answer, Op, Place, Quota, Space, Store, StoreError};
+use super::{Answer, Op, Place, Quota, Space, Store, StoreError, Usage};
 
 /// Keys and values in memory.
 #[derive(Debug, Default)]
@@ -42,6 +42,13 @@ impl Store for Memory {
         let entries = Arc::clone(self.spaces.lock().entry(Arc::clone(&space.addon)).or_default());
         let answer = op.check().and_then(|()| entries.lock().apply(space.quota, place, op, Instant::now()));
         ready(answer).boxed()
+    }
+
+    fn usage(&self, addon: &str) -> Option<Usage> {
+        let Some(entries) = self.spaces.lock().get(addon).map(Arc::clone) else { return Some(Usage::default()) };
+        let mut entries = entries.lock();
+        entries.expire(Instant::now());
+        Some(Usage { bytes: entries.bytes, keys: entries.by_place.len() })
     }
 }
 
@@ -144,7 +151,7 @@ fn invalid(what: &str) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::OVERHEAD, *};
 
     const QUOTA: Quota = Quota { bytes: 10_000, keys: 3 };
 
@@ -283,5 +290,7 @@ mod tests {
         assert_eq!(set, Ok(Answer::Done(true)));
         assert_eq!(memory.apply(&space("two"), place(), Op::Get).await, Ok(Answer::Value(None)));
         assert_eq!(memory.apply(&space("one"), place(), Op::Get).await, Ok(Answer::Value(Some(value("1")))));
+        assert_eq!(memory.usage("one"), Some(Usage { bytes: OVERHEAD + 3, keys: 1 }));
+        assert_eq!((memory.usage("two"), memory.usage("three")), (Some(Usage::default()), Some(Usage::default())));
     }
 }

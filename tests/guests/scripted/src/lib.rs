@@ -4,6 +4,7 @@
 
 mod fetch;
 mod handles;
+mod kept;
 mod mutations;
 mod pieces;
 mod private;
@@ -22,6 +23,7 @@ use tollgate_sdk::{
 };
 
 use fetch::Fetched;
+use kept::Kept;
 use pieces::Stream;
 use private::{coin, private, random, residue};
 use script::{Action, Script};
@@ -39,6 +41,8 @@ struct Scripted {
     tried: Vec<String>,
     /// What requests of its own came to.
     fetched: Fetched,
+    /// What it did with keys and values.
+    kept: Kept,
     /// The bodies, where their pieces are seen.
     request: Stream,
     response: Stream,
@@ -81,6 +85,7 @@ impl Addon for Scripted {
             table,
             tried: Vec::new(),
             fetched: Fetched::default(),
+            kept: Kept::default(),
             request: Stream::default(),
             response: Stream::default(),
         })
@@ -188,6 +193,10 @@ impl Scripted {
                 let fetched = fetch.send(|text| self.fill(text, flow, given));
                 self.fetched.extend(fetched);
             }
+            Action::Kv(kv) => {
+                let kept = kv.run(|text| self.fill(text, flow, given));
+                self.kept.extend(kept);
+            }
             Action::Notes(count) => (0..*count).try_for_each(|number| flow.set_note(&number.to_string(), ""))?,
             Action::Sometimes(action) => {
                 if coin()? {
@@ -268,6 +277,7 @@ impl Scripted {
             "count" => (COUNT.fetch_add(1, Relaxed) + 1).to_string(),
             "tried" => self.tried.join("|"),
             "fetched" => self.fetched.show(argument),
+            "kv" => self.kept.show(argument),
             "table" => self.table.iter().flatten().map(|(_, square)| square).sum::<u64>().to_string(),
             "order" => listed(self.table.iter().flatten().map(|(key, _)| key)),
             "random" => random(),

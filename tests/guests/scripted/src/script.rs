@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tollgate_sdk::{Event, OverCap, Subscription};
 
-use crate::{fetch::Fetch, pieces::Piece};
+use crate::{fetch::Fetch, kept::Kv, pieces::Piece};
 
 /// Everything that the guest is told.
 #[derive(Debug, Default, Deserialize)]
@@ -98,6 +98,8 @@ pub(crate) enum Action {
     Wait(u64),
     /// Makes a request of its own: what it came to is shown by `{fetched}`. In `configure` it has to succeed.
     Fetch(Fetch),
+    /// Keeps something or looks at it: what it came to is shown by `{kv}`. In `configure` it has to succeed.
+    Kv(Kv),
     /// Takes so many bytes of memory, and keeps them.
     Take(usize),
     /// Asks for so many random bytes.

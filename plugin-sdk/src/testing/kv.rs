@@ -1,0 +1,182 @@
+//! The store as the test harness has it: in memory, for all flows of a harness.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::kv::Error;
+
+/// What the flows of a harness share.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    store: Option<Arc<Mutex<Store>>>,
+}
+
+#[derive(Default)]
+struct Store {
+    entries: BTreeMap<(String, String), Entry>,
+    now: Duration,
+}
+
+struct Entry {
+    value: Vec<u8>,
+    until: Option<Duration>,
+}
+
+/// Takes the store away again, also when the hook panics.
+pub(super) struct Lent(());
+
+const MAX_BUCKET: usize = 64;
+const MAX_KEY: usize = 1 << 10;
+const MAX_VALUE: usize = 1 << 20;
+
+thread_local! {
+    static CURRENT: RefCell<Kept> = const { RefCell::new(Kept::denied()) };
+}
+
+impl Kept {
+    /// Nothing may be kept.
+    pub(super) const fn denied() -> Self {
+        Self { store: None }
+    }
+
+    /// For the hook that runs now on this thread.
+    pub(super) fn lend(&self) -> Lent {
+        CURRENT.set(self.clone());
+        Lent(())
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Store>> {
+        // A test that panicked meanwhile has failed already.
+        self.store.as_ref().map(|store| store.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn preset(&self, bucket: &str, key: &str, value: &[u8]) {
+        if let Some(mut store) = self.lock() {
+            store.entries.insert(place(bucket, key), Entry { value: value.to_vec(), until: None });
+        }
+    }
+
+    pub(super) fn get(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        self.lock()?.entries.get(&place(bucket, key)).map(|entry| entry.value.clone())
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        if let Some(mut store) = self.lock() {
+            store.now = store.now.saturating_add(time);
+            let now = store.now;
+            store.entries.retain(|_, entry| entry.until.is_none_or(|until| until > now));
+        }
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { store: Some(Arc::default()) }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        CURRENT.set(Kept::denied());
+    }
+}
+
+impl Store {
+    fn put(&mut self, place: (String, String), value: &[u8], ttl: Option<u64>) {
+        let until = ttl.and_then(|ttl| self.now.checked_add(Duration::from_millis(ttl)));
+        self.entries.insert(place, Entry { value: value.to_vec(), until });
+    }
+}
+
+fn place(bucket: &str, key: &str) -> (String, String) {
+    (bucket.to_owned(), key.to_owned())
+}
+
+/// Does it to the store of the hook that runs, if the proxy would.
+fn apply<T>(
+    bucket: &str,
+    key: &str,
+    value: Option<&[u8]>,
+    ttl: Option<u64>,
+    work: impl FnOnce(&mut Store, (String, String)) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let kept = CURRENT.with_borrow(Clone::clone);
+    let mut store = kept.lock().ok_or(Error::Denied)?;
+    if let Some(value) = value.filter(|value| value.len() > MAX_VALUE) {
+        return Err(Error::TooLarge(format!("a value of {} bytes, limit {MAX_VALUE}", value.len())));
+    }
+    if ttl == Some(0) {
+        return Err(Error::Invalid("time to live of 0".to_owned()));
+    }
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if bucket.is_empty() || bucket.len() > MAX_BUCKET || !bucket.bytes().all(is_legal) {
+        return Err(Error::Invalid("bucket".to_owned()));
+    }
+    if key.is_empty() || key.len() > MAX_KEY {
+        return Err(Error::Invalid(format!("key of {} bytes, not 1 to {MAX_KEY}", key.len())));
+    }
+    work(&mut store, place(bucket, key))
+}
+
+pub(crate) fn get(bucket: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    apply(bucket, key, None, None, |store, place| Ok(store.entries.get(&place).map(|entry| entry.value.clone())))
+}
+
+pub(crate) fn set(bucket: &str, key: &str, value: &[u8], ttl: Option<u64>) -> Result<(), Error> {
+    apply(bucket, key, Some(value), ttl, |store, place| {
+        store.put(place, value, ttl);
+        Ok(())
+    })
+}
+
+pub(crate) fn insert(bucket: &str, key: &str, value: &[u8], ttl: Option<u64>) -> Result<bool, Error> {
+    apply(bucket, key, Some(value), ttl, |store, place| {
+        let is_free = !store.entries.contains_key(&place);
+        if is_free {
+            store.put(place, value, ttl);
+        }
+        Ok(is_free)
+    })
+}
+
+pub(crate) fn swap(
+    bucket: &str,
+    key: &str,
+    expected: Option<&[u8]>,
+    value: Option<&[u8]>,
+    ttl: Option<u64>,
+) -> Result<bool, Error> {
+    apply(bucket, key, value, ttl, |store, place| {
+        let is_due = store.entries.get(&place).map(|entry| entry.value.as_slice()) == expected;
+        match value {
+            Some(value) if is_due => store.put(place, value, ttl),
+            None if is_due => drop(store.entries.remove(&place)),
+            _ => {}
+        }
+        Ok(is_due)
+    })
+}
+
+pub(crate) fn delete(bucket: &str, key: &str) -> Result<bool, Error> {
+    apply(bucket, key, None, None, |store, place| Ok(store.entries.remove(&place).is_some()))
+}
+
+pub(crate) fn increment(bucket: &str, key: &str, by: i64, ttl: Option<u64>) -> Result<i64, Error> {
+    apply(bucket, key, None, ttl, |store, place| {
+        let number = |value: &[u8]| std::str::from_utf8(value).ok()?.parse::<i64>().ok();
+        let found = store.entries.get_mut(&place);
+        let before = found.as_ref().map_or(Some(0), |entry| number(&entry.value));
+        let before = before.ok_or_else(|| Error::Invalid("number to increment".to_owned()))?;
+        let sum = before.checked_add(by).ok_or_else(|| Error::Invalid("sum beyond 64 bits".to_owned()))?;
+        let text = sum.to_string().into_bytes();
+        match found {
+            Some(entry) => entry.value = text,
+            None => store.put(place, &text, ttl),
+        }
+        Ok(sum)
+    })
+}

@@ -1,0 +1,93 @@
+//! What the guest keeps between flows.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tollgate_sdk::kv::{Bucket, Error};
+
+/// An operation on keys and values. All are templates; `none` stands for nothing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Kv {
+    /// `get`, `set`, `insert`, `swap`, `delete` or `increment`, which is by `value`.
+    op: String,
+    bucket: String,
+    key: String,
+    value: String,
+    /// The value is so many bytes instead.
+    fill: String,
+    expected: String,
+    /// In milliseconds.
+    ttl: String,
+    /// How often, if not once.
+    times: usize,
+}
+
+/// What operations came to.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    ended: Vec<Result<String, Error>>,
+}
+
+impl Default for Kv {
+    fn default() -> Self {
+        let none = || "none".to_owned();
+        Self { op: none(), bucket: none(), key: none(), value: none(), fill: none(), expected: none(), ttl: none(), times: 1 }
+    }
+}
+
+impl Kv {
+    fn once(&self, fill: &impl Fn(&str) -> String) -> Result<String, Error> {
+        let some = |text: &str| Some(fill(text)).filter(|filled| filled != "none");
+        let number = |text: &str| some(text).map(|number| number.parse::<i64>().map_err(|error| Error::Value(error.to_string())));
+        let (bucket, key) = (Bucket::new(fill(&self.bucket)), fill(&self.key));
+        let ttl = number(&self.ttl).transpose()?.map(|ttl| Duration::from_millis(ttl.unsigned_abs()));
+        let value = match number(&self.fill).transpose()?.map(usize::try_from) {
+            Some(Ok(bytes)) => Some("f".repeat(bytes)),
+            _ => some(&self.value),
+        };
+        let given = value.clone().unwrap_or_default();
+        match fill(&self.op).as_str() {
+            "get" => Ok(bucket.get_str(&key)?.unwrap_or_else(|| "none".to_owned())),
+            "set" => bucket.set(&key, given, ttl).map(|()| "set".to_owned()),
+            "insert" => bucket.insert(&key, given, ttl).map(|done| done.to_string()),
+            "swap" => {
+                let expected = some(&self.expected);
+                let done = bucket.swap(&key, expected.as_ref().map(String::as_bytes), value.as_ref().map(String::as_bytes), ttl);
+                done.map(|done| done.to_string())
+            }
+            "delete" => bucket.delete(&key).map(|done| done.to_string()),
+            "increment" => {
+                let by = number(&self.value).transpose()?.unwrap_or(1);
+                bucket.increment(&key, by, ttl).map(|sum| sum.to_string())
+            }
+            other => Err(Error::Value(format!("the operation {other}"))),
+        }
+    }
+
+    /// Does it, as often as it says.
+    pub(crate) fn run(&self, fill: impl Fn(&str) -> String) -> Kept {
+        Kept { ended: (0..self.times).map(|_| self.once(&fill)).collect() }
+    }
+}
+
+impl Kept {
+    /// Why the last one was not done.
+    pub(crate) fn error(self) -> Option<Error> {
+        self.ended.into_iter().last()?.err()
+    }
+
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.ended.extend(more.ended);
+    }
+
+    /// What the last one came to, or how many were `ok`.
+    pub(crate) fn show(&self, part: &str) -> String {
+        match (part, self.ended.last()) {
+            ("ok", _) => self.ended.iter().filter(|ended| ended.is_ok()).count().to_string(),
+            (_, None) => "nothing".to_owned(),
+            (_, Some(Ok(text))) => text.clone(),
+            (_, Some(Err(error))) => error.to_string(),
+        }
+    }
+}
