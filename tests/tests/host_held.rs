@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Request;
 use serde_json::json;
 use tokio::sync::Semaphore;
-use tollgate_tests::{Client, RawOrigin, Version, addons::Hosted, eventually, full};
+use tollgate_tests::{Client, RawClient, RawOrigin, Version, addons::Hosted, eventually, full};
 
 /// The least that can be set.
 const LIMIT: usize = 64 << 10;
@@ -76,4 +76,25 @@ async fn flows_share_what_may_be_held() {
     assert_eq!(held.await.expect("a task").expect("a response").status(), 200);
     eventually(async || host.admin().get("/metrics").await.text().contains("tollgate_held_bodies_bytes 0")).await;
     assert_eq!(status(&host, 101).await, 200);
+}
+
+#[tokio::test]
+async fn what_is_sent_on_is_held_no_more() {
+    // Answers that never end, of which more than the cap is there at once.
+    let origin = RawOrigin::start(|mut conversation| async move {
+        while conversation.request().await.is_some() {
+            let piece = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na000\r\n".to_vec(), vec![b'r'; 0xa000]].concat();
+            let _ = conversation.send([&piece[..], b"\r\n"].concat()).await;
+        }
+    })
+    .await;
+    let script = json!({"rules": [{"on": "response", "body": {"pass-unseen": 1_000}}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &script).set("limits.held_bodies", LIMIT).start().await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = RawClient::connect(host.address()).await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.response_head().await.status, 200);
+        clients.push(client);
+    }
 }

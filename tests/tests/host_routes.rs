@@ -66,7 +66,7 @@ async fn no_flow_is_sent_to_the_admin_listener() {
         {"set-upstream": "http://{header:x-admin}"}, {"set-method": "PUT"}, {"set-target": "/addons/a/options"},
     ]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &json!({})).start().await;
-    let admin = std::ops::Deref::deref(&host).admin().to_string();
+    let admin = (*host).admin().to_string();
     let text = script.to_string().replace("{header:x-admin}", &admin);
     host.admin().put_options("a", &serde_json::from_str(&text).expect("JSON")).await;
     let answer = host.post("/", "{\"rules\":[]}").await;

@@ -56,6 +56,16 @@ impl Held {
         Self { codings: coding::codings(headers).unwrap_or_default(), ..Self::new(body) }
     }
 
+    /// Bytes that were collected.
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is more than what was collected.
+    pub(super) fn is_partial(&self) -> bool {
+        self.rest.is_some()
+    }
+
     /// The codings that the body came with, in the order in which they were applied; none if one is unknown.
     pub(super) fn codings(&self) -> &[Coding] {
         &self.codings

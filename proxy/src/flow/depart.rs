@@ -34,7 +34,15 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
             // Whatever a hook made of the method, it is the client's that decides.
             response.may_have_body &= may_have_body(&record.method, response.head.status);
             let headers = &mut response.head.headers;
+            if held.is_partial() && held.len() > 0 {
+                // What was collected goes out first, the rest streams, and no hook is shown it any more.
+                if let Some(shown) = &mut record.exchange.lock().response {
+                    shown.body = StagedBody::Streaming;
+                }
+                record.share.give_back(held.len());
+            }
             if let StagedBody::Replaced(plain) = &mut response.body {
+                record.share.add(plain.len());
                 forget_body_fields(headers);
                 forward::weaken_etag(headers);
                 if response.may_have_body {

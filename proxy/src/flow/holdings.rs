@@ -14,7 +14,7 @@ pub struct Holdings {
     limit: usize,
 }
 
-/// What one flow holds; given back when the flow is over.
+/// What one flow holds; given back when it is sent on, at the latest when the flow is over.
 #[derive(Debug)]
 pub(super) struct Share {
     holdings: Arc<Holdings>,
@@ -55,6 +55,21 @@ impl Share {
     }
 }
 
+impl Share {
+    /// Holds so many bytes more, whatever the limit: they are here already, and others have to wait for that.
+    pub(super) fn add(&self, bytes: usize) {
+        self.holdings.held.fetch_add(bytes, Relaxed);
+        self.held.fetch_add(bytes, Relaxed);
+    }
+
+    /// Holds so many bytes less.
+    pub(super) fn give_back(&self, bytes: usize) {
+        let less = |held: usize| Some(held.saturating_sub(bytes));
+        let before = self.held.fetch_update(Relaxed, Relaxed, less).unwrap_or_default();
+        self.holdings.held.fetch_sub(bytes.min(before), Relaxed);
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.holdings.held.fetch_sub(*self.held.get_mut(), Relaxed);
@@ -75,6 +90,13 @@ mod tests {
         drop(one);
         assert_eq!(holdings.held(), 4);
         assert!(two.hold(6).is_ok() && two.hold(1).is_err());
+        two.add(5);
+        assert_eq!(holdings.held(), 15);
+        two.give_back(7);
+        assert_eq!(holdings.held(), 8);
+        assert!(two.hold(2).is_ok() && two.hold(1).is_err());
+        two.give_back(100);
+        assert_eq!(holdings.held(), 0);
         drop(two);
         assert_eq!(holdings.held(), 0);
     }
