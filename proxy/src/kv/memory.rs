@@ -37,6 +37,9 @@ struct Entry {
     expiry: Option<(Instant, u64)>,
 }
 
+/// Expired entries that one operation removes: no flow pays for all that others left behind.
+const STEP: usize = 64;
+
 impl Store for Memory {
     fn apply(&self, space: &Space, place: Place, op: Op) -> BoxFuture<'static, Result<Answer, StoreError>> {
         let entries = Arc::clone(self.spaces.lock().entry(Arc::clone(&space.addon)).or_default());
@@ -46,33 +49,42 @@ impl Store for Memory {
 
     fn usage(&self, addon: &str) -> Option<Usage> {
         let Some(entries) = self.spaces.lock().get(addon).map(Arc::clone) else { return Some(Usage::default()) };
-        let mut entries = entries.lock();
-        entries.expire(Instant::now());
-        Some(Usage { bytes: entries.bytes, keys: entries.by_place.len() })
+        let now = Instant::now();
+        loop {
+            // The lock is let go between steps.
+            let mut entries = entries.lock();
+            if !entries.expire_some(now) {
+                return Some(Usage { bytes: entries.bytes, keys: entries.by_place.len() });
+            }
+        }
     }
 }
 
 impl Entries {
     fn apply(&mut self, quota: Quota, place: Place, op: Op, now: Instant) -> Result<Answer, StoreError> {
-        self.expire(now);
+        self.expire_some(now);
+        let is_over = |entry: &Entry| entry.expiry.is_some_and(|(at, _)| at <= now);
+        if self.by_place.get(&place).is_some_and(is_over) {
+            self.remove(&place);
+        }
         let place = Arc::new(place);
         let found = self.by_place.get(&place).map(|entry| entry.value.clone());
         Ok(match op {
             Op::Get => Answer::Value(found),
             Op::Set(value, ttl) => {
-                self.put(quota, place, value, expiry(now, ttl))?;
+                self.put(quota, place, value, expiry(now, ttl), now)?;
                 Answer::Done(true)
             }
             Op::Insert(value, ttl) => {
                 if found.is_none() {
-                    self.put(quota, place, value, expiry(now, ttl))?;
+                    self.put(quota, place, value, expiry(now, ttl), now)?;
                 }
                 Answer::Done(found.is_none())
             }
             Op::Swap { expected, value, ttl } => {
                 let is_due = found == expected;
                 match value.filter(|_| is_due) {
-                    Some(value) => self.put(quota, place, value, expiry(now, ttl))?,
+                    Some(value) => self.put(quota, place, value, expiry(now, ttl), now)?,
                     None if is_due => drop(self.remove(&place)),
                     None => {}
                 }
@@ -86,24 +98,38 @@ impl Entries {
                     Some(entry) => entry.expiry.map(|(at, _)| at),
                     None => expiry(now, ttl),
                 };
-                self.put(quota, place, sum.to_string().into(), until)?;
+                self.put(quota, place, sum.to_string().into(), until, now)?;
                 Answer::Sum(sum)
             }
         })
     }
 
-    fn put(&mut self, quota: Quota, place: Arc<Place>, value: Bytes, until: Option<Instant>) -> Result<(), StoreError> {
+    fn put(
+        &mut self,
+        quota: Quota,
+        place: Arc<Place>,
+        value: Bytes,
+        until: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), StoreError> {
         let cost = place.cost(value.len());
         let before = self.by_place.get(&place).map(|entry| place.cost(entry.value.len()));
-        let bytes = self.bytes + cost - before.unwrap_or_default();
-        // What is over already may shrink.
-        if bytes > quota.bytes && bytes > self.bytes {
-            return Err(StoreError::TooLarge(format!("{bytes} bytes, quota {}", quota.bytes)));
-        }
-        let keys = self.by_place.len() + 1;
-        if before.is_none() && keys > quota.keys {
-            return Err(StoreError::TooLarge(format!("{keys} keys, quota {}", quota.keys)));
-        }
+        let bytes = loop {
+            let bytes = self.bytes + cost - before.unwrap_or_default();
+            let keys = self.by_place.len() + 1;
+            // What is over already may shrink.
+            let excess = if bytes > quota.bytes && bytes > self.bytes {
+                format!("{bytes} bytes, quota {}", quota.bytes)
+            } else if before.is_none() && keys > quota.keys {
+                format!("{keys} keys, quota {}", quota.keys)
+            } else {
+                break bytes;
+            };
+            // What has expired counts no more. The entry itself has not.
+            if !self.expire_one(now) {
+                return Err(StoreError::TooLarge(excess));
+            }
+        };
         self.remove(&place);
         self.last += 1;
         let expiry = until.map(|until| (until, self.last));
@@ -124,15 +150,19 @@ impl Entries {
         Some(entry)
     }
 
-    fn expire(&mut self, now: Instant) {
-        while let Some(soonest) = self.expiries.first_entry()
-            && soonest.key().0 <= now
-        {
-            let place = soonest.remove();
-            if let Some(entry) = self.by_place.remove(&place) {
-                self.bytes -= place.cost(entry.value.len());
-            }
+    /// Removes a few of what has expired; whether there may be more.
+    fn expire_some(&mut self, now: Instant) -> bool {
+        (0..STEP).all(|_| self.expire_one(now))
+    }
+
+    /// Removes one that has expired; whether there was one.
+    fn expire_one(&mut self, now: Instant) -> bool {
+        let Some(soonest) = self.expiries.first_entry().filter(|soonest| soonest.key().0 <= now) else { return false };
+        let place = soonest.remove();
+        if let Some(entry) = self.by_place.remove(&place) {
+            self.bytes -= place.cost(entry.value.len());
         }
+        true
     }
 }
 
@@ -204,6 +234,23 @@ mod tests {
         clock.pass(1_000_000);
         assert_eq!(clock.get("a"), Some(value("4")));
         assert!(clock.entries.expiries.is_empty());
+    }
+
+    #[test]
+    fn no_operation_removes_all_that_has_expired() {
+        let quota = Quota { bytes: 1 << 20, keys: 1000 };
+        let (mut entries, now) = (Entries::default(), Instant::now());
+        let place = |number: usize| Place::new("b", &number.to_string()).expect("a place");
+        for number in 0..1000 {
+            entries.apply(quota, place(number), Op::Set(value("1"), Some(ms(10))), now).expect("set");
+        }
+        let later = now + ms(10);
+        assert_eq!(entries.apply(quota, place(999), Op::Get, later), Ok(Answer::Value(None)));
+        assert_eq!(entries.by_place.len(), 1000 - STEP - 1);
+        // All that is left has expired, and so is no reason to say no.
+        let full = Quota { bytes: entries.bytes, keys: 1 };
+        entries.apply(full, place(0), Op::Set(value("2"), None), later).expect("set");
+        assert_eq!(entries.by_place.len(), 1);
     }
 
     #[test]
