@@ -339,7 +339,8 @@ async fn exploding(ways: &[&str], body: &[u8], ratio: Option<u32>) -> (RawOrigin
         json!({"on": "response", "filter": format!("~p ^/{choice}"), "body": {choice: 8 << 20},
             "do": [{"set": ["X-Seen", "{length} {cut}"]}]})
     });
-    let mut builder = Hosted::before(&origin.url()).scripted("a", &json!({"rules": rules}));
+    // Megabytes on their way into a guest take their time in a debug build.
+    let mut builder = Hosted::before(&origin.url()).scripted("a", &json!({"rules": rules})).set("addon.a.cpu", "10s");
     if let Some(ratio) = ratio {
         builder = builder.set("limits.decode_ratio", ratio);
     }
