@@ -338,3 +338,16 @@ async fn large_bodies_go_through_a_guest() {
     assert_eq!(host.post("/", body.clone()).await.status, 200);
     assert!(origin.only_request().body == body, "another body");
 }
+
+#[tokio::test]
+async fn head_turned_into_get_with_another_status_is_answered() {
+    let origin = RawOrigin::answering("HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nhello").await;
+    let options = json!({"rules": [
+        {"on": "request", "do": [{"set-method": "GET"}]}, {"on": "response", "do": [{"set-status": 200}]},
+    ]});
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
+    let mut client = RawClient::connect(host.address()).await;
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = client.response_to("HEAD").await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+}

@@ -85,7 +85,7 @@ impl Uncoder {
     /// What is left at the end.
     ///
     /// # Errors
-    /// As above, and when something is missing.
+    /// As above, and when something is missing; zstd does not tell that.
     pub fn end(&mut self, room: usize) -> io::Result<Vec<u8>> {
         self.run(Vec::new(), room, |step, data, room| {
             let mut plain = step.push(data, room)?;
