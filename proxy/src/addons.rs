@@ -20,6 +20,7 @@ mod force;
 mod generation;
 mod grants;
 mod guest;
+mod habit;
 mod http;
 mod inspect;
 mod instance;

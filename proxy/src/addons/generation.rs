@@ -9,6 +9,7 @@ use super::{
     component::Compiled,
     configure::{Failure, Setup},
     engine::Engine,
+    habit::Habits,
     instance::FlowInstance,
     limits::Limits,
     quarantine::Quarantine,
@@ -28,6 +29,7 @@ pub(super) struct Generation {
     compiled: Compiled,
     answer: Vec<wit::Subscription>,
     holds_handle: bool,
+    habits: Habits,
     code: ArcSwap<Code>,
 }
 
@@ -53,7 +55,7 @@ impl Generation {
         let code = ArcSwap::from_pointee(Code::Replay(compiled.clone()));
         let quarantine = Quarantine::new(Arc::clone(&name), settings.quarantine, Arc::clone(&setup.stats));
         let policy = settings.policy.clone();
-        Self { name, policy, quarantine, subscriptions, setup, compiled, answer, holds_handle, code }
+        Self { name, policy, quarantine, subscriptions, setup, compiled, answer, holds_handle, habits: Habits::default(), code }
     }
 
     /// From now on instances are made from this snapshot.
@@ -93,6 +95,10 @@ impl Generation {
 
     pub(super) fn engine(&self) -> &Engine {
         &self.setup.engine
+    }
+
+    pub(super) const fn habits(&self) -> &Habits {
+        &self.habits
     }
 
     pub(super) fn quarantine(&self) -> &Arc<Quarantine> {

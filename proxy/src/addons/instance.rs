@@ -101,8 +101,10 @@ impl FlowInstance {
 
 impl Instance for FlowInstance {
     fn call(&self, call: Call, exchange: Arc<Exchange>) -> BoxFuture<'static, Result<Verdict, HookError>> {
-        let course = Course::default();
-        let aside = self.shared.generation.engine().aside();
+        let generation = &self.shared.generation;
+        let begins_aside = generation.habits().begins_aside(event(&call.hook));
+        let course = if begins_aside { Course::aside() } else { Course::default() };
+        let aside = generation.engine().aside();
         let work = Arc::clone(&self.shared).call(call, exchange, course.clone()).boxed();
         Unstoppable::new(work, course, aside, |panic| {
             tracing::error!(panic, "a host function panicked");
@@ -129,6 +131,10 @@ impl Shared {
         let span = tracing::debug_span!("hook", addon.name = generation.name(), flow.id = self.facts.id, %event);
         let result = self.run(call, exchange, &course, &mut tally).instrument(span).await;
         tally.ended(result.as_ref().err());
+        generation.habits().ended(event, course.was_long());
+        if course.is_aside() {
+            generation.stats().went_aside();
+        }
         // Whoever waits for the result tells of it.
         if let Err(error) = result.as_ref()
             && course.is_abandoned()

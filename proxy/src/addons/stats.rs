@@ -34,6 +34,7 @@ pub(super) struct Stats {
     waiting: AtomicUsize,
     peak_memory: AtomicUsize,
     dropped_lines: AtomicU64,
+    aside: AtomicU64,
     retries: AtomicU64,
     quarantines: AtomicU64,
     refused_in_quarantine: AtomicU64,
@@ -67,6 +68,8 @@ pub struct Counters {
     pub memory_peak_bytes: usize,
     /// Log lines over the budget.
     pub log_lines_dropped: u64,
+    /// Calls that ran on threads beside those that serve, from their begin or from when they were known to be long.
+    pub calls_aside: u64,
     /// Calls that were made once more in a fresh instance.
     pub retries: u64,
     /// Flows that were kept away by a quarantine.
@@ -127,6 +130,11 @@ impl Stats {
         if let Some(count) = self.over.get(kind as usize) {
             count.fetch_add(1, Relaxed);
         }
+    }
+
+    /// A call went aside.
+    pub(super) fn went_aside(&self) {
+        self.aside.fetch_add(1, Relaxed);
     }
 
     /// A call is made once more.
@@ -205,6 +213,7 @@ impl Stats {
             instances_live: self.live.load(Relaxed),
             memory_peak_bytes: self.peak_memory.load(Relaxed),
             log_lines_dropped: self.dropped_lines.load(Relaxed),
+            calls_aside: self.aside.load(Relaxed),
             retries: self.retries.load(Relaxed),
             refused_in_quarantine: self.refused_in_quarantine.load(Relaxed),
             over_budget: BudgetKind::ALL.iter().zip(&self.over).map(|(kind, over)| (kind.as_str(), over.load(Relaxed))).collect(),
