@@ -35,6 +35,7 @@ mod over;
 mod placeholder;
 mod quarantine;
 mod registry;
+mod seats;
 mod settings;
 mod snapshot;
 mod stage;

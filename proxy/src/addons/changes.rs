@@ -60,8 +60,8 @@ const STEADY: Duration = Duration::from_millis(100);
 impl Shared {
     /// Nothing in force yet.
     pub(super) fn new(engine: Engine, settings: Settings) -> Self {
+        let force = Force::new(&settings, Arc::clone(engine.seats()));
         let loader = Loader::new(engine, settings.compilers);
-        let force = Force::new(&settings);
         Self { settings: ArcSwap::from_pointee(settings), loader, entries: RwLock::default(), force, directory: Mutex::default() }
     }
 
@@ -136,11 +136,12 @@ impl Shared {
     pub(super) fn remove(&self, name: &str) {
         let Some(entry) = self.entries.write().remove(name) else { return };
         entry.remove();
-        self.force.change(&self.settings(), |_, current| drop(current.remove(name)));
+        self.force.change(&self.settings(), |_, current| current.remove(name));
         tracing::info!(addon.name = name, "addon removed");
     }
 
-    /// Loads an addon and puts it in force; on failure what was in force stays.
+    /// Loads an addon and puts it in force. On failure what was in force stays, as far as the settings let it: see
+    /// [`Self::hold_to_settings`].
     pub(super) async fn load(self: &Arc<Self>, entry: &Arc<Entry>, cause: Cause) -> Result<(), LoadError> {
         let _turn = entry.turn.lock().await;
         entry.is_queued.store(false, SeqCst);
@@ -157,9 +158,45 @@ impl Shared {
                 Ok(())
             }
             Err(error) => {
-                entry.end(kept.unwrap_or_else(|| Some(error.to_string())));
-                tracing::warn!(addon.name = &*entry.name, %error, "addon not loaded; what was in force stays");
+                let told = kept.unwrap_or_else(|| Some(error.to_string()));
+                let then = self.hold_to_settings(entry, told).await;
+                tracing::warn!(addon.name = &*entry.name, %error, "addon not loaded; {then}");
                 Err(error)
+            }
+        }
+    }
+
+    /// After a load that failed: whatever keeps new code or new options from being in force, the settings are, and an operator
+    /// who takes a grant away means it. So code and options that are in force go on under the settings of now; what cannot do
+    /// with the grants of now is in force no more, and its failure policy stands in its place. `error` tells of the load. Tells
+    /// what became of it.
+    async fn hold_to_settings(self: &Arc<Self>, entry: &Arc<Entry>, error: Option<String>) -> &'static str {
+        const STAYS: &str = "what was in force stays";
+        let addon = self.settings().addon(&entry.name);
+        let Some(current) = entry.current().filter(|current| !current.is_under(&addon)) else {
+            entry.end(error);
+            return STAYS;
+        };
+        let source = Source::Compiled(Box::new(current.compiled().clone()));
+        let options = Arc::clone(&current.setup().options);
+        match self.loader.load(&entry.name, &addon, source, options, &entry.stats).await {
+            Ok(generation) => {
+                self.accept(entry, generation, error);
+                "what was in force goes on under the settings of now"
+            }
+            // Policies and budgets that it cannot do with take nothing from anybody.
+            Err(_) if addon.grants == current.setup().grants => {
+                entry.end(error);
+                STAYS
+            }
+            Err(why) => {
+                let why = why.to_string();
+                self.force.change(&self.settings(), |_, current| {
+                    if entry.withdraw(why) {
+                        current.withdraw(&entry.name);
+                    }
+                });
+                "what was in force is withdrawn: it cannot do with the grants of now"
             }
         }
     }
@@ -189,11 +226,7 @@ impl Shared {
         let mut is_same = false;
         let source = match (&current, bytes) {
             (Some(current), bytes) if bytes.as_ref().is_none_or(|bytes| *bytes == *current.compiled().bytes) => {
-                is_same = *document == *current.setup().options
-                    && addon.limits == *current.limits()
-                    && addon.grants == current.setup().grants
-                    && addon.policy == *current.policy()
-                    && addon.quarantine.as_ref() == current.quarantine().rule();
+                is_same = *document == *current.setup().options && current.is_under(&addon);
                 Source::Compiled(Box::new(current.compiled().clone()))
             }
             (_, bytes) => Source::Bytes(bytes.unwrap_or_default().into(), turn),
@@ -215,7 +248,7 @@ impl Shared {
         let generation = Arc::new(generation);
         let number = self.force.change(&self.settings(), |number, current| {
             if entry.accept(&generation, number, error) {
-                current.insert(Arc::clone(&entry.name), Arc::clone(&generation));
+                current.insert(&entry.name, &generation);
             }
         });
         let events: BTreeSet<_> = generation.subscriptions().iter().map(|wanted| wanted.event.as_str()).collect();

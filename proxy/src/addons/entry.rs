@@ -16,6 +16,7 @@ use super::{
     engine::Engine,
     generation::Generation,
     grants::Grants,
+    seats::Share,
     settings::AddonSettings,
     stats::Stats,
     status::{AddonStatus, QuarantineStatus, State, hex},
@@ -103,6 +104,18 @@ impl Entry {
         !inner.is_removed
     }
 
+    /// What is in force may not be any more, for this reason. False if the addon is gone meanwhile.
+    pub(super) fn withdraw(&self, error: String) -> bool {
+        let mut inner = self.inner.lock();
+        inner.is_loading = false;
+        if !inner.is_removed {
+            inner.current = None;
+            inner.error = Some(error);
+            inner.warning = None;
+        }
+        !inner.is_removed
+    }
+
     /// Nothing of it is in force any more, nor will be.
     pub(super) fn remove(&self) {
         let mut inner = self.inner.lock();
@@ -161,6 +174,7 @@ impl Entry {
             (&setup.limits, &setup.grants)
         });
         let usage = engine.store().usage(&self.name);
+        let Share { own, common } = engine.seats().share(&self.name);
         AddonStatus {
             name: self.name.to_string(),
             file: self.file.clone(),
@@ -173,6 +187,8 @@ impl Entry {
             memory_limit_bytes: limits.memory,
             limits: limits.shown(engine.max_instances(), engine.guest_stack()),
             grants: Grants::clone(grants),
+            instances_reserved: own,
+            instances_shared: common,
             read_only: !grants.edit,
             quarantine: current.map_or_else(QuarantineStatus::default, |current| current.quarantine().status(Instant::now())),
             counters: self.stats.counters().with_usage(usage),

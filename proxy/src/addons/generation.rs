@@ -89,6 +89,14 @@ impl Generation {
         &self.setup
     }
 
+    /// Whether it is under these settings, options apart.
+    pub(super) fn is_under(&self, settings: &AddonSettings) -> bool {
+        settings.limits == self.setup.limits
+            && settings.grants == self.setup.grants
+            && settings.policy == self.policy
+            && settings.quarantine.as_ref() == self.quarantine.rule()
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.setup.limits
     }

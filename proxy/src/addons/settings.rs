@@ -17,9 +17,9 @@ pub struct Settings {
     pub needs_plugins: bool,
     /// Directory for compiled code and the seed secret; made if it is missing, readable by its owner only.
     pub cache: PathBuf,
-    /// Instances of flows that may live at one time, over all addons. Beyond it, a hook fails with
-    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000; one addon's share of it is in its
-    /// [`Limits`].
+    /// Instances of flows that may live at one time, over all addons. Half of them is divided evenly among the addons in force,
+    /// each part its addon's own; half is for whoever comes first. Beyond both a hook fails with
+    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000.
     pub max_instances: u32,
     /// Bytes of linear memory that all instances together may have, touched or not. Default 4 GiB.
     pub guest_memory: usize,

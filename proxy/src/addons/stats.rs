@@ -9,11 +9,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
-
 pub use super::{http::HttpCounters, kv::KvCounters};
 use super::{http::HttpStats, kv::KvStats, over::BudgetKind};
 use crate::{hooks::HookError, kv::Usage};
@@ -30,8 +25,6 @@ pub(super) struct Stats {
     nanoseconds: AtomicU64,
     instances: AtomicU64,
     live: AtomicU64,
-    freed: Notify,
-    waiting: AtomicUsize,
     peak_memory: AtomicUsize,
     dropped_lines: AtomicU64,
     aside: AtomicU64,
@@ -90,12 +83,6 @@ impl Counters {
     }
 }
 
-/// Counts somebody who waits for room.
-struct Waiting<'a>(&'a Stats);
-
-/// Most `finish` events that wait for room; each holds the messages of its flow.
-const MAX_WAITING: usize = 10_000;
-
 /// Counts an instance as live while it lives.
 pub(super) struct Alive(Arc<Stats>);
 
@@ -113,7 +100,7 @@ impl Stats {
             Some(HookError::Failed(_)) => &self.errors,
             Some(HookError::Deadline { .. }) => &self.deadlines,
             Some(HookError::Verdict(_)) => &self.verdicts,
-            Some(HookError::Instance(_) | HookError::NoSeat(_) | HookError::NoRoom(_)) => &self.no_instance,
+            Some(HookError::Instance(_) | HookError::NoSeat { .. } | HookError::NoRoom(_)) => &self.no_instance,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -163,39 +150,11 @@ impl Stats {
         self.over(kind);
     }
 
-    /// Room for one more instance of the addon, to be held while it lives; none if as many as may live do.
-    pub(super) fn room(stats: &Arc<Self>, most: u32) -> Option<Alive> {
-        let alive = Self::try_room(stats, most);
-        if alive.is_none() {
-            stats.over(BudgetKind::Instances);
-        }
-        alive
-    }
-
-    fn try_room(stats: &Arc<Self>, most: u32) -> Option<Alive> {
-        let add = |live: u64| (live < u64::from(most)).then_some(live + 1);
-        stats.live.fetch_update(Relaxed, Relaxed, add).is_ok().then(|| Alive(Arc::clone(stats)))
-    }
-
-    /// The same, waiting for room until `deadline`, as long as not too many wait.
-    pub(super) async fn room_in_time(stats: &Arc<Self>, most: u32, deadline: Instant) -> Option<Alive> {
-        let is_crowded = stats.waiting.fetch_add(1, Relaxed) >= MAX_WAITING;
-        let _waiting = Waiting(stats);
-        loop {
-            let freed = stats.freed.notified();
-            if let Some(alive) = Self::try_room(stats, most) {
-                return Some(alive);
-            }
-            if is_crowded || timeout_at(deadline, freed).await.is_err() {
-                stats.over(BudgetKind::Instances);
-                return None;
-            }
-        }
-    }
-
-    /// An instance is made.
-    pub(super) fn making(&self) {
-        self.instances.fetch_add(1, Relaxed);
+    /// An instance is made: counts as live until this is dropped.
+    pub(super) fn making(stats: &Arc<Self>) -> Alive {
+        stats.instances.fetch_add(1, Relaxed);
+        stats.live.fetch_add(1, Relaxed);
+        Alive(Arc::clone(stats))
     }
 
     /// What the counters say.
@@ -223,16 +182,9 @@ impl Stats {
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Drop for Alive {
     fn drop(&mut self) {
         self.0.live.fetch_sub(1, Relaxed);
-        self.0.freed.notify_one();
     }
 }
 
@@ -241,14 +193,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_ends_at_the_limit_and_comes_back() {
+    fn instances_live_until_they_are_dropped() {
         let stats = Arc::<Stats>::default();
-        let held: Vec<_> = (0..2).map(|_| Stats::room(&stats, 2)).collect();
-        assert!(held.iter().all(Option::is_some));
-        assert!(Stats::room(&stats, 2).is_none());
-        assert_eq!((stats.counters().instances_live, stats.counters().over_budget.get("instances")), (2, Some(&1)));
+        let held = [Stats::making(&stats), Stats::making(&stats)];
+        let counted = |stats: &Stats| (stats.counters().instances_created, stats.counters().instances_live);
+        assert_eq!(counted(&stats), (2, 2));
         drop(held);
-        assert!(Stats::room(&stats, 2).is_some());
-        assert_eq!(stats.counters().instances_live, 0);
+        assert_eq!(counted(&stats), (2, 0));
     }
 }

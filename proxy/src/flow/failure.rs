@@ -64,7 +64,7 @@ fn may_heal(error: &HookError, had_effect: bool) -> bool {
         HookError::Deadline { kind, .. } => *kind == "cpu",
         HookError::Verdict(_)
         | HookError::Instance(_)
-        | HookError::NoSeat(_)
+        | HookError::NoSeat { .. }
         | HookError::NoRoom(_)
         | HookError::Quarantined
         | HookError::NotLoaded
@@ -151,7 +151,7 @@ mod tests {
             (deadline("wall"), false),
             (HookError::Verdict(String::new()), false),
             (HookError::Instance(String::new()), false),
-            (HookError::NoSeat(1), false),
+            (HookError::NoSeat { own: 1, common: 1 }, false),
             (HookError::NoRoom(1), false),
             (HookError::Quarantined, false),
             (HookError::NotLoaded, false),
