@@ -1,7 +1,7 @@
 //! Chunk hooks in the harness.
 
 use tollgate_sdk::{
-    Addon, Chunk, ChunkAction, ChunkVerdict, EditError, Error, Event, Flow, NoOptions, OptionErrors, Request, Response,
+    Addon, Change, Chunk, ChunkAction, ChunkVerdict, EditError, Error, Event, Flow, NoOptions, OptionErrors, Request, Response,
     Subscription,
     serde_json::json,
     testing::{Harness, HookFailure, TestRequest, TestResponse},
@@ -86,5 +86,7 @@ fn trailers_wait_for_the_last_piece() -> Result<(), OptionErrors> {
     let mut flow = harness.flow(TestRequest::post("/"));
     assert_eq!(flow.request_chunk(piece("a", true)), Ok(ChunkVerdict::pass()));
     assert_eq!(flow.staged_request().trailers, [("X-Early".to_owned(), b"1".to_vec())]);
+    let changes: Vec<_> = flow.mutations().iter().map(|mutation| (mutation.event.as_str(), &mutation.changes[..])).collect();
+    assert!(matches!(changes[..], [("request-chunk", [Change::Headers { added, .. }])] if added == &["x-early"]), "{changes:?}");
     Ok(())
 }

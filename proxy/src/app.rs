@@ -26,7 +26,8 @@ use crate::{
     addons::{Registry, State},
     admin,
     config::{Config, Sources},
-    flow::{Flows, Holdings, Recent},
+    flow::{Flows, Recent},
+    http::Holdings,
     metrics::Metrics,
     upstream::OwnAddresses,
 };

@@ -9,7 +9,6 @@ mod depart;
 mod failure;
 mod filters;
 mod forward;
-mod holdings;
 mod recent;
 mod record;
 mod respond;
@@ -33,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     hooks::{Addons, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
-    http::{Body, BodyError, RequestHead, ResponseHead, body::Peer},
+    http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
@@ -42,7 +41,6 @@ use bodies::FromClient;
 use chain::{Pass, Passed};
 use collect::Held;
 use depart::{depart, forget_body_fields};
-pub use holdings::Holdings;
 pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
@@ -149,7 +147,7 @@ impl Flows {
             upstream: Arc::clone(&site.upstream),
         };
         let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream), guard: None };
-        let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message), self);
+        let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message, Arc::clone(&self.holdings)), self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
         (ending, Request { body: Held::new(body), expects_continue, upgrade, takes_trailers, interim })

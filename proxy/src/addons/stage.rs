@@ -333,6 +333,7 @@ impl Stage {
     pub(super) fn set_body(&mut self, kind: Kind, bytes: Vec<u8>) -> Edit {
         let limit = self.limits.max_body;
         let is_truncated = self.is_truncated(kind);
+        let holdings = Arc::clone(self.exchange.holdings());
         let body = match kind {
             Kind::Request => &mut self.request_mut()?.body,
             Kind::Response => {
@@ -347,7 +348,7 @@ impl Stage {
             return Err(EditError::ReadOnly);
         }
         at_most("bytes in a body", bytes.len(), limit)?;
-        *body = StagedBody::Replaced(Bytes::from(bytes));
+        *body = StagedBody::Replaced(holdings.count(Bytes::from(bytes)));
         match kind {
             Kind::Request => self.own_request_body = true,
             Kind::Response => self.own_response_body = true,

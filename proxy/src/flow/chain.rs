@@ -203,7 +203,7 @@ impl<'a> Pass<'a> {
             Some(bytes) => Shown::OverCap(bytes.slice(..cap)),
             None => {
                 let bounds = Bounds { cap, ratio: self.record.site.limits.decode_ratio };
-                body.show(&headers, bounds, &self.record.share).await?
+                body.show(&headers, bounds, self.record.exchange.holdings()).await?
             }
         };
         self.show(event, &shown);
@@ -291,7 +291,11 @@ impl<'a> Pass<'a> {
     ) -> Result<Verdict, HookError> {
         let subscriptions = addon.subscriptions();
         let body_cap = matched.iter().filter_map(|&index| filters::cap(subscriptions, index)).map(|(cap, _)| cap).max();
-        failure::call(self.record, index, event, Call { matched, hook, body_cap }).await
+        let verdict = failure::call(self.record, index, event, Call { matched, hook, body_cap }).await;
+        if self.record.exchange.holdings().is_over() {
+            self.record.hash_bodies().await;
+        }
+        verdict
     }
 
     fn dropped(&self, addon: &dyn Addon, event: Event) {
@@ -301,7 +305,8 @@ impl<'a> Pass<'a> {
 
     /// Stages a response that an addon made, and gives its body: it goes out as the addon wrote it, and where Content-Encoding
     /// says that it is coded, hooks see it without, as they see that of an upstream.
-    fn made(&self, addon: &dyn Addon, event: Event, made: MadeResponse) -> Held {
+    fn made(&self, addon: &dyn Addon, event: Event, mut made: MadeResponse) -> Held {
+        made.body = self.record.exchange.holdings().count(made.body);
         self.record.exchange.lock().ledger.push(addon.name(), event, Change::Answered(made.status));
         let mut head = ResponseHead::new(made.status);
         head.headers = made.headers;

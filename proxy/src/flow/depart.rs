@@ -34,15 +34,8 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
             // Whatever a hook made of the method, it is the client's that decides.
             response.may_have_body &= may_have_body(&record.method, response.head.status);
             let headers = &mut response.head.headers;
-            if held.is_partial() && held.len() > 0 {
-                // What was collected goes out first, the rest streams, and no hook is shown it any more.
-                if let Some(shown) = &mut record.exchange.lock().response {
-                    shown.body = StagedBody::Streaming;
-                }
-                record.share.give_back(held.len());
-            }
+            record.let_bodies_go();
             if let StagedBody::Replaced(plain) = &mut response.body {
-                record.share.add(plain.len());
                 forget_body_fields(headers);
                 forward::weaken_etag(headers);
                 if response.may_have_body {
@@ -80,7 +73,7 @@ async fn recode(record: &Record, headers: &mut Headers, body: &mut Bytes, coding
         Some(deadline) => timeout_at(deadline, encoding).await.ok().flatten(),
     };
     if let Some(coded) = coded {
-        *body = coded;
+        *body = record.exchange.holdings().count(coded);
         headers.push(Field::from_static("Content-Encoding", coding.as_str()));
     }
 }

@@ -10,10 +10,14 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{depart::forget_digests, failure, filters, forward, record::Record, uncoded::Uncoded};
 use crate::{
-    hooks::{Addon, Call, Change, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, MessageKind, Verdict},
+    hooks::{
+        Addon, Call, Change, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, MessageKind, Verdict,
+        differences,
+    },
     http::{Body, BodyError, Headers, body::Peer, coding, uncode::Uncoder},
     http2,
 };
@@ -78,6 +82,7 @@ fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: B
     for hook in hooks {
         // Who can only look leaves the length as it is.
         let left = body.size_hint().exact().filter(|_| !hook.may_edit());
+        let upload = (hook.event == Event::RequestChunk).then(|| hook.record.upload());
         body = Body::stream(Filtered {
             inner: body,
             rest: Bytes::new(),
@@ -88,6 +93,7 @@ fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: B
             is_untouched: true,
             bytes: (0, 0),
             left,
+            upload,
         });
     }
     body
@@ -110,6 +116,8 @@ struct Filtered {
     bytes: (u64, u64),
     /// Bytes to come, where that is known and the hook cannot change it.
     left: Option<u64>,
+    /// Keeps the flow from being over.
+    upload: Option<TaskTrackerToken>,
 }
 
 enum State {
@@ -180,6 +188,17 @@ impl Piecewise {
         Err(BodyError::Stopped(addon.name().into()))
     }
 
+    const fn message(&self) -> MessageKind {
+        if matches!(self.event, Event::RequestChunk) { MessageKind::Request } else { MessageKind::Response }
+    }
+
+    /// Writes down that the hook has edited trailers.
+    fn edited(&self, before: &Headers, after: &Headers) {
+        if let (Some(addon), Some(change)) = (self.addon(), differences::of_trailers(self.message(), before, after)) {
+            self.record.exchange.lock().ledger.push(addon.name(), self.event, change);
+        }
+    }
+
     fn addon(&self) -> Option<&Arc<dyn Addon>> {
         self.record.chain.addons.get(self.index)
     }
@@ -215,8 +234,7 @@ impl Filtered {
             return;
         }
         let Some(addon) = self.hook.record.chain.addons.get(self.hook.index) else { return };
-        let message = if self.hook.event == Event::RequestChunk { MessageKind::Request } else { MessageKind::Response };
-        let change = Change::Streamed { message, bytes_in, bytes_out };
+        let change = Change::Streamed { message: self.hook.message(), bytes_in, bytes_out };
         self.hook.record.exchange.lock().ledger.push(addon.name(), self.hook.event, change);
     }
 
@@ -227,7 +245,8 @@ impl Filtered {
             ChunkAction::Pass => chunk.data,
             ChunkAction::Replace(data) => {
                 self.is_untouched = false;
-                data
+                // What is larger than a piece is held until it has gone.
+                if data.len() > PIECE { self.hook.record.exchange.holdings().count(data) } else { data }
             }
             ChunkAction::Drop => {
                 self.is_untouched = false;
@@ -245,6 +264,9 @@ impl Filtered {
             None if verdict.is_done => State::Passing,
             None => State::Reading,
             Some(trailers) => {
+                if let Some(edited) = &verdict.trailers {
+                    self.hook.edited(&trailers, edited);
+                }
                 let trailers = http2::into_map(&verdict.trailers.unwrap_or(trailers)).filter(|trailers| !trailers.is_empty());
                 self.ready.extend(trailers.map(Frame::trailers));
                 State::Ended
@@ -309,7 +331,8 @@ impl Filtered {
             return;
         }
         if let State::Deciding(call, _) = std::mem::replace(&mut self.state, State::Ended) {
-            self.hook.record.let_end(call);
+            let upload = self.upload.take();
+            self.hook.record.let_end(call.map(move |_| drop(upload)));
         }
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     hooks::Source,
-    http::{RequestHead, ResponseHead, Scheme, Version},
+    http::{Holdings, RequestHead, ResponseHead, Scheme, Version},
 };
 
 fn stage(access: Access) -> (Arc<Exchange>, Stage) {
@@ -18,7 +18,10 @@ fn stage_with(access: Access, body_cap: Option<usize>) -> (Arc<Exchange>, Stage)
         headers: [Field::from_static("Accept", "*/*"), Field::from_static("X-Old", "1")].into_iter().collect(),
     };
     let upstream = Arc::new("http://up".parse().expect("origin"));
-    let exchange = Arc::new(Exchange::new(RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None }));
+    let exchange = Arc::new(Exchange::new(
+        RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None },
+        Arc::new(Holdings::new(usize::MAX)),
+    ));
     exchange.lock().response = Some(ResponseMessage {
         head: ResponseHead::new(StatusCode::OK),
         body: StagedBody::Truncated(Bytes::from_static(b"cut")),
