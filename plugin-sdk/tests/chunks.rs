@@ -79,6 +79,15 @@ fn pieces_are_held_and_released_and_trailers_edited_at_the_end() -> Result<(), O
 }
 
 #[test]
+fn pieces_of_a_part_are_not_changed() -> Result<(), OptionErrors> {
+    let harness = Harness::<Lines>::configure(json!({}))?;
+    let mut flow = harness.flow(TestRequest::get("/"));
+    assert!(flow.response(TestResponse::new(206)).is_ok());
+    assert!(matches!(flow.response_chunk(piece("one", false)), Err(HookFailure::Verdict(_))));
+    Ok(())
+}
+
+#[test]
 fn trailers_wait_for_the_last_piece() -> Result<(), OptionErrors> {
     let harness = Harness::<Lines>::configure(json!({}))?;
     let mut flow = harness.flow(TestRequest::post("/"));

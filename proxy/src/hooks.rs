@@ -328,6 +328,9 @@ pub enum HookError {
     /// The configuration names the addon, and it is not in force.
     #[error("not loaded")]
     NotLoaded,
+    /// It was not called: it wants the body without content codings, and they cannot be taken off.
+    #[error("the body cannot be shown: {0}")]
+    Coded(&'static str),
     /// An earlier hook of this instance failed.
     #[error("gone after an earlier failure")]
     Gone,

@@ -18,4 +18,5 @@ pub mod kv;
 pub mod metrics;
 pub mod outbound;
 pub mod server;
+mod socket;
 pub mod upstream;

@@ -75,6 +75,7 @@ pub(super) const fn is_failure(error: &HookError) -> bool {
         | HookError::NoRoom(_)
         | HookError::Quarantined
         | HookError::NotLoaded
+        | HookError::Coded(_)
         | HookError::Gone => false,
     }
 }

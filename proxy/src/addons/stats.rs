@@ -89,13 +89,13 @@ pub(super) struct Alive(Arc<Stats>);
 impl Stats {
     /// A call ended.
     pub(super) fn called(&self, took: Duration, error: Option<&HookError>) {
-        if matches!(error, Some(HookError::Quarantined | HookError::NotLoaded)) {
+        if matches!(error, Some(HookError::Quarantined | HookError::NotLoaded | HookError::Coded(_))) {
             return;
         }
         self.calls.fetch_add(1, Relaxed);
         self.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         let counter = match error {
-            None | Some(HookError::Gone | HookError::Quarantined | HookError::NotLoaded) => return,
+            None | Some(HookError::Gone | HookError::Quarantined | HookError::NotLoaded | HookError::Coded(_)) => return,
             Some(HookError::Trap(_)) => &self.traps,
             Some(HookError::Failed(_)) => &self.errors,
             Some(HookError::Deadline { .. }) => &self.deadlines,

@@ -15,7 +15,7 @@ use crate::{
     hooks::StagedBody,
     http::{
         Body, BodyError, Headers, Hold, Holdings,
-        coding::{self, Bounds, Coding, Uncoded},
+        coding::{self, Bounds, Coding, Stays, Uncoded},
     },
 };
 
@@ -36,6 +36,10 @@ pub(super) struct Held {
     rest: Option<Body>,
     /// The codings that it came with, as far as all are known.
     codings: Vec<Coding>,
+    /// Whether it is a part of something that was coded as a whole.
+    is_part: bool,
+    /// Whether an addon that may edit it wanted to see it.
+    has_editor: bool,
 }
 
 /// Whether a body is within a cap.
@@ -45,18 +49,55 @@ pub(super) enum Shown {
     Whole(Bytes),
     /// Its first bytes.
     OverCap(Bytes),
+    /// None of it: it has codings that hooks do not know about, and nobody can take them off; why.
+    Coded(&'static str),
 }
+
+/// Why codings of a part stay on.
+pub(super) const OF_A_PART: &str = "it is a part of what has a Content-Encoding as a whole";
+/// Why too many codings stay on.
+pub(super) const TOO_MANY: &str = "it has more than four content codings";
+const BROKEN: &str = "its bytes are not what Content-Encoding says";
 
 impl Held {
     /// Nothing is collected yet.
     pub(super) fn new(body: Body) -> Self {
-        let (pieces, tail) = (VecDeque::new(), BytesMut::new());
-        Self { pieces, tail, len: 0, hold: None, trailers: None, rest: Some(body), codings: Vec::new() }
+        Self {
+            pieces: VecDeque::new(),
+            tail: BytesMut::new(),
+            len: 0,
+            hold: None,
+            trailers: None,
+            rest: Some(body),
+            codings: Vec::new(),
+            is_part: false,
+            has_editor: false,
+        }
     }
 
     /// The body of a message with these fields: remembers how it is coded, whatever a hook makes of the fields.
     pub(super) fn coded(body: Body, headers: &Headers) -> Self {
         Self { codings: coding::codings(headers).unwrap_or_default(), ..Self::new(body) }
+    }
+
+    /// The same as a part of a whole, if it is one (RFC 9110, 14), whatever a hook makes of the status and the fields.
+    pub(super) fn part(self, is_part: bool) -> Self {
+        Self { is_part, ..self }
+    }
+
+    /// Whether it is a part of a whole.
+    pub(super) const fn is_part(&self) -> bool {
+        self.is_part
+    }
+
+    /// An addon that may edit the body wants to see it.
+    pub(super) const fn wanted_by_editor(&mut self) {
+        self.has_editor = true;
+    }
+
+    /// Whether one did.
+    pub(super) const fn has_editor(&self) -> bool {
+        self.has_editor
     }
 
     /// The codings that the body came with, in the order in which they were applied; none if one is unknown.
@@ -65,14 +106,20 @@ impl Held {
     }
 
     /// Collects up to the cap, as far as all that is held leaves room for it, and shows that as hooks see it; what grows beyond
-    /// the ratio counts as over the cap. Unknown or broken codings are left on. Can be called again with other bounds.
+    /// the ratio counts as over the cap. Unknown codings are left on. Can be called again with other bounds.
     ///
     /// What is collected and what is shown counts as held for as long as somebody has it.
     ///
     /// Cancel safe: what was collected is kept.
     pub(super) async fn show(&mut self, headers: &Headers, bounds: Bounds, holdings: &Arc<Holdings>) -> Result<Shown, BodyError> {
         let cap = bounds.cap;
-        let codings = coding::codings(headers).unwrap_or_default();
+        let codings = match coding::codings(headers) {
+            Ok(codings) if self.is_part && !codings.is_empty() && !self.is_end_stream() => return Ok(Shown::Coded(OF_A_PART)),
+            Ok(codings) => codings,
+            Err(Stays::Unknown) => Vec::new(),
+            Err(Stays::TooMany) if self.is_end_stream() => Vec::new(),
+            Err(Stays::TooMany) => return Ok(Shown::Coded(TOO_MANY)),
+        };
         while self.len <= cap {
             let Some(rest) = &mut self.rest else { break };
             match poll_fn(|context| Pin::new(&mut *rest).poll_frame(context)).await {
@@ -98,8 +145,9 @@ impl Held {
         Ok(match coding::decoded(codings, raw.clone(), bounds).await {
             Uncoded::Whole(plain) if !is_over => Shown::Whole(keep(plain)?),
             Uncoded::Whole(plain) | Uncoded::OverCap(plain) => Shown::OverCap(keep(plain)?),
-            Uncoded::Broken if is_over => Shown::OverCap(raw.slice(..cap)),
-            Uncoded::Broken => Shown::Whole(raw),
+            // Cut by us, it cannot be whole.
+            Uncoded::Broken(plain) if is_over => Shown::OverCap(keep(plain)?),
+            Uncoded::Broken(_) => Shown::Coded(BROKEN),
         })
     }
 

@@ -68,6 +68,7 @@ fn may_heal(error: &HookError, had_effect: bool) -> bool {
         | HookError::NoRoom(_)
         | HookError::Quarantined
         | HookError::NotLoaded
+        | HookError::Coded(_)
         | HookError::Gone => false,
     };
     is_of_instance && !had_effect
@@ -82,6 +83,7 @@ pub(super) fn closed(record: &Record, addon: &dyn Addon, event: Event, error: &H
         let what = match error {
             HookError::Quarantined => "is quarantined",
             HookError::NotLoaded => "is not loaded",
+            HookError::Coded(_) => "cannot be shown the body",
             _ => "failed",
         };
         let text = format!("addon {} {what}", addon.name());
@@ -125,7 +127,8 @@ impl Pass<'_> {
         Passed::Response(Held::new(Body::empty()), 0)
     }
 
-    fn answer_for(&self, index: usize, why: &str) {
+    /// Stages what stands in for the addon at `index`.
+    pub(super) fn answer_for(&self, index: usize, why: &str) {
         if let Some(addon) = self.record.chain.addons.get(index) {
             self.answer(respond::failed(&addon.policy().answer, why));
         }
@@ -155,6 +158,7 @@ mod tests {
             (HookError::NoRoom(1), false),
             (HookError::Quarantined, false),
             (HookError::NotLoaded, false),
+            (HookError::Coded("why"), false),
             (HookError::Gone, false),
         ] {
             assert_eq!(may_heal(&error, false), expected, "{error}");

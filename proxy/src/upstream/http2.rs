@@ -53,7 +53,10 @@ pub(super) async fn exchange(
     let outgoing = into_request(request, body).map_err(|why| Failed::protocol(origin, why))?;
     let response = tokio::select! {
         biased;
-        response = sender.send_request(outgoing) => response.map_err(|error| explain(&error, request))?,
+        // A body that fails has the stream reset, and hyper tells of that alone.
+        response = sender.send_request(outgoing) => {
+            response.map_err(|error| deadline.body_error().map_or_else(|| explain(&error, request), Failed::client))?
+        }
         () = deadline.passed() => return Err(Failed::timeout(origin)),
     };
     let (parts, incoming) = response.into_parts();
