@@ -5,10 +5,12 @@ pub mod coding;
 pub mod head;
 pub mod headers;
 mod idle;
+mod token;
 pub mod uncode;
 pub mod url;
 
 pub use body::{Body, BodyError};
 pub use head::{RequestHead, ResponseHead, Scheme, Version};
 pub use headers::{Field, Headers, InvalidField};
+pub use token::{BearerToken, InvalidToken};
 pub use url::{Authority, InvalidUrl, Origin};
