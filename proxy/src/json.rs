@@ -41,9 +41,7 @@ impl Json {
             Self::Bool(value) => write!(out, "{value}"),
             Self::Number(digits) => out.write_str(digits),
             Self::Text(text) => quoted(out, text),
-            Self::List(items) => {
-                each(out, ['[', ']'], items, depth, |out, item| item.write(out, depth + 1))
-            }
+            Self::List(items) => each(out, ['[', ']'], items, depth, |out, item| item.write(out, depth + 1)),
             Self::Object(members) => each(out, ['{', '}'], members, depth, |out, (key, value)| {
                 quoted(out, key)?;
                 out.write_str(if out.alternate() { ": " } else { ":" })?;

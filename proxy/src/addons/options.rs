@@ -18,9 +18,9 @@ use sha2::{Digest as _, Sha256};
 use super::{component::LoadError, engine::Engine, settings::OptionsSource};
 use crate::json::{self, Lenient};
 
-pub use status::{OptionsSourceKind, OptionsStatus};
 pub(super) use copy::{Copy, directory as copies};
 pub(super) use fetch::{Had, fetch};
+pub use status::{OptionsSourceKind, OptionsStatus};
 pub(super) use supply::{Choice, Offer, Origin, Supply};
 
 /// A document as `configure` gets it: compact JSON with the digits of numbers and the order of members as they were written, so

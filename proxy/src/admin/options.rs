@@ -61,7 +61,11 @@ pub(super) async fn put(state: &State, name: &str, request: Request<Incoming>) -
         Ok(Ok(document)) => match state.registry.set_options(name, document).await {
             // Not what this document asks for, but what comes of it.
             Err(ChangeError::Load(error @ LoadError::Subscriptions(_))) => {
-                let error = Refused { errcode: "M_INVALID_PARAM", error: "what these options lead to is refused", errors: error.reasons() };
+                let error = Refused {
+                    errcode: "M_INVALID_PARAM",
+                    error: "what these options lead to is refused",
+                    errors: error.reasons(),
+                };
                 refused(StatusCode::BAD_REQUEST, &error)
             }
             change => changed(state, name, change),

@@ -36,9 +36,8 @@ fn restore_at(value: &mut Json, current: Option<&Json>, path: &mut String) -> Re
     let len = path.len();
     match value {
         Json::Text(text) if text.contains(REDACTED) => {
-            let is_shown = |current: &&Json| {
-                text == REDACTED || matches!(current, Json::Text(current) if without_user(current) == *text)
-            };
+            let is_shown =
+                |current: &&Json| text == REDACTED || matches!(current, Json::Text(current) if without_user(current) == *text);
             *value = current.filter(is_shown).cloned().ok_or_else(|| path.clone())?;
         }
         Json::Object(members) => {
@@ -108,7 +107,10 @@ mod tests {
                 "X-Plain": "shown"}, "RESTServiceURL": "https://hunter2:hunter2@h/x"}], "sharedSecret": "hunter2"}"#,
         );
         let shown = redact(&policy).to_string();
-        assert!(!shown.contains("hunter2") && shown.contains("passwordHash") && shown.contains("\"X-Plain\":\"shown\""), "{shown}");
+        assert!(
+            !shown.contains("hunter2") && shown.contains("passwordHash") && shown.contains("\"X-Plain\":\"shown\""),
+            "{shown}"
+        );
         let mut sent = redact(&policy);
         assert_eq!(restore(&mut sent, Some(&policy)), Ok(()));
         assert_eq!(sent, policy);

@@ -53,7 +53,8 @@ fn options(check: &mut Check, key: &Key, raw: RawAddon) -> (OptionsSource, Optio
         }
     }
     let token = token(check, key, &raw);
-    let interval = check.number(&key.join("options_interval"), raw.options_interval.as_ref(), &INTERVAL, Span(Duration::from_mins(1)));
+    let interval =
+        check.number(&key.join("options_interval"), raw.options_interval.as_ref(), &INTERVAL, Span(Duration::from_mins(1)));
     let token_file = raw.options_token_file.as_ref().map(|path| check.path(&key.join("options_token_file"), path));
     let source = if let Some(options) = raw.options {
         Some(OptionsSource::Inline(options))

@@ -103,7 +103,11 @@ impl<'a> Reader<'a> {
             loop {
                 self.skip_space();
                 let Some(open) = self.open.pop() else {
-                    return if self.place == self.text.len() { Ok(value) } else { Err(self.wrong("the document has ended before")) };
+                    return if self.place == self.text.len() {
+                        Ok(value)
+                    } else {
+                        Err(self.wrong("the document has ended before"))
+                    };
                 };
                 match self.ended(open, value)? {
                     Some(whole) => value = whole,

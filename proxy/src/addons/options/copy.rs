@@ -59,7 +59,12 @@ impl Copy {
     }
 
     /// The one that was kept, and when the server was last known to have it. None if there is none.
-    pub(in crate::addons) fn load(directory: &Path, addon: &str, url: &str, limit: u64) -> io::Result<Option<(Self, SystemTime)>> {
+    pub(in crate::addons) fn load(
+        directory: &Path,
+        addon: &str,
+        url: &str,
+        limit: u64,
+    ) -> io::Result<Option<(Self, SystemTime)>> {
         let file = match File::open(path(directory, addon, url)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -97,20 +97,11 @@ pub(in crate::addons) enum Origin {
     /// The configuration or a file.
     Configured,
     /// A server, just now.
-    Server {
-        content: Content,
-        etag: Option<String>,
-    },
+    Server { content: Content, etag: Option<String> },
     /// A server, and it is in force already.
-    Kept {
-        etag: Option<String>,
-    },
+    Kept { etag: Option<String> },
     /// A server, before this process began.
-    Disk {
-        content: Content,
-        etag: Option<String>,
-        had: SystemTime,
-    },
+    Disk { content: Content, etag: Option<String>, had: SystemTime },
     /// A server that had none.
     Nowhere,
 }
@@ -188,8 +179,7 @@ impl Supply {
         }
         let is_kept_copy = matches!(origin, Origin::Kept { .. }) && inner.taken.as_ref().is_some_and(|taken| taken.is_copy);
         let before = inner.taken.take().filter(|taken| taken.document.text == document.text && taken.kind == kind);
-        let (since, generation) =
-            before.map_or_else(|| (SystemTime::now(), number), |taken| (taken.since, taken.generation));
+        let (since, generation) = before.map_or_else(|| (SystemTime::now(), number), |taken| (taken.since, taken.generation));
         inner.taken = Some(Taken {
             kind,
             document: document.clone(),

@@ -30,7 +30,10 @@ fn options_come_from_one_place() {
     let error = sources(directory.path(), vec![url.clone()]).load().expect_err("both").to_string();
     assert!(error.contains("addon.x.options_url") && error.contains("must not be set where addon.x.options_file is"), "{error}");
     let errors = sources(directory.path(), vec![url, set("addon.x.options={}")]).load().expect_err("all");
-    assert_eq!(errors.iter().map(|error| error.key.as_str()).collect::<Vec<_>>(), ["addon.x.options_file", "addon.x.options_url"]);
+    assert_eq!(
+        errors.iter().map(|error| error.key.as_str()).collect::<Vec<_>>(),
+        ["addon.x.options_file", "addon.x.options_url"]
+    );
 }
 
 #[test]
@@ -71,7 +74,10 @@ fn tokens_are_for_urls_and_never_shown() {
     assert_eq!(config.addon("x").options_token_file, Some(directory.path().join("token")));
     for (text, expected) in [
         ("options_token = 'hunter2'", "addon.x.options_token: needs addon.x.options_url"),
-        ("options_token_file = '/dev/null'\noptions_url = 'http://h/'", "addon.x.options_token_file = \"/dev/null\": must be a token"),
+        (
+            "options_token_file = '/dev/null'\noptions_url = 'http://h/'",
+            "addon.x.options_token_file = \"/dev/null\": must be a token",
+        ),
         ("options_interval = '2m'", "addon.x.options_interval = \"2m\": needs addon.x.options_url"),
         ("options_url = 'http://h/'\noptions_token = 'hunter2 hunter2'", "addon.x.options_token: must be a token of 1 to 4096"),
         (
