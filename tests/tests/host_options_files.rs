@@ -42,7 +42,7 @@ async fn files_may_be_written_in_place_and_replaced() {
     }
 }
 
-/// A volume as Kubernetes mounts a ConfigMap: `FILE -> ..data/FILE`, `..data -> ..REVISION`.
+/// A volume as Kubernetes mounts a `ConfigMap`: `FILE -> ..data/FILE`, `..data -> ..REVISION`.
 fn publish(volume: &Path, revision: &str, options: &Value) {
     let directory = volume.join(format!("..{revision}"));
     fs::create_dir(&directory).expect("a directory");

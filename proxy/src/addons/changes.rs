@@ -237,7 +237,7 @@ impl Shared {
             Ok(document) => document,
             Err(error) => return Err((error, origin)),
         };
-        let error = self.error_after(entry, cause, &origin);
+        let error = error_after(entry, cause, &origin);
         let number = match self.generation(entry, settings, addon, cause, &document).await {
             Ok(Loaded::New(generation)) => {
                 tell_warnings(entry, &document);
@@ -254,20 +254,6 @@ impl Shared {
             self.save_copy(entry, settings, url).await;
         }
         Ok(())
-    }
-
-    // What is still wrong if this load goes well.
-    fn error_after(&self, entry: &Entry, cause: &Cause, origin: &Origin) -> Option<String> {
-        let before = entry.error();
-        match cause {
-            // It read no file.
-            Cause::Put(_) | Cause::Fetched if entry.current().is_some() => before,
-            // The file is as bad as it was.
-            Cause::File | Cause::OptionsFile | Cause::Asked if *origin == Origin::Put => {
-                before.filter(|before| entry.supply.error().as_ref() == Some(before))
-            }
-            _ => None,
-        }
     }
 
     async fn generation(
@@ -357,6 +343,20 @@ impl Shared {
         }
         loads.join_all().await;
         self.force.change(&self.settings(), |_, _| {});
+    }
+}
+
+// What is still wrong if this load goes well.
+fn error_after(entry: &Entry, cause: &Cause, origin: &Origin) -> Option<String> {
+    let before = entry.error();
+    match cause {
+        // It read no file.
+        Cause::Put(_) | Cause::Fetched if entry.current().is_some() => before,
+        // The file is as bad as it was.
+        Cause::File | Cause::OptionsFile | Cause::Asked if *origin == Origin::Put => {
+            before.filter(|before| entry.supply.error().as_ref() == Some(before))
+        }
+        _ => None,
     }
 }
 

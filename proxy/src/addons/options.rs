@@ -21,6 +21,7 @@ use crate::json::{self, Lenient};
 pub(super) use copy::{Copy, directory as copies};
 pub(super) use fetch::{Had, fetch};
 pub use status::{OptionsSourceKind, OptionsStatus};
+use supply::Look;
 pub(super) use supply::{Choice, Offer, Origin, Supply};
 
 /// A document as `configure` gets it: compact JSON with the digits of numbers and the order of members as they were written, so
@@ -66,17 +67,17 @@ pub(super) fn offer(source: &OptionsSource, limit: u64) -> Offer {
     let of = |value: &Value| {
         let document = Document::of(value);
         let content = content(document.text.as_bytes());
-        Offer { document: Ok(document), origin: Origin::Configured, look: Some(Some(content)) }
+        Offer { document: Ok(document), origin: Origin::Configured, look: Look::Content(content) }
     };
     match source {
         OptionsSource::None | OptionsSource::Url(_) => of(&Value::Object(serde_json::Map::new())),
         OptionsSource::Inline(value) => of(value),
         OptionsSource::File(path) => match read(path, "an options file", limit) {
             Ok(bytes) => {
-                let look = Some(Some(content(&bytes)));
+                let look = Look::Content(content(&bytes));
                 Offer { document: Document::read(&bytes).map_err(LoadError::OptionsSyntax), origin: Origin::Configured, look }
             }
-            Err(error) => Offer { document: Err(error), origin: Origin::Configured, look: Some(None) },
+            Err(error) => Offer { document: Err(error), origin: Origin::Configured, look: Look::Nothing },
         },
     }
 }

@@ -380,7 +380,11 @@ impl<'a> Reader<'a> {
         let mut path = String::new();
         for open in &self.open {
             match open {
-                Open::List(items) => path.push_str(&format!("[{}]", items.len())),
+                Open::List(items) => {
+                    path.push('[');
+                    path.push_str(&items.len().to_string());
+                    path.push(']');
+                }
                 Open::Object { key, .. } => add_key(&mut path, key),
             }
         }

@@ -19,7 +19,7 @@ use crate::{
     wire::Request,
 };
 
-/// A server of one document, as most are: it has ETags and answers 304. Its path was never used before, so nobody has a copy.
+/// A server of one document, as most are: it has entity tags and answers 304. Its path was never used before, so nobody has a copy.
 pub struct Shelf {
     origin: RawOrigin,
     shared: Arc<Shared>,
@@ -35,7 +35,7 @@ struct Shared {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Document(String),
-    /// The same, as a server that knows no ETags.
+    /// The same, as a server that knows no entity tags.
     Plain(String),
     /// This head, without a body.
     Status(String),
@@ -77,7 +77,7 @@ impl Shelf {
         *self.shared.state.lock() = State::Document(document.to_string());
     }
 
-    /// The same without ETags.
+    /// The same without entity tags.
     pub fn put_plain(&self, document: impl std::fmt::Display) {
         *self.shared.state.lock() = State::Plain(document.to_string());
     }

@@ -43,10 +43,10 @@ struct Inner {
     fetches: Fetches,
 }
 
-/// What the source showed when it was last looked at; without content if it could not be read.
+/// What the source showed when it was last looked at.
 struct Seen {
     source: OptionsSource,
-    content: Option<Content>,
+    look: Look,
 }
 
 /// A server's document that was in force.
@@ -85,8 +85,18 @@ struct Fetches {
 pub(in crate::addons) struct Offer {
     pub(in crate::addons) document: Result<Document, LoadError>,
     pub(in crate::addons) origin: Origin,
-    /// None if nobody looked, else the content, if it could be read.
-    pub(in crate::addons) look: Option<Option<Content>>,
+    pub(in crate::addons) look: Look,
+}
+
+/// What somebody saw who looked at a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::addons) enum Look {
+    /// Nobody looked, or the source was not to be seen.
+    Unseen,
+    /// There is nothing that can be read.
+    Nothing,
+    /// This.
+    Content(Content),
 }
 
 /// Where a document comes from.
@@ -115,7 +125,7 @@ pub(in crate::addons) struct Choice {
 impl Offer {
     /// Nothing, and nobody looked.
     pub(in crate::addons) const fn none(error: LoadError) -> Self {
-        Self { document: Err(error), origin: Origin::Nowhere, look: None }
+        Self { document: Err(error), origin: Origin::Nowhere, look: Look::Unseen }
     }
 }
 
@@ -136,7 +146,7 @@ impl Supply {
             Some(Ok(Had::New { bytes, etag })) => {
                 let content = content(&bytes);
                 let document = Document::read(&bytes).map_err(LoadError::OptionsSyntax);
-                Offer { document, origin: Origin::Server { content, etag }, look: Some(Some(content)) }
+                Offer { document, origin: Origin::Server { content, etag }, look: Look::Content(content) }
             }
             Some(Err(error)) => Offer::none(error),
             Some(Ok(Had::Unchanged)) | None => {
@@ -144,7 +154,7 @@ impl Supply {
                     let why = "it was not asked yet".to_owned();
                     return Offer::none(LoadError::Fetch { url: url.shown().to_owned(), why });
                 };
-                let look = had.is_some().then_some(Some(content));
+                let look = if had.is_some() { Look::Content(content) } else { Look::Unseen };
                 Offer { document: Ok(document), origin: Origin::Kept { etag }, look }
             }
         }
@@ -319,10 +329,12 @@ impl Supply {
 
 impl Inner {
     // Whether the source shows something else than when it was last looked at.
-    fn saw(&mut self, source: &OptionsSource, look: Option<Option<Content>>) -> bool {
-        let Some(content) = look else { return false };
-        let is_same = self.seen.as_ref().is_some_and(|seen| seen.source.is_same_place(source) && seen.content == content);
-        self.seen = Some(Seen { source: source.clone(), content });
+    fn saw(&mut self, source: &OptionsSource, look: Look) -> bool {
+        if look == Look::Unseen {
+            return false;
+        }
+        let is_same = self.seen.as_ref().is_some_and(|seen| seen.source.is_same_place(source) && seen.look == look);
+        self.seen = Some(Seen { source: source.clone(), look });
         !is_same
     }
 }
