@@ -80,6 +80,9 @@ pub fn check(sources: &Sources) -> anyhow::Result<()> {
         if let Some(error) = &status.error {
             writeln!(out, "       {error}")?;
         }
+        for warning in &status.warnings {
+            writeln!(out, "       warning: {warning}")?;
+        }
     }
     // One that is missing is the default one: any other would have been an error of the configuration.
     if let Some(directory) = &readiness.directory

@@ -6,6 +6,7 @@ pub mod head;
 pub mod headers;
 mod holdings;
 mod idle;
+mod token;
 pub mod uncode;
 pub mod url;
 
@@ -13,4 +14,5 @@ pub use body::{Body, BodyError};
 pub use head::{RequestHead, ResponseHead, Scheme, Version};
 pub use headers::{Field, Headers, InvalidField};
 pub use holdings::{Hold, Holdings};
+pub use token::{BearerToken, InvalidToken};
 pub use url::{Authority, InvalidUrl, Origin};

@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod http;
 pub mod http1;
 pub mod http2;
+pub mod json;
 pub mod kv;
 pub mod metrics;
 pub mod outbound;

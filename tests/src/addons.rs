@@ -9,6 +9,7 @@ mod hosted;
 mod hostile;
 mod load;
 mod service;
+mod shelf;
 mod siege;
 mod versions;
 
@@ -20,5 +21,6 @@ pub use hosted::{Hosted, HostedBuilder};
 pub use hostile::{escaped, hostile, hostile_as};
 pub use load::{Load, Tally};
 pub use service::Service;
+pub use shelf::Shelf;
 pub use siege::Siege;
 pub use versions::{seen_whole, seen_whole_if_at_all, versioned};

@@ -10,12 +10,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::Value;
 
 use super::{
     engine::Engine,
     generation::Generation,
     grants::Grants,
+    options::Supply,
     seats::Share,
     settings::AddonSettings,
     stats::Stats,
@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Whether a load waits for its turn: a second one would do the same.
     pub(super) is_queued: AtomicBool,
+    /// Its options.
+    pub(super) supply: Supply,
     inner: Mutex<Inner>,
 }
 
@@ -43,7 +45,6 @@ struct Inner {
     warning: Option<String>,
     is_loading: bool,
     is_removed: bool,
-    options: Option<Value>,
     // Whether somebody takes snapshots, and of which generation none can be taken.
     is_freezing: bool,
     unfreezable: Option<Arc<Generation>>,
@@ -58,6 +59,7 @@ impl Entry {
             stats: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             is_queued: AtomicBool::new(false),
+            supply: Supply::default(),
             inner: Mutex::default(),
         }
     }
@@ -67,14 +69,9 @@ impl Entry {
         self.inner.lock().current.clone()
     }
 
-    /// Options set at run time; they go before those of the configuration.
-    pub(super) fn options(&self) -> Option<Value> {
-        self.inner.lock().options.clone()
-    }
-
-    /// Sets them, or forgets them.
-    pub(super) fn set_options(&self, options: Option<Value>) {
-        self.inner.lock().options = options;
+    /// Number of the change that put it in force; 0 if it never was.
+    pub(super) fn number(&self) -> u64 {
+        self.inner.lock().number
     }
 
     /// A load began.
@@ -118,9 +115,16 @@ impl Entry {
 
     /// Nothing of it is in force any more, nor will be.
     pub(super) fn remove(&self) {
-        let mut inner = self.inner.lock();
-        inner.is_removed = true;
-        inner.current = None;
+        {
+            let mut inner = self.inner.lock();
+            inner.is_removed = true;
+            inner.current = None;
+        }
+        self.supply.changed.notify_one();
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.inner.lock().is_removed
     }
 
     /// Whether the caller is the one to take snapshots from now on.
@@ -175,6 +179,7 @@ impl Entry {
         });
         let usage = engine.store().usage(&self.name);
         let Share { own, common } = engine.seats().share(&self.name);
+        let (warnings, options) = self.supply.status(&settings.options);
         AddonStatus {
             name: self.name.to_string(),
             file: self.file.clone(),
@@ -183,6 +188,8 @@ impl Entry {
             state,
             error: inner.error.clone(),
             warning: inner.warning.clone(),
+            warnings,
+            options,
             subscriptions: current.map_or_else(Vec::new, |current| current.subscriptions().iter().map(Into::into).collect()),
             memory_limit_bytes: limits.memory,
             limits: limits.shown(engine.max_instances(), engine.guest_stack()),

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::{engine::Engine, grants::Grants, seats::Share, settings::AddonSettings, stats::Counters};
+use super::{
+    engine::Engine, grants::Grants, options::OptionsStatus, seats::Share, settings::AddonSettings, stats::Counters,
+};
 use crate::hooks::{BodyMode, OverCap, Subscription};
 
 /// One addon at one moment.
@@ -24,6 +26,10 @@ pub struct AddonStatus {
     pub error: Option<String>,
     /// What the operator should know, like why there is no snapshot.
     pub warning: Option<String>,
+    /// What was forgiven in the options document in force, which is not strict JSON; each names line and column.
+    pub warnings: Vec<String>,
+    /// Where its options come from.
+    pub options: OptionsStatus,
     /// Of the component in force.
     pub subscriptions: Vec<SubscriptionStatus>,
     /// Limit of one instance, in bytes.
@@ -145,6 +151,8 @@ impl AddonStatus {
             state: State::Missing,
             error: None,
             warning: None,
+            warnings: Vec::new(),
+            options: OptionsStatus::of(&settings.options),
             subscriptions: Vec::new(),
             memory_limit_bytes: settings.limits.memory,
             limits: settings.limits.shown(engine.max_instances(), engine.guest_stack()),

@@ -102,6 +102,21 @@ impl Collector for AddonMetrics {
             let labels = [("addon", status.name.as_str())];
             ConstCounter::new(status.counters.http.seconds).encode(family.encode_family(&labels)?)?;
         }
+        let help = "Requests for options to their server, by what became of them";
+        let mut family = encoder.encode_descriptor("addon_options_fetches", help, None, MetricType::Counter)?;
+        for status in &statuses {
+            for (&outcome, &count) in status.options.fetches.iter().flatten() {
+                let labels = [("addon", status.name.as_str()), ("outcome", outcome)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Since the server of the options last had them";
+        let mut family = encoder.encode_descriptor("addon_options_age_seconds", help, None, MetricType::Gauge)?;
+        for status in &statuses {
+            let Some(age) = status.options.age_seconds else { continue };
+            let value = i64::try_from(age).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(family.encode_family(&[("addon", status.name.as_str())])?)?;
+        }
         let help = "Operations of addons on keys and values, by what became of them";
         let mut family = encoder.encode_descriptor("addon_kv_operations", help, None, MetricType::Counter)?;
         for status in &statuses {
