@@ -1,5 +1,9 @@
 //! Event hooks for every request and response of a Matrix homeserver, by a policy file.
 
+mod checks;
+mod identity;
+mod managed;
+
 use tollgate_sdk::{Addon, NoOptions, OptionErrors, Subscription};
 
 /// The addon.
