@@ -23,7 +23,7 @@ impl Identity {
             None => Asker::Anonymous,
             Some("refused") => Asker::Refused,
             Some("unanswered") => Asker::Unanswered,
-            Some(user) => Asker::Known(user.to_owned()),
+            Some(token) => Asker::Known(format!("@{token}:ex.org")),
         }
     }
 
