@@ -13,7 +13,7 @@ pub(crate) struct Pattern {
 }
 
 /// Characters of one regular expression.
-pub(crate) const MAX_LENGTH: usize = 8192;
+pub(crate) const MAX_LENGTH: usize = 4096;
 /// Bytes that one may compile to; the core's filters take twice that.
 const MAX_COMPILED: usize = 256 * 1024;
 
