@@ -42,9 +42,6 @@ pub(crate) enum OnTrouble {
     Pass,
 }
 
-/// Keys of the document. Those that neither hooks nor policy checks use are the original's, and for people.
-const KNOWN: [&str; 7] = ["hooks", "schemaVersion", "identificationStamp", "flags", "managedRoomIds", "users", "homeserverUrl"];
-
 /// Within a hook's default `wall` of a minute, so that contingency hooks still have their time.
 const DEFAULT_CONSULTATION_LIMIT: u64 = 50_000;
 const CONSULTATION_LIMITS: RangeInclusive<u64> = 1..=3_600_000;
@@ -78,6 +75,15 @@ impl Document {
         let on_trouble = on_trouble(&rest, &mut errors);
         let identity = Identity::read(&rest, &mut errors);
         let managed = Managed::read(&rest, &mut errors);
+        for (hook, longest) in hooks.iter().map(|hook| (hook, hook.deed.longest())) {
+            if longest > consultation_limit {
+                report.warnings.push(format!(
+                    "hook {:?}: its services may take {longest:?} in all, and are given up after {consultation_limit:?} \
+                     ({CONSULTATION_LIMIT:?})",
+                    hook.id
+                ));
+            }
+        }
         for name in rest.keys().filter(|name| !is_known(name)) {
             report.warnings.push(format!("{name}: unknown key of the policy, ignored"));
         }
@@ -89,7 +95,7 @@ impl Document {
 }
 
 fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name) || [CONSULTATION_LIMIT, ON_TROUBLE].contains(&name)
+    Identity::FIELDS.contains(&name) || Managed::FIELDS.contains(&name) || [CONSULTATION_LIMIT, ON_TROUBLE].contains(&name)
 }
 
 const CONSULTATION_LIMIT: &str = "consultationLimitMilliseconds";

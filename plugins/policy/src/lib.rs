@@ -57,7 +57,11 @@ impl Addon for Policy {
 
     fn subscriptions(&self) -> Vec<Subscription> {
         let mut subscriptions = subscribe::of(&self.terms.hooks);
-        subscriptions.extend(Checked::filters().iter().map(|filter| subscribe::to(Event::Request, filter).with_body()));
+        subscriptions.push(subscribe::to(Event::Request, &checks::refused_versions_filter()));
+        subscriptions.extend(Checked::filters().into_iter().map(|filter| {
+            let subscription = subscribe::to(Event::Request, &filter.expression);
+            if filter.needs_body { subscription.with_body() } else { subscription }
+        }));
         subscriptions.extend(self.terms.identity.subscriptions());
         subscriptions
     }
@@ -66,7 +70,7 @@ impl Addon for Policy {
         let visit = self.visit.insert(Visit::of(&self.terms, request));
         let context = Context::new(&self.terms, visit, &mut self.deferred);
         let answer = pipeline::before(&mut Before { context, request });
-        Ok(answer.map_or(RequestVerdict::Next, |reply| RequestVerdict::Respond(reply.into_response())))
+        Ok(answer.map_or(RequestVerdict::Next, RequestVerdict::Respond))
     }
 
     fn response(&mut self, _flow: &Flow, request: &Request, response: &mut Response) -> Result<ResponseVerdict, Error> {

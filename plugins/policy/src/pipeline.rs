@@ -4,31 +4,55 @@ use tollgate_sdk::MadeResponse;
 
 use crate::{
     chain::{self, Exchange, Run},
-    checks,
+    checks::{self, Denied},
     document::{
         hook::{EventType, Stage},
-        reply::Reply,
+        reply::{self, Reply},
     },
     effects::{After, Before},
-    identity::Asker,
+    identity::{Asker, Identity},
+    path,
     stages::Route,
+    subscribe,
 };
 
 /// All that happens before the homeserver is asked; none if it is to be asked.
-pub(crate) fn before(flow: &mut Before<'_, '_>) -> Option<Reply> {
+pub(crate) fn before(flow: &mut Before<'_, '_>) -> Option<MadeResponse> {
     if flow.context.visit.is_preflight() {
         return None;
     }
-    if checks::api_version_refused(&String::from_utf8_lossy(&flow.context.visit.path)) {
-        return Some(Reply::error(403, "M_FORBIDDEN", "API version not supported by gateway"));
-    }
-    run_before(flow, EventType::BeforeAny).or_else(|| check_token(flow)).or_else(|| {
-        let types = types_before(flow);
-        types.iter().find_map(|event| run_before(flow, *event)).or_else(|| check_policy(flow)).or_else(|| {
-            remember(flow);
-            None
-        })
+    redirect(flow).or_else(|| ask(flow).map(Reply::into_response)).or_else(|| {
+        remember(flow);
+        None
     })
+}
+
+fn ask(flow: &mut Before<'_, '_>) -> Option<Reply> {
+    check_request(flow).or_else(|| run_before(flow, EventType::BeforeAny)).or_else(|| check_token(flow)).or_else(|| {
+        let types = types_before(flow);
+        types.iter().find_map(|event| run_before(flow, *event)).or_else(|| check_policy(flow))
+    })
+}
+
+/// To the path without empty and dot segments, which whoever is between this and the homeserver could take out: rules about
+/// routes look at the path as it is. The method stays (RFC 9110, 15.4.9).
+fn redirect(flow: &Before<'_, '_>) -> Option<MadeResponse> {
+    if !subscribe::has_routes(&flow.context.terms.hooks) {
+        return None;
+    }
+    let target = path::tidied(&flow.request.path_and_query())?;
+    Some(reply::shared(MadeResponse::empty(308)).header("Location", target))
+}
+
+/// What no hook is asked about.
+fn check_request(flow: &Before<'_, '_>) -> Option<Reply> {
+    let is_refused = checks::api_version_refused(&String::from_utf8_lossy(&flow.context.visit.path));
+    let denied = if is_refused { Some(Denied::VERSION) } else { Identity::refuses(flow.request) };
+    denied.map(deny)
+}
+
+fn deny(Denied { status, errcode, message }: Denied) -> Reply {
+    Reply::error(status, errcode, message)
 }
 
 /// All that happens once the homeserver has answered; none if its response, as it stands, is the answer.
@@ -78,8 +102,7 @@ fn check_token(flow: &mut Before<'_, '_>) -> Option<Reply> {
 fn check_policy(flow: &mut Before<'_, '_>) -> Option<Reply> {
     let Route::Checked(checked) = flow.context.visit.route.clone() else { return None };
     let body = if checked.needs_body() { flow.request.body().unwrap_or_default() } else { Vec::new() };
-    let denied = checked.judge(&flow.context.terms.managed, flow.user(), &body).err()?;
-    Some(Reply::error(denied.status, denied.errcode, &denied.message))
+    checked.judge(&flow.context.terms.managed, flow.user(), &body).err().map(deny)
 }
 
 /// Who asks is only resolved where a hook depends on it: that may take a call of the homeserver.
@@ -104,6 +127,7 @@ fn types_after(flow: &mut After<'_, '_, '_>) -> &'static [EventType] {
 /// What after hooks need and what will be gone by then: who asked, should the homeserver forget the token, and what was sent.
 fn remember(flow: &mut Before<'_, '_>) {
     let terms = flow.context.terms;
+    terms.identity.request(flow.request);
     let mut after = flow.context.visit.matching(terms);
     after.retain(|hook| hook.event.stage() == Stage::After);
     if after.iter().any(|hook| hook.needs_user()) {

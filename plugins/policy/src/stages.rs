@@ -23,10 +23,6 @@ impl Route {
         }
     }
 
-    pub(crate) const fn is_checked(&self) -> bool {
-        matches!(self, Self::Checked(_))
-    }
-
     /// Event types after `BeforeAny` and before the homeserver is asked.
     pub(crate) const fn before(&self, is_user_known: bool) -> &'static [EventType] {
         match (self, is_user_known) {

@@ -25,6 +25,9 @@ const MAX_RULES: usize = 16;
 /// Matches no preflight: those are the homeserver's.
 const NO_PREFLIGHT: &str = "!~m \"(?-i:^OPTIONS$)\"";
 
+/// Matches all paths with empty or dot segments.
+const UNTIDY: &str = "~p \"//|/[.][.]?(?:/|$)\"";
+
 /// A filter to be joined with others.
 struct Part {
     text: String,
@@ -55,7 +58,13 @@ pub(crate) fn of(hooks: &[Hook]) -> Vec<Subscription> {
         (Event::Response, false, parts(after(false))),
         (Event::Finish, false, parts(hooks.iter().filter(|hook| hook.deed.consults()))),
     ];
-    groups.into_iter().flat_map(|(event, has_body, parts)| subscriptions(event, has_body, parts)).collect()
+    let tidying = has_routes(hooks).then(|| to(Event::Request, UNTIDY));
+    groups.into_iter().flat_map(|(event, has_body, parts)| subscriptions(event, has_body, parts)).chain(tidying).collect()
+}
+
+/// Whether a rule looks at paths.
+pub(crate) fn has_routes(hooks: &[Hook]) -> bool {
+    hooks.iter().any(|hook| hook.rules.iter().any(|rule| rule.subject == Subject::Route))
 }
 
 /// A subscription with this filter, for all but preflights.
@@ -71,7 +80,8 @@ fn parts<'h>(hooks: impl Iterator<Item = &'h Hook>) -> Vec<Part> {
 fn part(hook: &Hook) -> Part {
     let mut atoms: Vec<String> = hook.rules.iter().filter_map(atom).take(MAX_RULES).collect();
     if hook.event.is_policy_checked() {
-        atoms.push(format!("({})", Checked::filters().join(" | ")));
+        let routes = Checked::filters().into_iter().map(|filter| filter.expression);
+        atoms.push(format!("({})", routes.collect::<Vec<_>>().join(" | ")));
     }
     let text = if atoms.is_empty() { "~all".to_owned() } else { format!("({})", atoms.join(" & ")) };
     let atoms = text.matches('~').count();

@@ -1,11 +1,11 @@
 //! Hooks as the policy document has them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::value::RawValue;
 
 use super::{
-    action::{self, Action, Deed},
+    action::{self, Action, Deed, Then},
     fields::{Fields, Report, kind},
     rules::{self, Rule, Subject},
 };
@@ -162,6 +162,18 @@ fn read(mut fields: Fields<'_, '_>) -> Option<Hook> {
 }
 
 impl Deed {
+    /// How long it may take if nobody answers.
+    pub(crate) fn longest(&self) -> Duration {
+        let Action::Consult(consultation) = &self.action else { return Duration::ZERO };
+        let call = &consultation.call;
+        let retries = u32::try_from(call.retries).unwrap_or(u32::MAX);
+        let attempts = call.timeout.saturating_mul(retries.saturating_add(1)).saturating_add(call.wait.saturating_mul(retries));
+        match &consultation.then {
+            Then::Obey { contingency } => attempts.saturating_add(contingency.as_ref().map_or(Duration::ZERO, Self::longest)),
+            Then::GoOn { result } => attempts.max(result.longest()),
+        }
+    }
+
     /// Whether a service may be asked, or told something.
     pub(crate) const fn consults(&self) -> bool {
         matches!(self.action, Action::Consult(_))

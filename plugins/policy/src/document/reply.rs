@@ -45,9 +45,13 @@ impl Reply {
 
     /// The response.
     pub(crate) fn into_response(self) -> MadeResponse {
-        let response = MadeResponse::new(self.status, &self.content_type, self.body);
-        CROSS_ORIGIN.iter().fold(response, |response, (name, value)| response.header(*name, value))
+        shared(MadeResponse::new(self.status, &self.content_type, self.body))
     }
+}
+
+/// The response, for web clients of other origins, too.
+pub(crate) fn shared(response: MadeResponse) -> MadeResponse {
+    CROSS_ORIGIN.iter().fold(response, |response, (name, value)| response.header(*name, value))
 }
 
 /// That of `reject`.

@@ -30,6 +30,19 @@ fn own_keys_have_bounds() {
 }
 
 #[test]
+fn services_that_may_take_too_long_are_a_warning() {
+    for (retries, timeout, is_warned) in [(0, 50_000, false), (0, 50_001, true), (1, 24_000, false), (1, 25_001, true)] {
+        let fields = json!({
+            "action": "consult.RESTServiceURL", "RESTServiceURL": "http://a/", "RESTServiceRetryAttempts": retries,
+            "RESTServiceRequestTimeoutMilliseconds": timeout, "RESTServiceRetryWaitTimeMilliseconds": 0,
+        });
+        let harness = policy(hook("beforeAnyRequest", fields));
+        let is_there = harness.log().iter().any(|line| line.message.contains("are given up after 50s"));
+        assert_eq!(is_there, is_warned, "{retries} {timeout}");
+    }
+}
+
+#[test]
 fn messages_that_cannot_be_modified_are_refused_or_pass() {
     let request = || TestRequest::post("/a").with_body("no JSON");
     let mut document = hook("beforeAnyRequest", put(json!({ "a": 1 })));

@@ -100,6 +100,24 @@ fn no_rules_match_everything() {
 }
 
 #[test]
+fn paths_that_could_be_tidied_are_sent_back() {
+    let mut fields = reject("M_MATCHED");
+    fields["matchRules"] = rule("route", "^/a/b$");
+    let harness = policy(hook("beforeAnyRequest", fields));
+    for (target, tidy) in [("//a/b?x=/", "/a/b?x=/"), ("/a/./b", "/a/b"), ("/x/%2e%2e/a/b", "/a/b")] {
+        let done = exchange(&harness, TestRequest::put(target));
+        assert_eq!((done.response().status, done.response().header("location")), (308, Some(tidy)), "{target}");
+        assert!(done.sent.is_none());
+    }
+    // Without rules about routes there is nothing to get round.
+    assert!(
+        exchange(&policy(hook("beforeAnyRequest", json!({ "action": "pass.unmodified" }))), TestRequest::put("//a"))
+            .sent
+            .is_some()
+    );
+}
+
+#[test]
 fn preflights_are_the_homeservers() {
     assert!(!matches(json!([]), TestRequest::new("OPTIONS", "/")));
     assert!(matches(json!([]), TestRequest::new("options", "/")));

@@ -197,8 +197,11 @@ fn payloads_fit_their_type() {
                  object";
     refused("beforeAnyRequest", respond("responseSkipPayloadJSONSerialization", json!(true)), error);
     let error = "hooks[0].responseContentType: hook \"h\": is no value of a header field";
-    refused("beforeAnyRequest", respond("responseContentType", json!("a\nb")), error);
-    refused("beforeAnyRequest", respond("responseContentType", json!("")), error);
+    for wrong in ["a\nb", ""] {
+        let mut fields = respond("responseContentType", json!(wrong));
+        fields["responsePayload"] = json!("text");
+        refused("beforeAnyRequest", fields, error);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn filters(document: Value, event: Event) -> Vec<(String, bool)> {
     let harness = policy(document);
     let subscriptions = harness.subscriptions().iter().filter(|subscription| subscription.event() == event);
     let filters = subscriptions.map(|one| (one.filter_text().to_owned(), one.body() != BodyMode::None));
-    filters.filter(|(text, _)| !is_always(text)).collect()
+    filters.filter(|(text, _)| !is_always(text) && !text.contains(UNTIDY)).collect()
 }
 
 fn ruled(mut fields: Value, rules: Value) -> Value {
@@ -27,6 +27,9 @@ fn ruled(mut fields: Value, rules: Value) -> Value {
 fn change(stage: &str, json: Value) -> Value {
     json!({ "action": format!("pass.modified{stage}"), format!("injectJSONInto{stage}"): json, format!("injectHeadersInto{stage}"): { "X-A": "1" } })
 }
+
+/// Of paths that are sent back.
+const UNTIDY: &str = "//|";
 
 const PREFIX: &str = r#"!~m "(?-i:^OPTIONS$)" & "#;
 
