@@ -18,7 +18,7 @@ pub use admin::Admin;
 pub use components::{
     bundled, core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
 };
-pub use guarded::Guarded;
+pub use guarded::{Guarded, hooks};
 pub use homeserver::{Homeserver, user_of};
 pub use hosted::{Hosted, HostedBuilder};
 pub use hostile::{escaped, hostile, hostile_as};

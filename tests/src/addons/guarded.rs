@@ -1,7 +1,7 @@
 //! A homeserver behind the policy addon.
 
 use http::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Homeserver, Hosted, HostedBuilder, components};
 use crate::{
@@ -67,4 +67,19 @@ impl Guarded {
         };
         request.expect("a request")
     }
+}
+
+/// A policy of these hooks: id, event type, and what they do. Each is for paths that begin with `/ID`.
+#[must_use]
+pub fn hooks(rows: &[(&str, &str, Value)]) -> Value {
+    let hooks = rows.iter().map(|(id, event, fields)| {
+        let mut hook = fields.clone();
+        hook["id"] = json!(id);
+        hook["eventType"] = json!(event);
+        if hook.get("matchRules").is_none() {
+            hook["matchRules"] = json!([{"type": "route", "regex": format!("^/{id}(/|$)")}]);
+        }
+        hook
+    });
+    json!({ "hooks": hooks.collect::<Vec<_>>() })
 }
