@@ -1,5 +1,4 @@
 //! What actions of event hooks come to over the wire.
-#![cfg(test)]
 
 use serde_json::{Value, json};
 use tollgate_tests::{

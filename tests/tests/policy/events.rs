@@ -1,5 +1,4 @@
 //! Which event types run for which requests, and in which order.
-#![cfg(test)]
 
 use serde_json::{Value, json};
 use tollgate_tests::addons::{Guarded, Service, hooks};

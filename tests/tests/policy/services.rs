@@ -1,5 +1,4 @@
 //! Services that hooks consult: what they are told, and what becomes of the flow when they fail.
-#![cfg(test)]
 
 use serde_json::{Value, json};
 use tollgate_tests::{
