@@ -62,6 +62,26 @@ fn rooms_are_created_as_the_service_says() {
     assert_eq!(done.response().json::<Value>()["error"], "REST service down. Rejecting you to be on the safe side");
 }
 
+/// The JSON of the addon's page, of which the last one is the example about searching as it was meant.
+fn page() -> Vec<Value> {
+    let page = include_str!("../../README.md");
+    let blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.map(|block| serde_json::from_str(block).unwrap_or_else(|error| panic!("{error}: {block}"))).collect()
+}
+
+#[test]
+fn examples_of_the_page_load_and_do_what_they_say() {
+    for example in page() {
+        assert_eq!(policy(example).log(), []);
+    }
+    let policy = policy(page().pop().unwrap());
+    let search = |request: TestRequest| exchange(&policy, request).response().status;
+    let target = "/_matrix/client/v3/user_directory/search";
+    let found =
+        [by("george", TestRequest::post(target)), by("me", TestRequest::post(target)), TestRequest::post(target)].map(search);
+    assert_eq!(found, [200, 403, 403]);
+}
+
 /// The rule is inverted: who is listed does not match it, and is not let pass. `README.md` has what was meant.
 #[test]
 fn searching_does_what_it_says_and_not_what_was_meant() {
