@@ -73,6 +73,9 @@ pub(crate) struct Call {
     pub(crate) wait: Duration,
 }
 
+/// What is wrong was reported.
+struct Reported;
+
 /// How deep hooks may be nested in one document, and how many consultations one hook may lead to.
 pub(crate) const MAX_DEPTH: usize = 8;
 
@@ -231,17 +234,14 @@ fn consultation(fields: &mut Fields<'_, '_>, stage: Option<Stage>, depth: usize)
         if fields.take("RESTServiceContingencyHook").is_some() {
             fields.warn("RESTServiceContingencyHook", "has no effect where nobody waits for the service (\"RESTServiceAsync\")");
         }
+        let pass = || Deed { id: None, action: Action::Pass, skips: false };
         let result = nested(fields, "RESTServiceAsyncResultHook", stage, depth);
-        let result = result.unwrap_or(Some(Deed { id: None, action: Action::Pass, skips: false }));
-        result.map(|result| Then::GoOn { result })
+        result.map(|result| Then::GoOn { result: result.unwrap_or_else(pass) })
     } else {
         if fields.take("RESTServiceAsyncResultHook").is_some() {
             fields.warn("RESTServiceAsyncResultHook", "has no effect without \"RESTServiceAsync\"");
         }
-        match nested(fields, "RESTServiceContingencyHook", stage, depth) {
-            None => Some(Then::Obey { contingency: None }),
-            Some(contingency) => contingency.map(|contingency| Then::Obey { contingency: Some(contingency) }),
-        }
+        nested(fields, "RESTServiceContingencyHook", stage, depth).map(|contingency| Then::Obey { contingency })
     };
     let call = Call {
         url: url?,
@@ -251,15 +251,15 @@ fn consultation(fields: &mut Fields<'_, '_>, stage: Option<Stage>, depth: usize)
         retries,
         wait: Duration::from_millis(wait.unwrap_or_default()),
     };
-    Some(Consultation { call, then: then? })
+    Some(Consultation { call, then: then.ok()? })
 }
 
-/// A hook within a hook: none if the field is not there, nothing in it if it is wrong.
-fn nested(fields: &mut Fields<'_, '_>, name: &str, stage: Option<Stage>, depth: usize) -> Option<Option<Deed>> {
-    let value = fields.take(name)?;
+/// A hook within a hook; none if the field is not there.
+fn nested(fields: &mut Fields<'_, '_>, name: &str, stage: Option<Stage>, depth: usize) -> Result<Option<Deed>, Reported> {
+    let Some(value) = fields.take(name) else { return Ok(None) };
     let path = fields.path_of(name);
     let nested = Fields::read(path, value, fields.report());
-    Some(nested.and_then(|nested| read(nested, stage, depth.saturating_add(1))))
+    nested.and_then(|nested| read(nested, stage, depth.saturating_add(1))).map(Some).ok_or(Reported)
 }
 
 /// RFC 9110, 5.6.2.

@@ -110,13 +110,11 @@ impl Hook {
 
 /// The hooks of a policy; those that are wrong are reported and left out.
 pub(super) fn read_all(value: &RawValue, report: &mut Report) -> Vec<Hook> {
-    let values = match serde_json::from_str::<Option<Vec<&RawValue>>>(value.get()) {
-        Ok(values) => values.unwrap_or_default(),
-        Err(_) => {
-            report.errors.push("hooks", format!("must be a list of hooks, and is {}", kind(value)));
-            return Vec::new();
-        }
+    let Ok(values) = serde_json::from_str::<Option<Vec<&RawValue>>>(value.get()) else {
+        report.errors.push("hooks", format!("must be a list of hooks, and is {}", kind(value)));
+        return Vec::new();
     };
+    let values = values.unwrap_or_default();
     let mut ids = BTreeSet::new();
     let mut hooks = Vec::with_capacity(values.len());
     for (index, value) in values.into_iter().enumerate() {

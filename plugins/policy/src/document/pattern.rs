@@ -1,5 +1,7 @@
 //! Regular expressions of rules: as the original's documents write them, and as the core's filters and this addon read them.
 
+use std::fmt::Write as _;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 /// A regular expression that is searched for, in bytes.
@@ -143,7 +145,8 @@ fn escape(rest: &mut std::str::Chars<'_>, out: &mut String) -> Result<(), String
             let Some(code) = code else {
                 return Err("has an escape \\x that is not of ASCII, which is not supported".to_owned());
             };
-            out.push_str(&format!("\\x{code:02x}"));
+            // Writing to memory does not fail.
+            let _ = write!(out, "\\x{code:02x}");
             *rest = behind.chars();
         }
         Some('p' | 'P') => return Err("has a class of Unicode, which is not supported".to_owned()),
