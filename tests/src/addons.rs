@@ -5,6 +5,8 @@
 
 mod admin;
 mod components;
+mod guarded;
+mod homeserver;
 mod hosted;
 mod hostile;
 mod load;
@@ -15,8 +17,10 @@ mod versions;
 
 pub use admin::Admin;
 pub use components::{
-    core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
+    bundled, core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
 };
+pub use guarded::{Guarded, hooks};
+pub use homeserver::{Homeserver, user_of};
 pub use hosted::{Hosted, HostedBuilder};
 pub use hostile::{escaped, hostile, hostile_as};
 pub use load::{Load, Tally};

@@ -1,0 +1,98 @@
+//! Calls of services.
+
+pub(crate) mod answer;
+pub(crate) mod payload;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use tollgate_sdk::{http, log};
+
+use crate::document::action::Call;
+
+/// How long services are waited for in one stage of a flow.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limit: Duration,
+    since: Option<Instant>,
+}
+
+/// Redirects that are followed.
+const REDIRECTS: u8 = 10;
+
+impl Patience {
+    /// As long as this from the first call on.
+    pub(crate) const fn new(limit: Duration) -> Self {
+        Self { limit, since: None }
+    }
+
+    fn left(&mut self) -> Duration {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.limit.saturating_sub(since.elapsed())
+    }
+}
+
+/// Calls a service with this payload until `read` makes something of its answer, but no more often than the hook says and no
+/// longer than patience lasts.
+///
+/// # Errors
+///
+/// Why the last attempt was none.
+pub(crate) fn ask<T>(
+    hook: &str,
+    call: &Call,
+    payload: &[u8],
+    patience: &mut Patience,
+    read: impl Fn(&http::Response) -> Result<T, String>,
+) -> Result<T, String> {
+    let mut request = http::Request::new(&call.method, call.url.as_str()).body(payload).redirects(REDIRECTS);
+    if !call.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        request = request.header("Content-Type", "application/json");
+    }
+    for (name, value) in &call.headers {
+        request = request.header(name, value);
+    }
+    let mut attempt = 0_u64;
+    loop {
+        let left = patience.left();
+        if left.is_zero() {
+            return Err("the time for consultations is over (\"consultationLimitMilliseconds\")".to_owned());
+        }
+        request.timeout = Some(call.timeout.min(left));
+        let why = match request.send() {
+            Ok(response) => match read(&response) {
+                Ok(answer) => return Ok(answer),
+                Err(why) => why,
+            },
+            // Nothing of this gets better by another try.
+            Err(error @ (http::Error::Denied(_) | http::Error::Invalid(_))) => return Err(error.to_string()),
+            Err(error) => error.to_string(),
+        };
+        if attempt == call.retries {
+            return Err(why);
+        }
+        attempt = attempt.saturating_add(1);
+        if patience.left() <= call.wait {
+            return Err(format!("{why}; no time is left for another attempt (\"consultationLimitMilliseconds\")"));
+        }
+        log::info!(hook = hook, attempt = attempt; "calling the service again, since {why}");
+        if !call.wait.is_zero() {
+            // Only this flow waits.
+            thread::sleep(call.wait);
+        }
+    }
+}
+
+/// What every answer has to be.
+///
+/// # Errors
+///
+/// With any status but 200.
+pub(crate) fn accepted(response: &http::Response) -> Result<(), String> {
+    match response.status {
+        200 => Ok(()),
+        status => Err(format!("the service answered {status}, and not 200")),
+    }
+}

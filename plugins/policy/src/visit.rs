@@ -1,0 +1,69 @@
+//! What is known of a flow, from its first hook to its last.
+
+use tollgate_sdk::Request;
+
+use crate::{
+    document::{
+        Terms,
+        hook::{EventType, Hook},
+    },
+    identity::Asker,
+    path,
+    stages::Route,
+};
+
+/// A flow as its request came in. Later hooks go by it, whatever other addons made of the request.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) method: String,
+    /// Decoded.
+    pub(crate) path: Vec<u8>,
+    pub(crate) route: Route,
+    /// Places of the hooks whose rules about method and path match.
+    matching: Vec<usize>,
+    /// None before it is asked for.
+    asker: Option<Asker>,
+    /// As it was sent on, where an after hook may tell it to a service.
+    pub(crate) request_body: Option<Vec<u8>>,
+}
+
+impl Visit {
+    pub(crate) fn of(terms: &Terms, request: &Request<'_>) -> Self {
+        let (method, path) = (request.method(), path::decoded(&request.path_and_query()));
+        let route = Route::of(&method, &String::from_utf8_lossy(&path));
+        let hooks = terms.hooks.iter().enumerate().filter(|(_, hook)| hook.is_for(&method, &path));
+        let matching = hooks.map(|(place, _)| place).collect();
+        Self { method, path, route, matching, asker: None, request_body: None }
+    }
+
+    /// Whether hooks don't apply: a browser asks whether it may ask, and has to be told by the homeserver.
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.method == "OPTIONS"
+    }
+
+    /// Who asks; resolved when it is needed first.
+    pub(crate) fn asker(&mut self, terms: &Terms, request: &Request<'_>) -> &Asker {
+        self.asker.get_or_insert_with(|| match self.route {
+            Route::Login => Asker::Anonymous,
+            Route::Checked(_) | Route::Open => terms.identity.asker(request),
+        })
+    }
+
+    /// The Matrix ID of who asks.
+    pub(crate) fn user(&mut self, terms: &Terms, request: &Request<'_>) -> Option<&str> {
+        match self.asker(terms, request) {
+            Asker::Known(user) => Some(user),
+            Asker::Anonymous | Asker::Refused | Asker::Unanswered => None,
+        }
+    }
+
+    /// Hooks of this event type whose rules about method and path match.
+    pub(crate) fn hooks<'t>(&self, terms: &'t Terms, event: EventType) -> Vec<&'t Hook> {
+        self.matching(terms).into_iter().filter(|hook| hook.event == event).collect()
+    }
+
+    /// All hooks whose rules about method and path match.
+    pub(crate) fn matching<'t>(&self, terms: &'t Terms) -> Vec<&'t Hook> {
+        self.matching.iter().filter_map(|place| terms.hooks.get(*place)).collect()
+    }
+}
