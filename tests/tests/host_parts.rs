@@ -290,7 +290,7 @@ async fn pieces_of_another_answer_are_changed() {
 
 const TOLD: &str = "ETag: \"strong\"\r\nContent-MD5: x\r\nDigest: y\r\nContent-Encoding: gzip\r\n";
 
-/// ETag, Content-Length, whether there is a digest, Content-Encoding, Vary.
+/// The fields `ETag` and Content-Length, whether there is a digest, Content-Encoding, Vary.
 type Fields = (Option<String>, Option<String>, bool, Option<String>, Option<String>);
 
 async fn told(host: &Hosted, version: Version, method: &str) -> Fields {
