@@ -46,7 +46,8 @@ pub enum Change {
         /// As set.
         after: u16,
     },
-    /// Of header fields: names in lower case, each cut after 64 bytes, at most 64.
+    /// Of header fields, or of trailers where the event is a piece of a body: names in lower case, each cut after 64 bytes, at
+    /// most 64.
     Headers {
         /// Whose.
         message: MessageKind,

@@ -1,7 +1,7 @@
 //! Chunk hooks in the harness.
 
 use tollgate_sdk::{
-    Addon, Chunk, ChunkAction, ChunkVerdict, EditError, Error, Event, Flow, NoOptions, OptionErrors, Request, Response,
+    Addon, Change, Chunk, ChunkAction, ChunkVerdict, EditError, Error, Event, Flow, NoOptions, OptionErrors, Request, Response,
     Subscription,
     serde_json::json,
     testing::{Harness, HookFailure, TestRequest, TestResponse},
@@ -79,6 +79,15 @@ fn pieces_are_held_and_released_and_trailers_edited_at_the_end() -> Result<(), O
 }
 
 #[test]
+fn pieces_of_a_part_are_not_changed() -> Result<(), OptionErrors> {
+    let harness = Harness::<Lines>::configure(json!({}))?;
+    let mut flow = harness.flow(TestRequest::get("/"));
+    assert!(flow.response(TestResponse::new(206)).is_ok());
+    assert!(matches!(flow.response_chunk(piece("one", false)), Err(HookFailure::Verdict(_))));
+    Ok(())
+}
+
+#[test]
 fn trailers_wait_for_the_last_piece() -> Result<(), OptionErrors> {
     let harness = Harness::<Lines>::configure(json!({}))?;
     let mut flow = harness.flow(TestRequest::post("/"));
@@ -86,5 +95,7 @@ fn trailers_wait_for_the_last_piece() -> Result<(), OptionErrors> {
     let mut flow = harness.flow(TestRequest::post("/"));
     assert_eq!(flow.request_chunk(piece("a", true)), Ok(ChunkVerdict::pass()));
     assert_eq!(flow.staged_request().trailers, [("X-Early".to_owned(), b"1".to_vec())]);
+    let changes: Vec<_> = flow.mutations().iter().map(|mutation| (mutation.event.as_str(), &mutation.changes[..])).collect();
+    assert!(matches!(changes[..], [("request-chunk", [Change::Headers { added, .. }])] if added == &["x-early"]), "{changes:?}");
     Ok(())
 }

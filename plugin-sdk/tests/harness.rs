@@ -238,6 +238,16 @@ fn answers_to_head_take_no_body() {
 }
 
 #[test]
+fn parts_of_a_whole_are_not_replaced() {
+    let part = |_: &TestRequest| TestResponse::new(206).with_body("part");
+    let done = harness(json!({ "response": "body" })).exchange(TestRequest::get("/"), part);
+    assert!(matches!(&done.failures[..], [HookFailure::Failed(_)]), "{:?}", done.failures);
+    let request = TestRequest::post("/").with_header("Content-Range", "bytes 0-3/9").with_body("part");
+    let done = harness(json!({ "request": "body" })).request(request);
+    assert!(matches!(&done.failures[..], [HookFailure::Failed(_)]), "{:?}", done.failures);
+}
+
+#[test]
 fn test_says_which_subscriptions_match() {
     let harness = harness(json!({})).with_matched(Event::Request, &[]);
     let done = harness.exchange(TestRequest::get("/"), ok);

@@ -7,6 +7,7 @@
 mod addon_metrics;
 mod flows;
 mod guard;
+mod options;
 mod redact;
 mod routes;
 

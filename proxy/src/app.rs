@@ -26,7 +26,8 @@ use crate::{
     addons::{Registry, State},
     admin,
     config::{Config, Sources},
-    flow::{Flows, Holdings, Recent},
+    flow::{Flows, Recent},
+    http::Holdings,
     metrics::Metrics,
     upstream::OwnAddresses,
 };
@@ -78,6 +79,9 @@ pub fn check(sources: &Sources) -> anyhow::Result<()> {
         writeln!(out, "{state:6} {}", status.name)?;
         if let Some(error) = &status.error {
             writeln!(out, "       {error}")?;
+        }
+        for warning in &status.warnings {
+            writeln!(out, "       warning: {warning}")?;
         }
     }
     // One that is missing is the default one: any other would have been an error of the configuration.

@@ -26,12 +26,12 @@ mod tree;
 mod trust;
 mod units;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     addons,
     hooks::{FailurePolicy, QuarantineRule},
-    http::Origin,
+    http::{BearerToken, Origin},
 };
 
 pub use errors::{ConfigError, ConfigErrors};
@@ -77,14 +77,10 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// `token`, or what `token_file` holds without white space around: 8 to 1024 printable ASCII characters. Never none where
     /// `listen` is not a loopback address.
-    pub token: Option<Token>,
+    pub token: Option<BearerToken>,
     /// `recent_flows`: flows that have ended and can still be asked for, with what addons did to them. Default 256, 0 to 10000.
     pub recent_flows: usize,
 }
-
-/// A bearer token. Its `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(Arc<str>);
 
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,11 +197,12 @@ pub struct Timeouts {
 /// Settings of an addon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddonConfig {
-    /// `options`, or what `options_file` holds: handed to `configure` as JSON. Default `{}`. May hold secrets: show keys, not
-    /// values.
-    pub options: serde_json::Value,
-    /// `options_file`: JSON; to be watched, its content is in `options` already. At most 8 MiB.
-    pub options_file: Option<PathBuf>,
+    /// What is handed to `configure` as JSON: `options`, or what `options_file` or `options_url` holds, at most 8 MiB. Default
+    /// `{}`. May hold secrets: show keys, not values. `options_url` goes with `options_token` or `options_token_file`, 1 to 4096
+    /// printable ASCII characters, and `options_interval`, default 1m, 1s to 1d.
+    pub options: addons::OptionsSource,
+    /// `options_token_file`; its content is in `options` already, and it is read again on reload.
+    pub options_token_file: Option<PathBuf>,
     /// `on_error`: `closed`, `open`, `retry` or `retry-open`, for all events or by event. Default `closed`. Where it is closed,
     /// clients get `error_status`, default 503, 400 to 599, with `error_body`, at most 64 KiB, of the type `error_type`, default
     /// `application/json`; without a body of its own, the core's JSON.
@@ -230,20 +227,6 @@ impl Config {
     #[must_use]
     pub fn addon(&self, name: &str) -> AddonConfig {
         self.addons.get(name).cloned().unwrap_or_default()
-    }
-}
-
-impl Token {
-    /// The token itself, to compare with in constant time.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Token(…)")
     }
 }
 
@@ -282,8 +265,8 @@ impl Default for Timeouts {
 impl Default for AddonConfig {
     fn default() -> Self {
         Self {
-            options: serde_json::json!({}),
-            options_file: None,
+            options: addons::OptionsSource::None,
+            options_token_file: None,
             policy: FailurePolicy::default(),
             quarantine: Some(QuarantineRule::default()),
             limits: addons::Limits::default(),

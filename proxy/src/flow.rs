@@ -9,7 +9,6 @@ mod depart;
 mod failure;
 mod filters;
 mod forward;
-mod holdings;
 mod recent;
 mod record;
 mod respond;
@@ -33,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     hooks::{Addons, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
-    http::{Body, BodyError, RequestHead, ResponseHead, body::Peer},
+    http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
@@ -42,11 +41,11 @@ use bodies::FromClient;
 use chain::{Pass, Passed};
 use collect::Held;
 use depart::{depart, forget_body_fields};
-pub use holdings::Holdings;
 pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
 pub use site::Site;
+use stream::Closed;
 
 /// Runs flows.
 pub struct Flows {
@@ -134,6 +133,7 @@ impl Flows {
     fn begin(&self, site: &Arc<Site>, arrival: Arrival) -> (Ending, Request) {
         let Arrival { mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
+        let is_part = head.headers.contains("content-range");
         head.headers.strip_hop_by_hop();
         head.headers.remove("expect");
         forward::set_forwarded(&mut head, site, peer.ip());
@@ -149,10 +149,10 @@ impl Flows {
             upstream: Arc::clone(&site.upstream),
         };
         let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream), guard: None };
-        let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message), self);
+        let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message, Arc::clone(&self.holdings)), self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
-        (ending, Request { body: Held::new(body), expects_continue, upgrade, takes_trailers, interim })
+        (ending, Request { body: Held::new(body).part(is_part), expects_continue, upgrade, takes_trailers, interim })
     }
 }
 
@@ -184,7 +184,8 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
     };
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
-            let body = Held::coded(body.not_idle(Peer::Upstream, record.site.timeouts.body_idle), &head.headers);
+            let body = body.not_idle(Peer::Upstream, record.site.timeouts.body_idle);
+            let body = Held::coded(body, &head.headers).part(head.status == StatusCode::PARTIAL_CONTENT);
             stage(record, head);
             match pass.response(from, body).await {
                 // The response came before the request's end, and an addon has stopped that since.
@@ -227,10 +228,17 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
         return Err(SendFailure::Upstream(UpstreamFailure { kind: FailureKind::Protocol, message, reason }));
     }
     let host = if site.preserve_host && !head.authority.is_empty() { head.authority.as_str() } else { origin.authority.as_str() };
+    let is_part = request.body.is_part() && !matches!(staged, StagedBody::Replaced(_));
     let body = request.body.into_body(&staged);
     // A body that a hook has collected is here: the client was told to send it.
     let expects_continue = request.expects_continue && body.try_clone().is_none();
-    let body = stream::request(record, &mut head.headers, body);
+    let body = match stream::request(record, &mut head.headers, body, is_part) {
+        Ok(body) => body,
+        Err(Closed { index, why }) => {
+            record.stopped_by(index, why);
+            return Err(SendFailure::Client(BodyError::Stopped(record.stopped_why().unwrap_or_default())));
+        }
+    };
     record.release_after(Event::RequestChunk);
     let outgoing = Outgoing {
         host: host.to_owned(),

@@ -311,9 +311,14 @@ pub enum HookError {
     /// No instance could be had.
     #[error("no instance: {0}")]
     Instance(String),
-    /// As many instances live as may, of all addons.
-    #[error("no instance: all {0} are in use")]
-    NoSeat(u32),
+    /// Those of this addon alone are in use, and those that all addons share.
+    #[error("no instance: its own {own} are in use, and so are the {common} that all share")]
+    NoSeat {
+        /// Kept for this addon.
+        own: u32,
+        /// For whoever comes first.
+        common: u32,
+    },
     /// As many instances of this addon live as may.
     #[error("no instance: all {0} of this addon are in use")]
     NoRoom(u32),
@@ -323,6 +328,9 @@ pub enum HookError {
     /// The configuration names the addon, and it is not in force.
     #[error("not loaded")]
     NotLoaded,
+    /// It was not called: it wants the body without content codings, and they cannot be taken off.
+    #[error("the body cannot be shown: {0}")]
+    Coded(&'static str),
     /// An earlier hook of this instance failed.
     #[error("gone after an earlier failure")]
     Gone,

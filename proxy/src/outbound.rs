@@ -153,6 +153,24 @@ impl Service {
     }
 }
 
+/// The URL without its query, if a call could go there: errors and logs may show it.
+///
+/// # Errors
+/// [`Error::Invalid`], which does not show it.
+pub fn shown(url: &str) -> Result<String, Error> {
+    url::Target::parse(url).map(|target| target.shown())
+}
+
+impl Caller {
+    /// The operator, who wants to call this URL: it needs no grant. The proxy's own addresses are dialled for nobody.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it is no URL of a call.
+    pub fn for_url(url: &str) -> Result<Self, Error> {
+        Ok(Self { grants: HttpGrants::default(), upstream: url::Target::parse(url)?.origin })
+    }
+}
+
 /// A field of a request, if it is legal and an addon may set it.
 ///
 /// # Errors

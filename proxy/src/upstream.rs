@@ -21,6 +21,7 @@ use crate::{
     hooks::{FailureKind, UpstreamFailure},
     http::{Body, BodyError, Origin, RequestHead, ResponseHead},
     http1::{HeadLimits, ReadSide, WriteSide},
+    socket::End,
 };
 
 pub use connect::ConnectError;
@@ -113,6 +114,8 @@ pub struct Tunnel {
     pub buffer: BytesMut,
     /// To the peer.
     pub writer: WriteSide,
+    /// How the connection ends.
+    pub(crate) end: End,
 }
 
 /// Why nothing came back.

@@ -5,20 +5,26 @@
 
 mod admin;
 mod components;
+mod guarded;
+mod homeserver;
 mod hosted;
 mod hostile;
 mod load;
 mod service;
+mod shelf;
 mod siege;
 mod versions;
 
 pub use admin::Admin;
 pub use components::{
-    core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
+    bundled, core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
 };
+pub use guarded::{Guarded, hooks};
+pub use homeserver::{Homeserver, user_of};
 pub use hosted::{Hosted, HostedBuilder};
 pub use hostile::{escaped, hostile, hostile_as};
 pub use load::{Load, Tally};
 pub use service::Service;
+pub use shelf::Shelf;
 pub use siege::Siege;
 pub use versions::{seen_whole, seen_whole_if_at_all, versioned};

@@ -169,13 +169,20 @@ impl FrameOrigin {
     /// Waits for the next request and tells its stream. None when the connection has ended.
     pub async fn request(&mut self) -> Option<u32> {
         loop {
-            let head = self.conversation.take(9).await?;
-            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-            self.conversation.take(length).await?;
-            if head[3] == 1 {
-                return Some(u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]));
+            let frame = self.frame().await?;
+            if frame.kind == 1 {
+                return Some(frame.stream);
             }
         }
+    }
+
+    /// The next frame, whatever it is. None when the connection has ended.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        let head = self.conversation.take(9).await?;
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let payload = self.conversation.take(length).await?;
+        let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+        Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
     /// Sends frames in one write. A peer that has closed is no error.

@@ -199,20 +199,23 @@ async fn one_addon_leaves_instances_to_others() {
     let quick = json!({"rules": [{"on": "request", "filter": "~p ^/b", "do": [{"set": ["X-B", "1"]}]}]});
     let host =
         Hosted::before(&origin.url()).scripted("a", &holding).scripted("b", &quick).set("limits.instances", 8).start().await;
-    // A quarter of them, if nothing is said.
-    assert_eq!(host.admin().status("a").await["limits"]["instances"], 2);
-    let held = ["/a1", "/a2"].map(|path| tokio::spawn(Client::fetch(Version::Http1, host.address(), path)));
-    host.logged("holding /a1").await;
-    host.logged("holding /a2").await;
-    assert_eq!(host.get("/a3").await.status, 503);
+    // Half of half of them is its own, and half is shared.
+    let status = host.admin().get("/addons/a").await.json();
+    assert_eq!((&status["limits"]["instances"], &status["instances_reserved"]), (&json!(8), &json!(2)));
+    assert_eq!(status["instances_shared"], 4);
+    let paths = ["/a1", "/a2", "/a3", "/a4", "/a5", "/a6"];
+    let held = paths.map(|path| tokio::spawn(Client::fetch(Version::Http1, host.address(), path)));
+    for path in paths {
+        host.logged(&format!("holding {path}")).await;
+    }
+    assert_eq!(host.get("/a7").await.status, 503);
     assert_eq!(host.get("/b").await.status, 200);
-    host.logged("no instance: all 2 of this addon are in use").await;
-    let (over, without) = (host.admin().over_budget("a", "instances").await, host.admin().counter("a", "without_instance").await);
-    assert_eq!((over, without, host.admin().over_budget("b", "instances").await), (1, 1, 0));
+    host.logged("no instance: its own 2 are in use, and so are the 4 that all share").await;
+    assert_eq!(host.admin().counter("a", "without_instance").await, 1);
     for flow in held {
         assert_eq!(flow.await.expect("a flow").status, 200);
     }
-    assert_eq!(host.get("/a4").await.status, 200);
+    assert_eq!(host.get("/a8").await.status, 200);
 }
 
 #[tokio::test]
@@ -227,16 +230,15 @@ async fn instances_of_all_addons_are_limited_too() {
         .set("addon.a.instances", 2)
         .start()
         .await;
-    let held = ["/a1", "/a2"].map(|path| tokio::spawn(Client::fetch(Version::Http1, host.address(), path)));
+    // With one for each, a budget of two is no claim to the other's.
+    let held = tokio::spawn(Client::fetch(Version::Http1, host.address(), "/a1"));
     host.logged("holding /a1").await;
-    host.logged("holding /a2").await;
-    assert_eq!(host.get("/b").await.status, 503);
-    host.logged("no instance: all 2 are in use").await;
-    let (over, without) = (host.admin().over_budget("b", "instances").await, host.admin().counter("b", "without_instance").await);
+    assert_eq!(host.get("/a2").await.status, 503);
+    host.logged("no instance: its own 1 are in use, and so are the 0 that all share").await;
+    let (over, without) = (host.admin().over_budget("a", "instances").await, host.admin().counter("a", "without_instance").await);
     assert_eq!((over, without), (0, 1));
-    for flow in held {
-        assert_eq!(flow.await.expect("a flow").status, 200);
-    }
+    assert_eq!(host.get("/b").await.status, 200);
+    assert_eq!(held.await.expect("a flow").status, 200);
 }
 
 #[tokio::test]
@@ -248,6 +250,8 @@ async fn one_addon_may_have_fewer_instances() {
     let held = tokio::spawn(Client::fetch(Version::Http1, host.address(), "/hold"));
     host.logged("holding").await;
     assert_eq!(host.get("/more").await.status, 503);
+    host.logged("no instance: all 1 of this addon are in use").await;
+    assert_eq!(host.admin().over_budget("a", "instances").await, 1);
     assert_eq!(held.await.expect("a flow").status, 200);
     assert_eq!(host.get("/more").await.status, 200);
 }
@@ -299,7 +303,7 @@ async fn budgets_are_shown_as_configured() {
         ("calls", json!(64)),
         ("kv_bytes", json!("16MiB")),
         ("kv_keys", json!(100_000)),
-        ("instances", json!(500)),
+        ("instances", json!(2_000)),
     ] {
         assert_eq!(defaults[key], value, "{key}");
     }

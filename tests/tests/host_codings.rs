@@ -249,26 +249,6 @@ async fn plain_responses_stay_plain() {
 }
 
 #[tokio::test]
-async fn answers_to_head_keep_their_coding() {
-    let origin = RawOrigin::start(|mut conversation| async move {
-        while conversation.request().await.is_some() {
-            let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nETag: \"e\"\r\nContent-Length: 55\r\n\r\n";
-            if conversation.send(head).await.is_err() {
-                return;
-            }
-        }
-    })
-    .await;
-    let options = json!({"rules": [{"on": "response", "body": "full", "do": [{"try": {"set-body": "no"}}]}]});
-    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
-    let mut client = RawClient::connect(host.address()).await;
-    client.send("HEAD / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n").await;
-    let fields = client.response_to("HEAD").await.fields;
-    assert_eq!((fields.get("content-encoding"), fields.get("content-length")), (Some("gzip"), Some("55")));
-    assert_eq!((fields.get("etag"), fields.has("vary")), (Some("\"e\""), false));
-}
-
-#[tokio::test]
 async fn curl_reads_what_was_coded_anew() {
     for way in WAYS {
         // Large enough to be coded aside.

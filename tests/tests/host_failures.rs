@@ -130,6 +130,8 @@ async fn spinning_guests_harm_no_other_flow() {
     load.more(20).await;
     load.stop_unharmed().await;
     assert_eq!(host.admin().counter("a", "deadlines").await, 40);
+    // None of them ran to its end on a thread that serves.
+    assert!(host.admin().counter("a", "calls_aside").await >= 40);
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn inspect_holds_what_is_asked_against_what_is_granted() {
         "it would be refused\n  [0] request: the event is not granted (events)\n",
         "withhold_headers = [\"cookie\"]",
         "memory           = \"32MiB\"",
-        "instances        = 500",
+        "instances        = 2000",
     ] {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
     }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tollgate_tests::{
-    Client, RawClient, RawOrigin, Version,
+    Client, Echo, RawClient, RawOrigin, Version,
     addons::{Hosted, Load},
     eventually,
 };
@@ -187,4 +187,16 @@ async fn a_closed_failure_after_an_early_answer_is_no_success() {
         .await;
     let answer = host.post("/", "hello").await;
     assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (503, Some("addon a failed")));
+}
+
+#[tokio::test]
+async fn a_closed_failure_is_no_failure_of_an_http2_upstream() {
+    let origin = Echo::http2().await;
+    let script = rules("request-chunk", &json!([{"piece": {"last": ["trap"]}}]));
+    let host = Hosted::before(&origin.url()).scripted("a", &script).set("listener.main.upstream_protocol", "h2").start().await;
+    for version in Version::BOTH {
+        let request = http::Request::post("/").body(tollgate_tests::full("hello")).expect("a request");
+        let answer = Client::connect(version, host.address()).await.ask(request).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (503, Some("addon a failed")), "{version:?}");
+    }
 }

@@ -255,7 +255,8 @@ async fn messages_without_a_body_have_no_pieces() {
     let mut client = RawClient::connect(host.address()).await;
     client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let answer = client.response_to("HEAD").await;
-    assert_eq!((answer.status, answer.fields.get("content-length")), (200, Some("5")));
+    // What the hook might have made of the body is not known.
+    assert_eq!((answer.status, answer.fields.get("content-length")), (200, None));
 }
 
 #[tokio::test]

@@ -13,7 +13,12 @@
 //! | `POST /_matrix/client/v3/createRoom` | a room's id |
 //! | `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}` | an event's id, the same for the same transaction |
 //! | `POST /_matrix/client/v3/rooms/{roomId}/report` | `{}`; new in Matrix v1.13 |
+//! | `POST /_matrix/client/v3/rooms/{roomId}/ban`, `…/leave` | `{}`, and nothing happens |
+//! | `PUT /_matrix/client/v3/profile/{userId}/displayname` | `{}` for the own one, and nothing happens |
+//! | `POST /_matrix/client/v3/user_directory/search` | those who are logged in |
+//! | `POST /_matrix/client/v3/logout` | `{}`, and the token is none any more |
 //! | `GET /_matrix/client/v3/sync` | what is new since `since`, after `timeout` ms at the latest |
+//! | … and all of it below `/_matrix/client/r0` | the same |
 //! | `GET /api/v1/instance` | a Mastodon instance |
 //! | `GET /api/v1/timelines/home` | statuses, with a boost of one of them |
 

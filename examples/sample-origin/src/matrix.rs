@@ -1,7 +1,7 @@
 //! As much of a homeserver as a first conversation needs.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct Homeserver {
 struct State {
     /// User by access token.
     logins: HashMap<String, String>,
+    /// Number of the last token.
+    last_login: usize,
     rooms: Vec<String>,
     /// In the order of their positions.
     events: Vec<Event>,
@@ -51,6 +53,9 @@ struct Event {
 impl Homeserver {
     /// `path` begins after `/_matrix/client/`.
     pub(crate) async fn route(&self, request: &Arrived, path: &[&str]) -> Answer {
+        // The versions before v1.1 had these routes below r0, and clients of that time ask there.
+        let path: Vec<&str> = path.iter().map(|segment| if *segment == "r0" { "v3" } else { *segment }).collect();
+        let path = path.as_slice();
         let made = match (&request.method, path) {
             (&Method::GET | &Method::HEAD, ["versions"]) => Ok(versions()),
             (&Method::GET | &Method::HEAD, ["v3", "login"]) => Ok(json!({"flows": [{"type": "m.login.password"}]})),
@@ -61,13 +66,19 @@ impl Homeserver {
             (&Method::POST, ["v3", "createRoom"]) => self.create_room(request),
             (&Method::PUT, ["v3", "rooms", room, "send", kind, transaction]) => self.send(request, room, kind, transaction),
             (&Method::POST, ["v3", "rooms", _, "report"]) => Ok(json!({})),
+            (&Method::POST, ["v3", "rooms", _, "ban" | "leave"]) => self.user(request).map(|_| json!({})),
+            (&Method::POST, ["v3", "user_directory", "search"]) => self.search(request),
+            (&Method::PUT, ["v3", "profile", user, "displayname"]) => self.rename(request, user),
+            (&Method::POST, ["v3", "logout"]) => self.log_out(request),
             (&Method::GET | &Method::HEAD, ["v3", "sync"]) => self.sync(request).await,
             (
                 _,
                 ["versions"]
-                | ["v3", "login" | "createRoom" | "sync"]
+                | ["v3", "login" | "createRoom" | "sync" | "logout"]
                 | ["v3", "account", "whoami"]
-                | ["v3", "rooms", _, "report"],
+                | ["v3", "rooms", _, "report" | "ban" | "leave"]
+                | ["v3", "user_directory", "search"]
+                | ["v3", "profile", _, "displayname"],
             ) => Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED", "unknown method")),
             _ => Err(Refused(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "unknown path")),
         };
@@ -84,9 +95,34 @@ impl Homeserver {
         if state.logins.len() >= KEPT {
             return Err(full());
         }
-        let token = format!("sample_token_{}", state.logins.len() + 1);
+        state.last_login += 1;
+        let token = format!("sample_token_{}", state.last_login);
         state.logins.insert(token.clone(), user.clone());
         Ok(json!({"user_id": user, "access_token": token, "device_id": "SAMPLE", "home_server": "sample"}))
+    }
+
+    fn log_out(&self, request: &Arrived) -> Result<Value, Refused> {
+        let (_, token) = self.user(request)?;
+        self.state.lock().logins.remove(&token);
+        Ok(json!({}))
+    }
+
+    /// Finds those who have logged in.
+    fn search(&self, request: &Arrived) -> Result<Value, Refused> {
+        self.user(request)?;
+        let body = object(request)?;
+        let term = body.get("search_term").and_then(Value::as_str).unwrap_or_default();
+        let state = self.state.lock();
+        let found: BTreeSet<&String> = state.logins.values().filter(|user| user.contains(term)).collect();
+        let results: Vec<Value> = found.into_iter().map(|user| json!({"user_id": user})).collect();
+        Ok(json!({"results": results, "limited": false}))
+    }
+
+    /// Nobody is shown a name here, so none is kept.
+    fn rename(&self, request: &Arrived, user: &str) -> Result<Value, Refused> {
+        let (own, _) = self.user(request)?;
+        object(request)?;
+        if own == user { Ok(json!({})) } else { Err(Refused(StatusCode::FORBIDDEN, "M_FORBIDDEN", "that is somebody else")) }
     }
 
     fn create_room(&self, request: &Arrived) -> Result<Value, Refused> {

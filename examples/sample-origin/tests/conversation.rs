@@ -78,6 +78,23 @@ async fn silent_sync_ends_in_time() {
 }
 
 #[tokio::test]
+async fn tokens_end_with_the_logout() {
+    let mut client = Client::new().await;
+    client.log_in("ida").await;
+    let search = "/_matrix/client/r0/user_directory/search";
+    let (status, found) = client.ask("POST", search, r#"{"search_term":"id"}"#).await;
+    assert_eq!((status, &found["results"]), (200, &json!([{"user_id": "@ida:sample"}])));
+    assert_eq!(client.ask("PUT", "/_matrix/client/r0/profile/@ida:sample/displayname", "{}").await.0, 200);
+    assert_eq!(client.ask("PUT", "/_matrix/client/r0/profile/@tove:sample/displayname", "{}").await.0, 403);
+    assert_eq!(client.ask("POST", "/_matrix/client/r0/rooms/!a:b/ban", "{}").await.0, 200);
+    assert_eq!(client.ask("POST", "/_matrix/client/r0/logout", "").await.0, 200);
+    assert_eq!(client.ask("POST", search, "{}").await.0, 401);
+    let first = client.token.clone();
+    client.log_in("ida").await;
+    assert_ne!(client.token, first);
+}
+
+#[tokio::test]
 async fn strangers_and_nonsense_are_refused() {
     let client = Client::new().await;
     for (method, target, body, status, errcode) in [

@@ -197,6 +197,7 @@ impl Request {
     pub(crate) fn set_body(&self, body: &[u8]) -> Result<(), EditError> {
         self.edit(|request| {
             self.body.get().check_edit(body)?;
+            rules::check_whole(rules::is_part(&request.headers))?;
             rules::replace_body(&mut request.headers, &mut request.body, body);
             // A hook always sees what it set itself.
             self.body.set(BodyView::Whole);
@@ -289,6 +290,7 @@ impl Response {
         self.edit(|response| {
             self.body.get().check_edit(body)?;
             rules::check_may_have_body(is_to_head, response.status)?;
+            rules::check_whole(response.status == 206)?;
             rules::replace_body(&mut response.headers, &mut response.body, body);
             self.body.set(BodyView::Whole);
             Ok(())

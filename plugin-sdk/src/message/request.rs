@@ -111,6 +111,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     ///
+    /// [`EditError::Invalid`] while there is a Content-Range, since what replaces a part of a whole is no longer that part.
     /// [`EditError::ReadOnly`] where the body was truncated, [`EditError::TooLarge`] beyond the addon's `max_body`.
     pub fn set_body(&mut self, body: impl AsRef<[u8]>) -> Result<(), EditError> {
         host::edit(self.host.set_body(body.as_ref()))

@@ -175,10 +175,11 @@ impl<A: Addon> TestFlow<A> {
     /// Why the hook has no verdict.
     pub fn request_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
         let size = chunk.data.len();
+        let is_part = rules::is_part(&self.stage.borrow().request.headers);
         let verdict = self.call(
             Event::RequestChunk,
             View { ends: chunk.is_last.then_some(Kind::Request), ..View::editing_notes() },
-            |_| Ok(()),
+            |verdict: &ChunkVerdict| rules::check_piece(is_part, &verdict.action),
             |addon, flow, lent| addon.request_chunk(flow, &Request::new(&lent.request), chunk),
         )?;
         self.request_stream.saw(size, &verdict.action);
@@ -220,10 +221,11 @@ impl<A: Addon> TestFlow<A> {
     /// Why the hook has no verdict.
     pub fn response_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
         let size = chunk.data.len();
+        let is_part = self.stage.borrow().response.status == 206;
         let verdict = self.call(
             Event::ResponseChunk,
             View { ends: chunk.is_last.then_some(Kind::Response), ..View::editing_notes() },
-            |_| Ok(()),
+            |verdict: &ChunkVerdict| rules::check_piece(is_part, &verdict.action),
             |addon, flow, lent| addon.response_chunk(flow, &Request::new(&lent.request), &Response::new(&lent.response), chunk),
         )?;
         self.response_stream.saw(size, &verdict.action);

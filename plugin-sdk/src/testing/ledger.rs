@@ -91,12 +91,14 @@ pub(super) fn changes(before: &Staging, after: &Staging, view: BodyView) -> Vec<
     }
     changes.extend(fields(MessageKind::Request, &old.headers, &new.headers));
     changes.extend(body(MessageKind::Request, &old.body, &new.body, view));
+    changes.extend(fields(MessageKind::Request, &old.trailers, &new.trailers));
     let (old, new) = (&before.response, &after.response);
     if old.status != new.status {
         changes.push(Change::Status { before: old.status, after: new.status });
     }
     changes.extend(fields(MessageKind::Response, &old.headers, &new.headers));
     changes.extend(body(MessageKind::Response, &old.body, &new.body, view));
+    changes.extend(fields(MessageKind::Response, &old.trailers, &new.trailers));
     changes.extend(notes(&before.notes, &after.notes));
     changes
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{EditError, Header, MadeResponse, Refusal, http};
+use crate::{ChunkAction, EditError, Header, MadeResponse, Refusal, http};
 
 /// Default of the budget `max_body`, in bytes.
 pub(crate) const MAX_BODY: usize = 10 * 1024 * 1024;
@@ -99,6 +99,21 @@ pub(crate) fn check_may_have_body(is_to_head: bool, status: u16) -> Result<(), E
         return Err(EditError::Invalid("a body where none may be: to HEAD, or with status 204 or 304".to_owned()));
     }
     Ok(())
+}
+
+/// Whether a request is about a part of a whole (RFC 9110, 14.5); a response is with status 206.
+pub(crate) fn is_part(headers: &[Header]) -> bool {
+    headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-range"))
+}
+
+/// What replaces a part is no longer that part (RFC 9110, 14.4).
+pub(crate) fn check_whole(is_part: bool) -> Result<(), EditError> {
+    if is_part { Err(EditError::Invalid("body: a part of a whole cannot be replaced".to_owned())) } else { Ok(()) }
+}
+
+/// The same for a piece of it.
+pub(crate) fn check_piece(is_part: bool, action: &ChunkAction) -> Result<(), EditError> {
+    check_whole(is_part && *action != ChunkAction::Pass)
 }
 
 pub(crate) fn check_body(body: &[u8]) -> Result<(), EditError> {

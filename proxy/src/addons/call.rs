@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
@@ -9,6 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    thread,
     time::Duration,
 };
 
@@ -26,6 +28,7 @@ pub(super) struct Course(Arc<Flags>);
 #[derive(Debug)]
 struct Flags {
     is_abandoned: AtomicBool,
+    is_aside: AtomicBool,
     is_long: AtomicBool,
     is_measured: AtomicBool,
     // The thread's time on the processor when the call was let on, in nanoseconds.
@@ -58,6 +61,19 @@ struct Measured<T> {
     course: Course,
 }
 
+/// Work that leaves the processor to others each time before it goes on.
+struct Polite<T>(Measured<T>);
+
+impl<T> Future for Polite<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        // Else the system may leave it there for several milliseconds, however low its priority is, while one that serves waits.
+        thread::yield_now();
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
 impl<T> Future for Measured<T> {
     type Output = T;
 
@@ -71,6 +87,7 @@ impl Default for Flags {
     fn default() -> Self {
         Self {
             is_abandoned: AtomicBool::new(false),
+            is_aside: AtomicBool::new(false),
             is_long: AtomicBool::new(false),
             is_measured: AtomicBool::new(false),
             since: AtomicU64::new(UNKNOWN),
@@ -79,6 +96,18 @@ impl Default for Flags {
 }
 
 impl Course {
+    /// Of a call that had better not begin on a thread that serves.
+    pub(super) fn aside() -> Self {
+        let course = Self::default();
+        course.0.is_aside.store(true, Relaxed);
+        course
+    }
+
+    /// Whether it runs aside, or will when it begins.
+    pub(super) fn is_aside(&self) -> bool {
+        self.0.is_aside.load(Relaxed)
+    }
+
     /// Whether nobody waits any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.0.is_abandoned.load(Relaxed)
@@ -87,6 +116,11 @@ impl Course {
     /// Says that the call takes so much of the processor that it should not hold up a thread that serves.
     pub(super) fn is_long(&self) {
         self.0.is_long.store(true, Relaxed);
+    }
+
+    /// Whether that was said.
+    pub(super) fn was_long(&self) -> bool {
+        self.0.is_long.load(Relaxed)
     }
 
     /// Time on the processor since the call was let on. Zero the first time: only then it is measured, so that a short call,
@@ -112,6 +146,14 @@ impl<T: Send + 'static> Unstoppable<T> {
         let work = Some(Work::Here(Measured { work, course: course.clone() }));
         Self { work, is_begun: false, course, aside, on_panic }
     }
+
+    fn go_aside(&mut self) {
+        self.course.0.is_aside.store(true, Relaxed);
+        self.work = match self.work.take() {
+            Some(Work::Here(work)) => Some(Work::Aside(self.aside.spawn(Polite(work)))),
+            work => work,
+        };
+    }
 }
 
 impl<T: Send + 'static> Future for Unstoppable<T> {
@@ -119,7 +161,9 @@ impl<T: Send + 'static> Future for Unstoppable<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
-        this.is_begun = true;
+        if !mem::replace(&mut this.is_begun, true) && this.course.is_aside() {
+            this.go_aside();
+        }
         loop {
             match &mut this.work {
                 None => return Poll::Pending,
@@ -129,10 +173,7 @@ impl<T: Send + 'static> Future for Unstoppable<T> {
                     return Poll::Ready(ended.unwrap_or_else(|error| (this.on_panic)(why_lost(error))));
                 }
                 Some(Work::Here(work)) => match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(context))) {
-                    Ok(Poll::Pending) if this.course.0.is_long.load(Relaxed) => {
-                        let Some(Work::Here(work)) = this.work.take() else { return Poll::Pending };
-                        this.work = Some(Work::Aside(this.aside.spawn(work)));
-                    }
+                    Ok(Poll::Pending) if this.course.was_long() => this.go_aside(),
                     Ok(Poll::Pending) => return Poll::Pending,
                     Ok(Poll::Ready(value)) => {
                         this.work = None;
@@ -156,7 +197,7 @@ impl<T: Send + 'static> Drop for Unstoppable<T> {
         self.course.0.is_abandoned.store(true, Relaxed);
         // One that is aside goes on there.
         if let Work::Here(work) = work {
-            self.aside.spawn(work);
+            self.aside.spawn(Polite(work));
         }
     }
 }
@@ -245,6 +286,19 @@ mod tests {
         });
         let (here, there) = here.await.expect("a task");
         assert_ne!(here, there);
+    }
+
+    #[tokio::test]
+    async fn work_that_is_known_to_be_long_begins_aside() {
+        let here = tokio::spawn(async {
+            let work = || async { tokio::task::id().to_string() };
+            let short = unstoppable(work(), Course::default()).await;
+            let long = unstoppable(work(), Course::aside()).await;
+            (tokio::task::id().to_string(), short, long)
+        });
+        let (here, short, long) = here.await.expect("a task");
+        assert_eq!(here, short);
+        assert_ne!(here, long);
     }
 
     #[tokio::test]

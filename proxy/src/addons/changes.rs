@@ -9,8 +9,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use serde_json::Value;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     component::LoadError,
@@ -19,8 +19,8 @@ use super::{
     force::Force,
     generation::Generation,
     loader::{Loader, Source},
-    options,
-    settings::Settings,
+    options::{self, Choice, Document, Had, Offer, Origin},
+    settings::{AddonSettings, OptionsSource, Settings},
     status::Readiness,
 };
 use crate::hooks::{Addon as _, Chain};
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     entries: RwLock<BTreeMap<Arc<str>, Arc<Entry>>>,
     force: Force,
     directory: Mutex<Directory>,
+    /// Ends the following of servers.
+    pub(super) stopped: CancellationToken,
 }
 
 #[derive(Default)]
@@ -43,14 +45,23 @@ struct Directory {
 
 /// Why an addon is loaded.
 pub(super) enum Cause {
-    /// Its file is new or changed.
+    /// Its file is new or changed, or its settings may be others.
     File,
     /// Its options file changed.
     OptionsFile,
     /// Somebody wants it loaded, whether it changed or not.
     Asked,
     /// Somebody has new options.
-    Options(Value),
+    Put(Document),
+    /// A server has new options.
+    Fetched,
+}
+
+/// What a load led to.
+enum Loaded {
+    New(Box<Generation>),
+    /// What would be loaded is in force.
+    Same,
 }
 
 // How long a generation has to be in force before its snapshot is taken: options that change all the time, as in tests
@@ -60,9 +71,16 @@ const STEADY: Duration = Duration::from_millis(100);
 impl Shared {
     /// Nothing in force yet.
     pub(super) fn new(engine: Engine, settings: Settings) -> Self {
+        let force = Force::new(&settings, Arc::clone(engine.seats()));
         let loader = Loader::new(engine, settings.compilers);
-        let force = Force::new(&settings);
-        Self { settings: ArcSwap::from_pointee(settings), loader, entries: RwLock::default(), force, directory: Mutex::default() }
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            loader,
+            entries: RwLock::default(),
+            force,
+            directory: Mutex::default(),
+            stopped: CancellationToken::new(),
+        }
     }
 
     pub(super) const fn engine(&self) -> &Engine {
@@ -136,86 +154,184 @@ impl Shared {
     pub(super) fn remove(&self, name: &str) {
         let Some(entry) = self.entries.write().remove(name) else { return };
         entry.remove();
-        self.force.change(&self.settings(), |_, current| drop(current.remove(name)));
+        self.force.change(&self.settings(), |_, current| current.remove(name));
         tracing::info!(addon.name = name, "addon removed");
     }
 
-    /// Loads an addon and puts it in force; on failure what was in force stays.
+    /// Loads an addon and puts it in force. On failure what was in force stays, as far as the settings let it: see
+    /// [`Self::hold_to_settings`].
     pub(super) async fn load(self: &Arc<Self>, entry: &Arc<Entry>, cause: Cause) -> Result<(), LoadError> {
+        let fetched = self.fetch_for(entry, &cause).await;
+        let (had, _fetching) = fetched.map_or((None, None), |(had, fetching)| (Some(had), Some(fetching)));
+        let loaded = self.load_with(entry, cause, had).await;
+        self.follow(entry);
+        loaded
+    }
+
+    /// The same with what the server of the options has, if it was asked.
+    pub(super) async fn load_with(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        cause: Cause,
+        had: Option<Result<Had, LoadError>>,
+    ) -> Result<(), LoadError> {
         let _turn = entry.turn.lock().await;
         entry.is_queued.store(false, SeqCst);
         entry.begin();
-        // Options on trial say nothing about the file: what was wrong with it still is.
-        let kept = matches!(cause, Cause::Options(_)).then(|| entry.error());
-        match self.generation(entry, cause).await {
-            Ok(Some(generation)) => {
-                self.accept(entry, generation, kept.flatten());
-                Ok(())
+        let settings = self.settings();
+        let addon = settings.addon(&entry.name);
+        let choice = self.choose(entry, &settings, &addon, &cause, had).await;
+        let tried = self.attempt(entry, &settings, &addon, &cause, choice).await;
+        let Err((error, origin)) = tried else { return Ok(()) };
+        entry.supply.refused(&addon.options, &origin, &error);
+        let has_none = entry.current().is_none();
+        let may_copy = has_none && error.is_of_options() && !matches!(cause, Cause::Put(_));
+        if may_copy && self.take_copy(entry, &settings, &addon, &cause, &error).await {
+            return Ok(());
+        }
+        // Options on trial say nothing about the file, nor does a server about what is in force: what was wrong still is.
+        let is_on_trial = matches!(cause, Cause::Put(_)) || matches!(origin, Origin::Server { .. } | Origin::Nowhere);
+        let is_kept = matches!(cause, Cause::Put(_)) || (is_on_trial && !has_none);
+        let told = if is_kept { entry.error() } else { Some(error.to_string()) };
+        let then = self.hold_to_settings(entry, told).await;
+        tracing::warn!(addon.name = &*entry.name, %error, "addon not loaded; {then}");
+        Err(error)
+    }
+
+    /// After a load that failed: whatever keeps new code or new options from being in force, the settings are, and an operator
+    /// who takes a grant away means it. So code and options that are in force go on under the settings of now; what cannot do
+    /// with the grants of now is in force no more, and its failure policy stands in its place. `error` tells of the load. Tells
+    /// what became of it.
+    async fn hold_to_settings(self: &Arc<Self>, entry: &Arc<Entry>, error: Option<String>) -> &'static str {
+        const STAYS: &str = "what was in force stays";
+        let addon = self.settings().addon(&entry.name);
+        let Some(current) = entry.current().filter(|current| !current.is_under(&addon)) else {
+            entry.end(error);
+            return STAYS;
+        };
+        let source = Source::Compiled(Box::new(current.compiled().clone()));
+        let options = Arc::clone(&current.setup().options);
+        match self.loader.load(&entry.name, &addon, source, options, &entry.stats).await {
+            Ok(generation) => {
+                self.accept(entry, generation, error);
+                "what was in force goes on under the settings of now"
             }
-            Ok(None) => {
-                entry.end(kept.flatten());
-                Ok(())
+            // Policies and budgets that it cannot do with take nothing from anybody.
+            Err(_) if addon.grants == current.setup().grants => {
+                entry.end(error);
+                STAYS
             }
-            Err(error) => {
-                entry.end(kept.unwrap_or_else(|| Some(error.to_string())));
-                tracing::warn!(addon.name = &*entry.name, %error, "addon not loaded; what was in force stays");
-                Err(error)
+            Err(why) => {
+                let why = why.to_string();
+                self.force.change(&self.settings(), |_, current| {
+                    if entry.withdraw(why) {
+                        current.withdraw(&entry.name);
+                    }
+                });
+                "what was in force is withdrawn: it cannot do with the grants of now"
             }
         }
     }
 
-    // None: what would be loaded is in force.
-    async fn generation(&self, entry: &Arc<Entry>, cause: Cause) -> Result<Option<Generation>, LoadError> {
-        let settings = self.settings();
-        let addon = settings.addon(&entry.name);
-        let current = entry.current();
-        let chosen = match &cause {
-            Cause::Options(value) => Some(value.clone()),
-            Cause::OptionsFile => None,
-            Cause::File | Cause::Asked => entry.options(),
+    // The document that is to be tried, and where it comes from.
+    async fn choose(
+        &self,
+        entry: &Entry,
+        settings: &Settings,
+        addon: &AddonSettings,
+        cause: &Cause,
+        had: Option<Result<Had, LoadError>>,
+    ) -> Choice {
+        if let Cause::Put(document) = cause {
+            return Choice { document: Ok(document.clone()), origin: Origin::Put };
+        }
+        let offer = match &addon.options {
+            OptionsSource::Url(url) => entry.supply.offer(url, had),
+            source => {
+                let (source, limit) = (source.clone(), settings.max_options);
+                let read = spawn_blocking(move || options::offer(&source, limit)).await;
+                read.unwrap_or_else(|error| Offer::none(LoadError::Internal(error.to_string())))
+            }
         };
-        let wants_file = !matches!(cause, Cause::Options(_)) || current.is_none();
-        let turn = if wants_file { self.loader.turn().await } else { None };
-        let (path, configured) = (entry.file.clone(), addon.options.clone());
-        let read = spawn_blocking(move || {
-            let document = match &chosen {
-                Some(value) => options::text(value),
-                None => options::document(&configured, settings.max_options)?,
-            };
-            let bytes = wants_file.then(|| options::read(&path, "a component", settings.max_component)).transpose()?;
-            Ok::<_, LoadError>((document, bytes))
-        });
-        let (document, bytes) = read.await.map_err(|error| LoadError::Internal(error.to_string()))??;
+        // Who asks wants to know that there is no answer.
+        if matches!(cause, Cause::Asked) && offer.origin == Origin::Nowhere {
+            return Choice { document: offer.document, origin: offer.origin };
+        }
+        entry.supply.choose(&addon.options, offer)
+    }
+
+    /// Puts a document in force, or tells why not.
+    pub(super) async fn attempt(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        settings: &Settings,
+        addon: &AddonSettings,
+        cause: &Cause,
+        choice: Choice,
+    ) -> Result<(), (LoadError, Origin)> {
+        let Choice { document, origin } = choice;
+        let document = match document {
+            Ok(document) => document,
+            Err(error) => return Err((error, origin)),
+        };
+        let error = error_after(entry, cause, &origin);
+        let number = match self.generation(entry, settings, addon, cause, &document).await {
+            Ok(Loaded::New(generation)) => {
+                tell_warnings(entry, &document);
+                self.accept(entry, *generation, error)
+            }
+            Ok(Loaded::Same) => {
+                entry.end(error);
+                entry.number()
+            }
+            Err(error) => return Err((error, origin)),
+        };
+        entry.supply.took(&addon.options, &origin, &document, number);
+        if let (Origin::Server { .. }, OptionsSource::Url(url)) = (&origin, &addon.options) {
+            self.save_copy(entry, settings, url).await;
+        }
+        Ok(())
+    }
+
+    async fn generation(
+        &self,
+        entry: &Entry,
+        settings: &Settings,
+        addon: &AddonSettings,
+        cause: &Cause,
+        document: &Document,
+    ) -> Result<Loaded, LoadError> {
+        let current = entry.current();
+        let wants_file = !matches!(cause, Cause::Put(_) | Cause::Fetched) || current.is_none();
+        let (bytes, turn) = if wants_file {
+            let turn = self.loader.turn().await;
+            let (path, limit) = (entry.file.clone(), settings.max_component);
+            let read = spawn_blocking(move || options::read(&path, "a component", limit)).await;
+            (Some(read.map_err(|error| LoadError::Internal(error.to_string()))??), turn)
+        } else {
+            (None, None)
+        };
         let mut is_same = false;
         let source = match (&current, bytes) {
             (Some(current), bytes) if bytes.as_ref().is_none_or(|bytes| *bytes == *current.compiled().bytes) => {
-                is_same = *document == *current.setup().options
-                    && addon.limits == *current.limits()
-                    && addon.grants == current.setup().grants
-                    && addon.policy == *current.policy()
-                    && addon.quarantine.as_ref() == current.quarantine().rule();
+                is_same = document.text == current.setup().options && current.is_under(addon);
                 Source::Compiled(Box::new(current.compiled().clone()))
             }
             (_, bytes) => Source::Bytes(bytes.unwrap_or_default().into(), turn),
         };
-        let generation = if is_same && !matches!(cause, Cause::Asked) {
-            None
-        } else {
-            Some(self.loader.load(&entry.name, &addon, source, document, &entry.stats).await?)
-        };
-        match cause {
-            Cause::Options(value) => entry.set_options(Some(value)),
-            Cause::OptionsFile => entry.set_options(None),
-            Cause::File | Cause::Asked => {}
+        if is_same && !matches!(cause, Cause::Asked | Cause::Put(_)) {
+            return Ok(Loaded::Same);
         }
-        Ok(generation)
+        let document = Arc::clone(&document.text);
+        let generation = self.loader.load(&entry.name, addon, source, document, &entry.stats).await?;
+        Ok(Loaded::New(Box::new(generation)))
     }
 
-    fn accept(self: &Arc<Self>, entry: &Arc<Entry>, generation: Generation, error: Option<String>) {
+    fn accept(self: &Arc<Self>, entry: &Arc<Entry>, generation: Generation, error: Option<String>) -> u64 {
         let generation = Arc::new(generation);
         let number = self.force.change(&self.settings(), |number, current| {
             if entry.accept(&generation, number, error) {
-                current.insert(Arc::clone(&entry.name), Arc::clone(&generation));
+                current.insert(&entry.name, &generation);
             }
         });
         let events: BTreeSet<_> = generation.subscriptions().iter().map(|wanted| wanted.event.as_str()).collect();
@@ -224,6 +340,7 @@ impl Shared {
             let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
             tokio::spawn(async move { shared.freeze(&entry).await });
         }
+        number
     }
 
     // Takes snapshots of what is in force, until there is nothing to take.
@@ -259,5 +376,26 @@ impl Shared {
         }
         loads.join_all().await;
         self.force.change(&self.settings(), |_, _| {});
+    }
+}
+
+// What is still wrong if this load goes well.
+fn error_after(entry: &Entry, cause: &Cause, origin: &Origin) -> Option<String> {
+    let before = entry.error();
+    match cause {
+        // It read no file.
+        Cause::Put(_) | Cause::Fetched if entry.current().is_some() => before,
+        // The file is as bad as it was.
+        Cause::File | Cause::OptionsFile | Cause::Asked if *origin == Origin::Put => {
+            before.filter(|before| entry.supply.error().as_ref() == Some(before))
+        }
+        _ => None,
+    }
+}
+
+fn tell_warnings(entry: &Entry, document: &Document) {
+    let is_known = entry.current().is_some_and(|current| current.setup().options == document.text);
+    for warning in document.warnings.iter().filter(|_| !is_known) {
+        tracing::warn!(addon.name = &*entry.name, warning, "options: not strict JSON");
     }
 }

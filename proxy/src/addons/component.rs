@@ -12,6 +12,7 @@ use super::{
     guest::Blueprint,
     wasi,
 };
+use crate::json;
 
 /// Why an addon is not loaded. What was in force before stays so.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +66,17 @@ pub enum LoadError {
     /// It fits, but there is no instance of it.
     #[error("cannot be instantiated: {0}")]
     Instance(String),
-    /// The options are no JSON.
-    #[error("options are not JSON: {0}")]
-    OptionsSyntax(serde_json::Error),
+    /// The options are no JSON, or not in one way only.
+    #[error("options are {0}")]
+    OptionsSyntax(json::Error),
+    /// A server does not have the options.
+    #[error("cannot get options from {url}: {why}")]
+    Fetch {
+        /// Without its query.
+        url: String,
+        /// Why.
+        why: String,
+    },
     /// `configure` did not end well.
     #[error("configure failed: {0}")]
     Configure(String),
@@ -83,6 +92,41 @@ pub enum LoadError {
     /// The host is at fault.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl LoadError {
+    /// Whether other options may do better.
+    pub(super) const fn is_of_options(&self) -> bool {
+        matches!(
+            self,
+            Self::OptionsSyntax(_)
+                | Self::Fetch { .. }
+                | Self::Configure(_)
+                | Self::Options(_)
+                | Self::Subscriptions(_)
+                | Self::NotGranted(_)
+        )
+    }
+
+    /// All that is wrong, each with its place in the options as far as there is one.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<RefusedOption> {
+        let whole = |message: String| RefusedOption { path: String::new(), message };
+        match self {
+            Self::Options(refused) => refused.clone(),
+            Self::OptionsSyntax(json::Error::Syntax(remark)) => vec![remark.into()],
+            Self::OptionsSyntax(json::Error::Ambiguous(remarks)) => remarks.iter().map(Into::into).collect(),
+            Self::Subscriptions(problems) | Self::NotGranted(problems) => problems.iter().cloned().map(whole).collect(),
+            other => vec![whole(other.to_string())],
+        }
+    }
+}
+
+impl From<&json::Remark> for RefusedOption {
+    fn from(remark: &json::Remark) -> Self {
+        let message = format!("line {}, column {}: {}", remark.line, remark.column, remark.problem);
+        Self { path: remark.path.clone(), message }
+    }
 }
 
 /// An option that an addon refused.

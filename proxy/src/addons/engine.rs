@@ -2,11 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
-};
+use tokio::runtime::Handle;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, component::Linker,
 };
@@ -15,6 +11,7 @@ use super::{
     aside::Aside,
     bindings, cache,
     limits::Limits,
+    seats::Seats,
     settings::Settings,
     state::{HostState, TotalMemory},
     ticker::{Running, Ticker},
@@ -40,7 +37,7 @@ struct Shared {
     max_instances: u32,
     memory: Arc<TotalMemory>,
     guest_stack: usize,
-    seats: Arc<Semaphore>,
+    seats: Arc<Seats>,
     outbound: Outbound,
     store: Arc<dyn Store>,
 }
@@ -52,9 +49,6 @@ pub(super) struct Outbound {
     pub(super) service: Arc<Service>,
     pub(super) runtime: Handle,
 }
-
-/// To be held by an instance of a flow while it lives.
-pub(super) type Seat = OwnedSemaphorePermit;
 
 // A component made by wit-component is one module, a shim with a table, and a fixup; more is allowed for composed ones.
 const CORE_INSTANCES: u32 = 8;
@@ -98,7 +92,7 @@ impl Engine {
         bindings::add_to_linker(&mut linker)?;
         wasi::add_to_linker(&mut linker)?;
         let memory = Arc::new(TotalMemory::new(settings.guest_memory));
-        let seats = Arc::new(Semaphore::new(usize::try_from(max_instances)?.min(Semaphore::MAX_PERMITS)));
+        let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
         let outbound = Outbound { service, runtime: Handle::current() };
         let store = Arc::new(Memory::default());
@@ -119,14 +113,9 @@ impl Engine {
         &self.shared.secret
     }
 
-    /// A seat for an instance of a flow, waiting for it until `deadline`.
-    pub(super) async fn seat_in_time(&self, deadline: Instant) -> Option<Seat> {
-        timeout_at(deadline, Arc::clone(&self.shared.seats).acquire_owned()).await.ok()?.ok()
-    }
-
-    /// The same at once.
-    pub(super) fn seat(&self) -> Option<Seat> {
-        Arc::clone(&self.shared.seats).try_acquire_owned().ok()
+    /// Seats for instances of flows.
+    pub(super) fn seats(&self) -> &Arc<Seats> {
+        &self.shared.seats
     }
 
     /// Instances of flows that may live at one time.

@@ -10,12 +10,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::Value;
 
 use super::{
     engine::Engine,
     generation::Generation,
     grants::Grants,
+    options::Supply,
+    seats::Share,
     settings::AddonSettings,
     stats::Stats,
     status::{AddonStatus, QuarantineStatus, State, hex},
@@ -31,6 +32,8 @@ pub(super) struct Entry {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Whether a load waits for its turn: a second one would do the same.
     pub(super) is_queued: AtomicBool,
+    /// Its options.
+    pub(super) supply: Supply,
     inner: Mutex<Inner>,
 }
 
@@ -42,7 +45,6 @@ struct Inner {
     warning: Option<String>,
     is_loading: bool,
     is_removed: bool,
-    options: Option<Value>,
     // Whether somebody takes snapshots, and of which generation none can be taken.
     is_freezing: bool,
     unfreezable: Option<Arc<Generation>>,
@@ -57,6 +59,7 @@ impl Entry {
             stats: Arc::default(),
             turn: tokio::sync::Mutex::default(),
             is_queued: AtomicBool::new(false),
+            supply: Supply::default(),
             inner: Mutex::default(),
         }
     }
@@ -66,14 +69,9 @@ impl Entry {
         self.inner.lock().current.clone()
     }
 
-    /// Options set at run time; they go before those of the configuration.
-    pub(super) fn options(&self) -> Option<Value> {
-        self.inner.lock().options.clone()
-    }
-
-    /// Sets them, or forgets them.
-    pub(super) fn set_options(&self, options: Option<Value>) {
-        self.inner.lock().options = options;
+    /// Number of the change that put it in force; 0 if it never was.
+    pub(super) fn number(&self) -> u64 {
+        self.inner.lock().number
     }
 
     /// A load began.
@@ -103,11 +101,30 @@ impl Entry {
         !inner.is_removed
     }
 
+    /// What is in force may not be any more, for this reason. False if the addon is gone meanwhile.
+    pub(super) fn withdraw(&self, error: String) -> bool {
+        let mut inner = self.inner.lock();
+        inner.is_loading = false;
+        if !inner.is_removed {
+            inner.current = None;
+            inner.error = Some(error);
+            inner.warning = None;
+        }
+        !inner.is_removed
+    }
+
     /// Nothing of it is in force any more, nor will be.
     pub(super) fn remove(&self) {
-        let mut inner = self.inner.lock();
-        inner.is_removed = true;
-        inner.current = None;
+        {
+            let mut inner = self.inner.lock();
+            inner.is_removed = true;
+            inner.current = None;
+        }
+        self.supply.changed.notify_one();
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.inner.lock().is_removed
     }
 
     /// Whether the caller is the one to take snapshots from now on.
@@ -161,6 +178,8 @@ impl Entry {
             (&setup.limits, &setup.grants)
         });
         let usage = engine.store().usage(&self.name);
+        let Share { own, common } = engine.seats().share(&self.name);
+        let (warnings, options) = self.supply.status(&settings.options);
         AddonStatus {
             name: self.name.to_string(),
             file: self.file.clone(),
@@ -169,10 +188,14 @@ impl Entry {
             state,
             error: inner.error.clone(),
             warning: inner.warning.clone(),
+            warnings,
+            options,
             subscriptions: current.map_or_else(Vec::new, |current| current.subscriptions().iter().map(Into::into).collect()),
             memory_limit_bytes: limits.memory,
             limits: limits.shown(engine.max_instances(), engine.guest_stack()),
             grants: Grants::clone(grants),
+            instances_reserved: own,
+            instances_shared: common,
             read_only: !grants.edit,
             quarantine: current.map_or_else(QuarantineStatus::default, |current| current.quarantine().status(Instant::now())),
             counters: self.stats.counters().with_usage(usage),

@@ -8,17 +8,23 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::{generation::Generation, placeholder::Placeholder, settings::Settings};
+use super::{generation::Generation, placeholder::Placeholder, seats::Seats, settings::Settings};
 use crate::hooks::{Addon, Chain};
 
-/// Addons in force, by name.
-pub(super) type Current = BTreeMap<Arc<str>, Arc<Generation>>;
+/// Addons in force, by name, and those that were but may not be any more.
+#[derive(Default)]
+pub(super) struct Current {
+    in_force: BTreeMap<Arc<str>, Arc<Generation>>,
+    // Also where no order names them, their failure policy stands in their place.
+    withdrawn: BTreeSet<Arc<str>>,
+}
 
 /// The chains in force.
 pub(super) struct Force {
     live: ArcSwap<Live>,
     // Held while the next `live` is put together.
     next: Mutex<Next>,
+    seats: Arc<Seats>,
 }
 
 struct Live {
@@ -36,10 +42,10 @@ struct Next {
 }
 
 impl Force {
-    /// Empty chains for all listeners.
-    pub(super) fn new(settings: &Settings) -> Self {
+    /// Empty chains for all listeners. Of these seats, addons have their part from when they are in force.
+    pub(super) fn new(settings: &Settings, seats: Arc<Seats>) -> Self {
         let next = Next::default();
-        Self { live: ArcSwap::from_pointee(Live::new(settings, &next)), next: Mutex::new(next) }
+        Self { live: ArcSwap::from_pointee(Live::new(settings, &next)), next: Mutex::new(next), seats }
     }
 
     /// The chain of a listener: one load and one look-up.
@@ -54,6 +60,7 @@ impl Force {
         next.number += 1;
         let number = next.number;
         change(number, &mut next.current);
+        self.seats.divide(&next.seated(settings));
         self.live.store(Arc::new(Live::new(settings, &next)));
         next.tell_missed(settings);
         number
@@ -67,13 +74,47 @@ impl Force {
     }
 }
 
+impl Current {
+    /// Puts it in force.
+    pub(super) fn insert(&mut self, name: &Arc<str>, generation: &Arc<Generation>) {
+        self.withdrawn.remove(name);
+        self.in_force.insert(Arc::clone(name), Arc::clone(generation));
+    }
+
+    /// It may not be in force any more, though its file is there.
+    pub(super) fn withdraw(&mut self, name: &Arc<str>) {
+        self.in_force.remove(name);
+        self.withdrawn.insert(Arc::clone(name));
+    }
+
+    /// Its file is gone.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.withdrawn.remove(name);
+        self.in_force.remove(name);
+    }
+
+    fn addon(&self, name: &str) -> Option<Arc<dyn Addon>> {
+        self.in_force.get(name).map(|generation| Arc::<Generation>::clone(generation) as Arc<dyn Addon>)
+    }
+}
+
 impl Next {
+    /// Addons that a listener may call, and the most instances that each may have.
+    fn seated(&self, settings: &Settings) -> Vec<(Arc<str>, u32)> {
+        let is_called = |name: &str| {
+            let calls = |order: &Option<Vec<String>>| order.as_ref().is_none_or(|order| order.iter().any(|known| known == name));
+            settings.listeners.iter().any(|(_, order)| calls(order))
+        };
+        let called = self.current.in_force.iter().filter(|(name, _)| is_called(name));
+        called.map(|(name, addon)| (Arc::clone(name), addon.limits().instances(u32::MAX))).collect()
+    }
+
     fn tell_missed(&mut self, settings: &Settings) {
         let Some(missed) = &mut self.missed else { return };
         let ordered = settings.listeners.iter().filter_map(|(listener, order)| Some((listener, order.as_ref()?)));
         let mut now = BTreeSet::new();
         for (listener, name) in ordered.flat_map(|(listener, order)| order.iter().map(move |name| (listener, name))) {
-            if self.current.contains_key(name.as_str()) {
+            if self.current.in_force.contains_key(name.as_str()) {
                 continue;
             }
             if !missed.contains(name) {
@@ -89,16 +130,16 @@ impl Next {
 
 impl Live {
     fn new(settings: &Settings, next: &Next) -> Self {
-        let addon = |generation: &Arc<Generation>| -> Arc<dyn Addon> { Arc::<Generation>::clone(generation) };
-        let all = Arc::new(Chain::new(next.number, next.current.values().map(addon).collect()));
-        let chain = |order: &Vec<String>| {
-            let in_force = |name: &String| next.current.get(name.as_str()).map(addon);
-            let missing = |name: &String| -> Option<Arc<dyn Addon>> {
-                Some(Arc::new(Placeholder::new(name, &settings.addon(name).policy)?))
-            };
-            let addons = order.iter().filter_map(|name| in_force(name).or_else(|| missing(name))).collect();
+        let Current { in_force, withdrawn } = &next.current;
+        let missing =
+            |name: &str| -> Option<Arc<dyn Addon>> { Some(Arc::new(Placeholder::new(name, &settings.addon(name).policy)?)) };
+        let chain_of = |names: &mut dyn Iterator<Item = &str>| {
+            let addons = names.filter_map(|name| next.current.addon(name).or_else(|| missing(name))).collect();
             Arc::new(Chain::new(next.number, addons))
         };
+        let names: BTreeSet<&str> = in_force.keys().chain(withdrawn).map(|name| &**name).collect();
+        let all = chain_of(&mut names.into_iter());
+        let chain = |order: &Vec<String>| chain_of(&mut order.iter().map(String::as_str));
         let chains = settings
             .listeners
             .iter()

@@ -9,6 +9,7 @@ use super::{
     component::Compiled,
     configure::{Failure, Setup},
     engine::Engine,
+    habit::Habits,
     instance::FlowInstance,
     limits::Limits,
     quarantine::Quarantine,
@@ -28,6 +29,7 @@ pub(super) struct Generation {
     compiled: Compiled,
     answer: Vec<wit::Subscription>,
     holds_handle: bool,
+    habits: Habits,
     code: ArcSwap<Code>,
 }
 
@@ -53,7 +55,7 @@ impl Generation {
         let code = ArcSwap::from_pointee(Code::Replay(compiled.clone()));
         let quarantine = Quarantine::new(Arc::clone(&name), settings.quarantine, Arc::clone(&setup.stats));
         let policy = settings.policy.clone();
-        Self { name, policy, quarantine, subscriptions, setup, compiled, answer, holds_handle, code }
+        Self { name, policy, quarantine, subscriptions, setup, compiled, answer, holds_handle, habits: Habits::default(), code }
     }
 
     /// From now on instances are made from this snapshot.
@@ -87,12 +89,24 @@ impl Generation {
         &self.setup
     }
 
+    /// Whether it is under these settings, options apart.
+    pub(super) fn is_under(&self, settings: &AddonSettings) -> bool {
+        settings.limits == self.setup.limits
+            && settings.grants == self.setup.grants
+            && settings.policy == self.policy
+            && settings.quarantine.as_ref() == self.quarantine.rule()
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.setup.limits
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.setup.engine
+    }
+
+    pub(super) const fn habits(&self) -> &Habits {
+        &self.habits
     }
 
     pub(super) fn quarantine(&self) -> &Arc<Quarantine> {

@@ -69,7 +69,7 @@ pub(super) const WITHHELD: &[u8] = b"[withheld]";
 
 impl Grants {
     /// Whether the values of all header fields may be read.
-    fn reads_all(&self) -> bool {
+    pub(super) fn reads_all(&self) -> bool {
         self.read_headers.is_all() && self.withhold_headers.is_none()
     }
 

@@ -52,7 +52,7 @@ pub async fn inspect(settings: &Settings, name: &str, component: Vec<u8>) -> any
     let engine = Engine::new(settings)?;
     let loader = Loader::new(engine.clone(), 1);
     let addon = settings.addon(name);
-    let options = options::document(&addon.options, settings.max_options)?;
+    let options = options::document(&engine, &addon.options, settings.max_options).await?.text;
     let source = Source::Bytes(component.into(), None);
     let generation = Arc::new(loader.configure(&Arc::from(name), &addon, source, options, &Arc::default()).await?);
     let no_snapshot = loader.freeze(&generation).await.err().map(|error| error.to_string());

@@ -19,10 +19,11 @@ use super::{
     budget::{self, Budget},
     call::{Course, Unstoppable},
     configure::{not_made, trapped},
-    engine::Seat,
     generation::{Code, Generation},
     guest::{self, Guest},
     lines::{cut, one_line},
+    over::BudgetKind,
+    seats::{Full, Seat},
     stage::{Access, Kind, Stage},
     state::{HostState, Purpose},
     stats::{Alive, Stats},
@@ -101,8 +102,10 @@ impl FlowInstance {
 
 impl Instance for FlowInstance {
     fn call(&self, call: Call, exchange: Arc<Exchange>) -> BoxFuture<'static, Result<Verdict, HookError>> {
-        let course = Course::default();
-        let aside = self.shared.generation.engine().aside();
+        let generation = &self.shared.generation;
+        let begins_aside = generation.habits().begins_aside(event(&call.hook));
+        let course = if begins_aside { Course::aside() } else { Course::default() };
+        let aside = generation.engine().aside();
         let work = Arc::clone(&self.shared).call(call, exchange, course.clone()).boxed();
         Unstoppable::new(work, course, aside, |panic| {
             tracing::error!(panic, "a host function panicked");
@@ -129,6 +132,10 @@ impl Shared {
         let span = tracing::debug_span!("hook", addon.name = generation.name(), flow.id = self.facts.id, %event);
         let result = self.run(call, exchange, &course, &mut tally).instrument(span).await;
         tally.ended(result.as_ref().err());
+        generation.habits().ended(event, course.was_long());
+        if course.is_aside() {
+            generation.stats().went_aside();
+        }
         // Whoever waits for the result tells of it.
         if let Err(error) = result.as_ref()
             && course.is_abandoned()
@@ -182,18 +189,19 @@ impl Shared {
         let generation = &self.generation;
         let limits = generation.limits();
         let most = limits.instances(generation.engine().max_instances());
-        let stats = generation.stats();
-        let engine = generation.engine();
-        let (room, seat) = if event == Event::Finish {
+        let (stats, seats, name) = (generation.stats(), generation.engine().seats(), &generation.setup().name);
+        let seat = if event == Event::Finish {
             // Nobody waits for it, and it should come exactly once.
-            let deadline = tokio::time::Instant::now() + limits.wall;
-            (Stats::room_in_time(stats, most, deadline).await, engine.seat_in_time(deadline).await)
+            seats.take_in_time(name, most, tokio::time::Instant::now() + limits.wall).await
         } else {
-            (Stats::room(stats, most), engine.seat())
+            seats.take(name, most)
         };
-        let Some(alive) = room else { return Err(HookError::NoRoom(most)) };
-        let Some(seat) = seat else { return Err(HookError::NoSeat(engine.max_instances())) };
-        generation.stats().making();
+        let seat = seat.inspect_err(|full| {
+            if matches!(full, Full::Addon(_)) {
+                stats.over(BudgetKind::Instances);
+            }
+        })?;
+        let alive = Stats::making(stats);
         let (store, guest) = match &*generation.code() {
             Code::Snapshot(code) => {
                 let random = Random::system(limits.random);

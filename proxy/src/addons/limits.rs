@@ -44,8 +44,8 @@ pub struct Limits {
     pub calls: u32,
     /// What it may keep between flows, over all instances, by the keys `kv_bytes` and `kv_keys`. Default [`Quota::default`].
     pub kv: Quota,
-    /// Instances that live at one time, over all generations of the addon. Default a quarter of
-    /// [`Settings::max_instances`](super::Settings::max_instances), so that some addons leave room for others.
+    /// Most instances that live at one time, over all generations of the addon. Default
+    /// [`Settings::max_instances`](super::Settings::max_instances), which says what of these others leave to it.
     pub instances: Option<u32>,
 }
 
@@ -69,9 +69,9 @@ impl Limits {
         })
     }
 
-    /// Instances that may live at one time, where all addons together may have `max_instances`.
+    /// Most instances that may live at one time, where all addons together may have `max_instances`.
     pub(super) fn instances(&self, max_instances: u32) -> u32 {
-        self.instances.unwrap_or_else(|| max_instances.div_ceil(4)).min(max_instances)
+        self.instances.unwrap_or(max_instances).min(max_instances)
     }
 
     /// All of them by the keys of the configuration, with values that it would take.
@@ -161,9 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn one_addon_leaves_room_for_others() {
-        let limits = Limits::default();
-        assert_eq!([1, 2, 3, 2_000].map(|all| limits.instances(all)), [1, 1, 1, 500]);
-        assert_eq!([3, 4, 5].map(|all| Limits { instances: Some(4), ..limits }.instances(all)), [3, 4, 4]);
+    fn no_addon_has_more_instances_than_all() {
+        assert_eq!([1, 2_000].map(|all| Limits::default().instances(all)), [1, 2_000]);
+        assert_eq!([3, 4, 5].map(|all| Limits { instances: Some(4), ..Limits::default() }.instances(all)), [3, 4, 4]);
     }
 }

@@ -71,10 +71,11 @@ pub(super) const fn is_failure(error: &HookError) -> bool {
     match error {
         HookError::Trap(_) | HookError::Failed(_) | HookError::Deadline { .. } | HookError::Verdict(_) => true,
         HookError::Instance(_)
-        | HookError::NoSeat(_)
+        | HookError::NoSeat { .. }
         | HookError::NoRoom(_)
         | HookError::Quarantined
         | HookError::NotLoaded
+        | HookError::Coded(_)
         | HookError::Gone => false,
     }
 }

@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     changes::{Cause, Shared},
     component::{LoadError, RefusedOption},
     engine::Engine,
+    options::Document,
     settings::Settings,
     status::{AddonStatus, Readiness},
     watch::Watcher,
@@ -86,19 +86,31 @@ impl Registry {
 
     /// The options in force, as `configure` got them; none if the addon is not in force.
     #[must_use]
-    pub fn options(&self, name: &str) -> Option<Value> {
+    pub fn options(&self, name: &str) -> Option<Arc<str>> {
         let current = self.shared.entry(name)?.current()?;
-        serde_json::from_str(&current.setup().options).ok()
+        Some(Arc::clone(&current.setup().options))
     }
 
-    /// Configures the addon with these options: in force when this returns. They last until the addon's options file
-    /// changes, its component goes, or the proxy ends.
-    pub async fn set_options(&self, name: &str, value: Value) -> Result<(), ChangeError> {
-        self.change(name, Cause::Options(value)).await
+    /// Whether there is an addon of this name, in force or not.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.shared.entry(name).is_some()
     }
 
-    /// Reads the addon's file and options again and makes a new generation, even if nothing changed: in force when this
-    /// returns.
+    /// Largest options document, in bytes.
+    #[must_use]
+    pub fn max_options(&self) -> usize {
+        usize::try_from(self.shared.settings().max_options).unwrap_or(usize::MAX)
+    }
+
+    /// Configures the addon with these options, in a generation of their own: in force when this returns. They last until its
+    /// options file or what its options URL has changes, its component goes, or the proxy ends.
+    pub async fn set_options(&self, name: &str, document: Document) -> Result<(), ChangeError> {
+        self.change(name, Cause::Put(document)).await
+    }
+
+    /// Reads the addon's file and options again, from a server, too, and makes a new generation, even if nothing changed: in
+    /// force when this returns.
     pub async fn reload(&self, name: &str) -> Result<(), ChangeError> {
         self.change(name, Cause::Asked).await
     }
@@ -126,10 +138,17 @@ impl Registry {
     /// Stops watching; addons in force stay so. Waits for loads of changed files that are under way.
     pub async fn shutdown(&self) {
         self.stop.send_replace(true);
+        self.shared.stopped.cancel();
         let watching = self.watching.lock().take();
         if let Some(watching) = watching {
             drop(watching.await);
         }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.shared.stopped.cancel();
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the configuration says about addons.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{grants::Grants, limits::Limits};
 use crate::{
     hooks::{FailurePolicy, QuarantineRule},
+    http::BearerToken,
+    outbound,
     upstream::OwnAddresses,
 };
 
@@ -17,9 +19,9 @@ pub struct Settings {
     pub needs_plugins: bool,
     /// Directory for compiled code and the seed secret; made if it is missing, readable by its owner only.
     pub cache: PathBuf,
-    /// Instances of flows that may live at one time, over all addons. Beyond it, a hook fails with
-    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000; one addon's share of it is in its
-    /// [`Limits`].
+    /// Instances of flows that may live at one time, over all addons. Half of them is divided evenly among the addons in force,
+    /// each part its addon's own; half is for whoever comes first. Beyond both a hook fails with
+    /// [`HookError::NoSeat`](crate::hooks::HookError::NoSeat). Default 2,000.
     pub max_instances: u32,
     /// Bytes of linear memory that all instances together may have, touched or not. Default 4 GiB.
     pub guest_memory: usize,
@@ -29,7 +31,7 @@ pub struct Settings {
     pub compilers: usize,
     /// Largest component file in bytes. Default 64 MiB.
     pub max_component: u64,
-    /// Largest options file in bytes. Default 8 MiB.
+    /// Largest options document in bytes, as it comes from a file, a server or somebody who puts it. Default 8 MiB.
     pub max_options: u64,
     /// How long a file has to stay unchanged before it is read. Default 100 ms.
     pub settle: Duration,
@@ -68,6 +70,17 @@ pub enum OptionsSource {
     Inline(serde_json::Value),
     /// A file of JSON, watched.
     File(PathBuf),
+    /// JSON on a server, asked for again and again.
+    Url(Arc<OptionsUrl>),
+}
+
+/// A document on a server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OptionsUrl {
+    url: Arc<str>,
+    shown: Box<str>,
+    token: Option<BearerToken>,
+    interval: Duration,
 }
 
 impl Settings {
@@ -108,6 +121,63 @@ impl Settings {
     pub fn expected(&self) -> impl Iterator<Item = &str> {
         let ordered = self.listeners.iter().filter_map(|(_, order)| order.as_ref()).flatten();
         self.addons.keys().chain(ordered).map(String::as_str)
+    }
+}
+
+impl OptionsSource {
+    /// Whether both are one place, at which the document may change.
+    pub(super) fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None | Self::Inline(_), Self::None | Self::Inline(_)) => true,
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Url(one), Self::Url(other)) => one.url == other.url,
+            _ => false,
+        }
+    }
+}
+
+impl OptionsUrl {
+    /// This `http` or `https` URL, asked with this token at this interval.
+    ///
+    /// # Errors
+    /// [`outbound::Error::Invalid`] for any other URL, and for one with a user name or password.
+    pub fn new(url: &str, token: Option<BearerToken>, interval: Duration) -> Result<Self, outbound::Error> {
+        Ok(Self { url: url.into(), shown: outbound::shown(url)?.into(), token, interval })
+    }
+
+    /// All of it: its query may hold a secret.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) const fn address(&self) -> &Arc<str> {
+        &self.url
+    }
+
+    /// Without its query.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Sent as `Authorization: Bearer`.
+    #[must_use]
+    pub const fn token(&self) -> Option<&BearerToken> {
+        self.token.as_ref()
+    }
+
+    /// How long after one request the next one comes, a tenth more or less.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        self.interval
+    }
+}
+
+impl fmt::Debug for OptionsUrl {
+    /// Without what may be secret.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "OptionsUrl({} every {:?})", self.shown, self.interval)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The messages as one hook sees and edits them: copies of what it writes, the rest read where it is.
 
+mod fields;
 #[cfg(test)]
 mod tests;
 mod trailers;
@@ -15,8 +16,10 @@ use crate::{
         Event, Exchange, Guard, RequestMessage, ResponseMessage, StagedBody,
         differences::{self, Touched},
     },
-    http::{Field, Headers, Origin, headers::is_token},
+    http::Origin,
 };
+use fields::Hidden;
+pub(super) use fields::{check_name, field, wire_len};
 
 /// What a hook works on, until it is committed or dropped.
 pub(super) struct Stage {
@@ -33,6 +36,8 @@ pub(super) struct Stage {
     trailers: Option<trailers::Trailers>,
     /// Fields of the one message that can be edited.
     touched: Touched,
+    /// Its values that the addon cannot read, once they are asked for.
+    hidden: Option<Hidden>,
 }
 
 /// What a hook may edit.
@@ -72,19 +77,7 @@ pub(super) enum Kind {
 
 type Edit = Result<(), EditError>;
 
-/// Framing and hop-by-hop fields (RFC 9110, 7.6.1; RFC 9113, 8.2.2).
-const FORBIDDEN: [&str; 9] = [
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "upgrade",
-    "http2-settings",
-];
-
+const OF_A_PART: &str = "a part of a whole cannot be replaced";
 const MAX_METHOD: usize = 64;
 const MAX_TARGET: usize = 64 << 10;
 const MAX_NOTES: usize = 64;
@@ -113,6 +106,7 @@ impl Stage {
             own_response_body: false,
             trailers: None,
             touched: Touched::new(),
+            hidden: None,
         }
     }
 
@@ -211,12 +205,17 @@ impl Stage {
 
     /// Sets the method.
     pub(super) fn set_method(&mut self, method: &str) -> Edit {
+        let may_trace = self.grants.reads_all();
         let request = self.request_mut()?;
         at_most("bytes in a method", method.len(), MAX_METHOD)?;
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| invalid("method", method))?;
         // It means something else to every hop: the answer has no body and what follows is a tunnel.
         if method == Method::CONNECT {
             return Err(invalid("method", "CONNECT"));
+        }
+        // It has the upstream answer with the fields that it got.
+        if method == Method::TRACE && !may_trace {
+            return Err(EditError::Forbidden("TRACE, since values of fields are withheld".to_owned()));
         }
         request.head.method = method;
         Ok(())
@@ -250,50 +249,6 @@ impl Stage {
         response.head.status = status;
         response.head.reason = None;
         response.may_have_body = !is_head && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED;
-        Ok(())
-    }
-
-    fn headers_mut(&mut self, kind: Kind) -> Result<&mut Headers, EditError> {
-        match kind {
-            Kind::Request => self.request_mut().map(|request| &mut request.head.headers),
-            Kind::Response => self.response_mut().map(|response| &mut response.head.headers),
-        }
-    }
-
-    /// Replaces all fields of a name.
-    pub(super) fn set_header(&mut self, kind: Kind, name: &str, values: Vec<Vec<u8>>) -> Edit {
-        let (limits, grants) = (self.limits, Arc::clone(&self.grants));
-        let headers = self.headers_mut(kind)?;
-        check_name(kind, name)?;
-        grants.check_field(name, values.iter().map(Vec::as_slice))?;
-        let (mut count, mut bytes) = (values.len(), values.iter().map(|value| wire_len(name, value)).sum::<usize>());
-        for field in headers.iter().filter(|field| !field.is(name)) {
-            count += 1;
-            bytes += field.name().len() + field.value().len() + 4;
-        }
-        // Who was over before, as a client may be, can at least take fields away.
-        if count > headers.len() || bytes > headers.wire_len() {
-            at_most("header fields", count, limits.header_count)?;
-            at_most("bytes of header fields", bytes, limits.header_bytes)?;
-        }
-        let shared = Bytes::copy_from_slice(name.as_bytes());
-        let fields = values.into_iter().map(|value| field(shared.clone(), value)).collect::<Result<Vec<_>, _>>()?;
-        headers.replace(name, fields);
-        self.touched.note(shared);
-        Ok(())
-    }
-
-    /// Adds a field.
-    pub(super) fn append_header(&mut self, kind: Kind, name: String, value: Vec<u8>) -> Edit {
-        let (limits, grants) = (self.limits, Arc::clone(&self.grants));
-        let headers = self.headers_mut(kind)?;
-        check_name(kind, &name)?;
-        grants.check_field(&name, [value.as_slice()])?;
-        at_most("header fields", headers.len() + 1, limits.header_count)?;
-        at_most("bytes of header fields", headers.wire_len() + wire_len(&name, &value), limits.header_bytes)?;
-        let name = Bytes::from(name);
-        headers.push(field(name.clone(), value)?);
-        self.touched.note(name);
         Ok(())
     }
 
@@ -333,10 +288,20 @@ impl Stage {
     pub(super) fn set_body(&mut self, kind: Kind, bytes: Vec<u8>) -> Edit {
         let limit = self.limits.max_body;
         let is_truncated = self.is_truncated(kind);
+        let holdings = Arc::clone(self.exchange.holdings());
         let body = match kind {
-            Kind::Request => &mut self.request_mut()?.body,
+            Kind::Request => {
+                let request = self.request_mut()?;
+                if request.head.headers.contains("content-range") {
+                    return Err(EditError::Invalid(format!("body: {OF_A_PART}, unless Content-Range is removed before")));
+                }
+                &mut request.body
+            }
             Kind::Response => {
                 let response = self.response_mut()?;
+                if response.head.status == StatusCode::PARTIAL_CONTENT {
+                    return Err(EditError::Invalid(format!("body: {OF_A_PART}, unless the status is set before")));
+                }
                 if !response.may_have_body {
                     return Err(EditError::Invalid("body: this response can have none".to_owned()));
                 }
@@ -347,7 +312,7 @@ impl Stage {
             return Err(EditError::ReadOnly);
         }
         at_most("bytes in a body", bytes.len(), limit)?;
-        *body = StagedBody::Replaced(Bytes::from(bytes));
+        *body = StagedBody::Replaced(holdings.count(Bytes::from(bytes)));
         match kind {
             Kind::Request => self.own_request_body = true,
             Kind::Response => self.own_response_body = true,
@@ -359,29 +324,6 @@ impl Stage {
 /// A status that ends an exchange: 200 to 599.
 pub(super) fn final_status(status: u16) -> Option<StatusCode> {
     StatusCode::from_u16(status).ok().filter(|_| (200..=599).contains(&status))
-}
-
-/// Checks a name that a guest wants to set.
-pub(super) fn check_name(kind: Kind, name: &str) -> Edit {
-    if !is_token(name.as_bytes()) {
-        return Err(invalid("field name", name));
-    }
-    let is_host = kind == Kind::Request && name.eq_ignore_ascii_case("host");
-    if is_host || FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
-        return Err(EditError::Forbidden(name.to_ascii_lowercase()));
-    }
-    Ok(())
-}
-
-/// A field with a checked name.
-pub(super) fn field(name: Bytes, value: Vec<u8>) -> Result<Field, EditError> {
-    let shown = name.clone();
-    Field::new(name, value).map_err(|_| EditError::Invalid(format!("value of {}", String::from_utf8_lossy(&shown))))
-}
-
-/// Bytes of a field on the wire.
-pub(super) const fn wire_len(name: &str, value: &[u8]) -> usize {
-    name.len() + value.len() + 4
 }
 
 /// Fails where `count` is over `limit`.

@@ -9,11 +9,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
-
 pub use super::{http::HttpCounters, kv::KvCounters};
 use super::{http::HttpStats, kv::KvStats, over::BudgetKind};
 use crate::{hooks::HookError, kv::Usage};
@@ -30,10 +25,9 @@ pub(super) struct Stats {
     nanoseconds: AtomicU64,
     instances: AtomicU64,
     live: AtomicU64,
-    freed: Notify,
-    waiting: AtomicUsize,
     peak_memory: AtomicUsize,
     dropped_lines: AtomicU64,
+    aside: AtomicU64,
     retries: AtomicU64,
     quarantines: AtomicU64,
     refused_in_quarantine: AtomicU64,
@@ -67,6 +61,8 @@ pub struct Counters {
     pub memory_peak_bytes: usize,
     /// Log lines over the budget.
     pub log_lines_dropped: u64,
+    /// Calls that ran on threads beside those that serve, from their begin or from when they were known to be long.
+    pub calls_aside: u64,
     /// Calls that were made once more in a fresh instance.
     pub retries: u64,
     /// Flows that were kept away by a quarantine.
@@ -87,30 +83,24 @@ impl Counters {
     }
 }
 
-/// Counts somebody who waits for room.
-struct Waiting<'a>(&'a Stats);
-
-/// Most `finish` events that wait for room; each holds the messages of its flow.
-const MAX_WAITING: usize = 10_000;
-
 /// Counts an instance as live while it lives.
 pub(super) struct Alive(Arc<Stats>);
 
 impl Stats {
     /// A call ended.
     pub(super) fn called(&self, took: Duration, error: Option<&HookError>) {
-        if matches!(error, Some(HookError::Quarantined | HookError::NotLoaded)) {
+        if matches!(error, Some(HookError::Quarantined | HookError::NotLoaded | HookError::Coded(_))) {
             return;
         }
         self.calls.fetch_add(1, Relaxed);
         self.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         let counter = match error {
-            None | Some(HookError::Gone | HookError::Quarantined | HookError::NotLoaded) => return,
+            None | Some(HookError::Gone | HookError::Quarantined | HookError::NotLoaded | HookError::Coded(_)) => return,
             Some(HookError::Trap(_)) => &self.traps,
             Some(HookError::Failed(_)) => &self.errors,
             Some(HookError::Deadline { .. }) => &self.deadlines,
             Some(HookError::Verdict(_)) => &self.verdicts,
-            Some(HookError::Instance(_) | HookError::NoSeat(_) | HookError::NoRoom(_)) => &self.no_instance,
+            Some(HookError::Instance(_) | HookError::NoSeat { .. } | HookError::NoRoom(_)) => &self.no_instance,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -127,6 +117,11 @@ impl Stats {
         if let Some(count) = self.over.get(kind as usize) {
             count.fetch_add(1, Relaxed);
         }
+    }
+
+    /// A call went aside.
+    pub(super) fn went_aside(&self) {
+        self.aside.fetch_add(1, Relaxed);
     }
 
     /// A call is made once more.
@@ -155,39 +150,11 @@ impl Stats {
         self.over(kind);
     }
 
-    /// Room for one more instance of the addon, to be held while it lives; none if as many as may live do.
-    pub(super) fn room(stats: &Arc<Self>, most: u32) -> Option<Alive> {
-        let alive = Self::try_room(stats, most);
-        if alive.is_none() {
-            stats.over(BudgetKind::Instances);
-        }
-        alive
-    }
-
-    fn try_room(stats: &Arc<Self>, most: u32) -> Option<Alive> {
-        let add = |live: u64| (live < u64::from(most)).then_some(live + 1);
-        stats.live.fetch_update(Relaxed, Relaxed, add).is_ok().then(|| Alive(Arc::clone(stats)))
-    }
-
-    /// The same, waiting for room until `deadline`, as long as not too many wait.
-    pub(super) async fn room_in_time(stats: &Arc<Self>, most: u32, deadline: Instant) -> Option<Alive> {
-        let is_crowded = stats.waiting.fetch_add(1, Relaxed) >= MAX_WAITING;
-        let _waiting = Waiting(stats);
-        loop {
-            let freed = stats.freed.notified();
-            if let Some(alive) = Self::try_room(stats, most) {
-                return Some(alive);
-            }
-            if is_crowded || timeout_at(deadline, freed).await.is_err() {
-                stats.over(BudgetKind::Instances);
-                return None;
-            }
-        }
-    }
-
-    /// An instance is made.
-    pub(super) fn making(&self) {
-        self.instances.fetch_add(1, Relaxed);
+    /// An instance is made: counts as live until this is dropped.
+    pub(super) fn making(stats: &Arc<Self>) -> Alive {
+        stats.instances.fetch_add(1, Relaxed);
+        stats.live.fetch_add(1, Relaxed);
+        Alive(Arc::clone(stats))
     }
 
     /// What the counters say.
@@ -205,6 +172,7 @@ impl Stats {
             instances_live: self.live.load(Relaxed),
             memory_peak_bytes: self.peak_memory.load(Relaxed),
             log_lines_dropped: self.dropped_lines.load(Relaxed),
+            calls_aside: self.aside.load(Relaxed),
             retries: self.retries.load(Relaxed),
             refused_in_quarantine: self.refused_in_quarantine.load(Relaxed),
             over_budget: BudgetKind::ALL.iter().zip(&self.over).map(|(kind, over)| (kind.as_str(), over.load(Relaxed))).collect(),
@@ -214,16 +182,9 @@ impl Stats {
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Drop for Alive {
     fn drop(&mut self) {
         self.0.live.fetch_sub(1, Relaxed);
-        self.0.freed.notify_one();
     }
 }
 
@@ -232,14 +193,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_ends_at_the_limit_and_comes_back() {
+    fn instances_live_until_they_are_dropped() {
         let stats = Arc::<Stats>::default();
-        let held: Vec<_> = (0..2).map(|_| Stats::room(&stats, 2)).collect();
-        assert!(held.iter().all(Option::is_some));
-        assert!(Stats::room(&stats, 2).is_none());
-        assert_eq!((stats.counters().instances_live, stats.counters().over_budget.get("instances")), (2, Some(&1)));
+        let held = [Stats::making(&stats), Stats::making(&stats)];
+        let counted = |stats: &Stats| (stats.counters().instances_created, stats.counters().instances_live);
+        assert_eq!(counted(&stats), (2, 2));
         drop(held);
-        assert!(Stats::room(&stats, 2).is_some());
-        assert_eq!(stats.counters().instances_live, 0);
+        assert_eq!(counted(&stats), (2, 0));
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::{engine::Engine, grants::Grants, settings::AddonSettings, stats::Counters};
+use super::{
+    engine::Engine, grants::Grants, options::OptionsStatus, seats::Share, settings::AddonSettings, stats::Counters,
+};
 use crate::hooks::{BodyMode, OverCap, Subscription};
 
 /// One addon at one moment.
@@ -24,6 +26,10 @@ pub struct AddonStatus {
     pub error: Option<String>,
     /// What the operator should know, like why there is no snapshot.
     pub warning: Option<String>,
+    /// What was forgiven in the options document in force, which is not strict JSON; each names line and column.
+    pub warnings: Vec<String>,
+    /// Where its options come from.
+    pub options: OptionsStatus,
     /// Of the component in force.
     pub subscriptions: Vec<SubscriptionStatus>,
     /// Limit of one instance, in bytes.
@@ -32,6 +38,10 @@ pub struct AddonStatus {
     pub limits: Map<String, Value>,
     /// What it may ask for and do: of what is in force, else as configured.
     pub grants: Grants,
+    /// Instances that are its own: nobody else has them, in use or not.
+    pub instances_reserved: u32,
+    /// Instances that it and all other addons share.
+    pub instances_shared: u32,
     /// Whether it can only look.
     pub read_only: bool,
     /// Whether flows come to it.
@@ -132,6 +142,7 @@ impl From<&Subscription> for SubscriptionStatus {
 impl AddonStatus {
     /// An addon that the configuration names and nobody has seen.
     pub(super) fn missing(name: &str, file: PathBuf, settings: &AddonSettings, engine: &Engine) -> Self {
+        let Share { own, common } = engine.seats().share(name);
         Self {
             name: name.to_owned(),
             file,
@@ -140,10 +151,14 @@ impl AddonStatus {
             state: State::Missing,
             error: None,
             warning: None,
+            warnings: Vec::new(),
+            options: OptionsStatus::of(&settings.options),
             subscriptions: Vec::new(),
             memory_limit_bytes: settings.limits.memory,
             limits: settings.limits.shown(engine.max_instances(), engine.guest_stack()),
             grants: Grants::clone(&settings.grants),
+            instances_reserved: own,
+            instances_shared: common,
             read_only: !settings.grants.edit,
             quarantine: QuarantineStatus::default(),
             counters: Counters::default().with_usage(engine.store().usage(name)),

@@ -26,7 +26,7 @@ impl AddonMetrics {
 
 type Read<T> = fn(&AddonStatus) -> T;
 
-const COUNTERS: [(&str, &str, Read<u64>); 10] = [
+const COUNTERS: [(&str, &str, Read<u64>); 11] = [
     ("addon_calls", "Hook calls that ended, however", |status| status.counters.calls),
     ("addon_traps", "Hook calls that trapped", |status| status.counters.traps),
     ("addon_errors", "Hook calls in which the addon returned an error", |status| status.counters.errors),
@@ -35,6 +35,7 @@ const COUNTERS: [(&str, &str, Read<u64>); 10] = [
         status.counters.impossible_verdicts
     }),
     ("addon_without_instance", "Hook calls for which no instance could be had", |status| status.counters.without_instance),
+    ("addon_calls_aside", "Hook calls that ran beside the threads that serve", |status| status.counters.calls_aside),
     ("addon_retries", "Hook calls made once more in a fresh instance", |status| status.counters.retries),
     ("addon_quarantines", "Times that the addon was quarantined", |status| status.quarantine.times),
     ("addon_refused_in_quarantine", "Flows kept away by a quarantine", |status| status.counters.refused_in_quarantine),
@@ -100,6 +101,21 @@ impl Collector for AddonMetrics {
         for status in &statuses {
             let labels = [("addon", status.name.as_str())];
             ConstCounter::new(status.counters.http.seconds).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Requests for options to their server, by what became of them";
+        let mut family = encoder.encode_descriptor("addon_options_fetches", help, None, MetricType::Counter)?;
+        for status in &statuses {
+            for (&outcome, &count) in status.options.fetches.iter().flatten() {
+                let labels = [("addon", status.name.as_str()), ("outcome", outcome)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Since the server of the options last had them";
+        let mut family = encoder.encode_descriptor("addon_options_age_seconds", help, None, MetricType::Gauge)?;
+        for status in &statuses {
+            let Some(age) = status.options.age_seconds else { continue };
+            let value = i64::try_from(age).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(family.encode_family(&[("addon", status.name.as_str())])?)?;
         }
         let help = "Operations of addons on keys and values, by what became of them";
         let mut family = encoder.encode_descriptor("addon_kv_operations", help, None, MetricType::Counter)?;

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use http::{HeaderMap, StatusCode, header};
 use subtle::ConstantTimeEq as _;
 
-use crate::{config::Token, http::Authority};
+use crate::http::{Authority, BearerToken};
 
 /// Decides by the head of a request.
 pub(super) struct Guard {
-    token: Option<Token>,
+    token: Option<BearerToken>,
 }
 
 /// Why a request is not answered.
@@ -38,7 +38,7 @@ impl Refused {
 
 impl Guard {
     /// Demands this token, if there is one.
-    pub(super) const fn new(token: Option<Token>) -> Self {
+    pub(super) const fn new(token: Option<BearerToken>) -> Self {
         Self { token }
     }
 

@@ -4,17 +4,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{State, flows, redact};
-use crate::{addons::ChangeError, hooks::Addons as _};
+use super::{State, flows, options};
+use crate::hooks::Addons as _;
 
 pub(super) type Answer = Response<Full<Bytes>>;
-
-/// Largest options document that is taken, in bytes.
-const MAX_OPTIONS: usize = 16 << 20;
 
 /// Whether the path tells of health alone.
 pub(super) fn is_health(path: &str) -> bool {
@@ -38,12 +35,9 @@ pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Answer 
             Some(status) => json_answer(StatusCode::OK, &json!(status)),
             None => unknown(name),
         },
-        (Method::POST, ["addons", name, "reload"]) => changed(state, name, state.registry.reload(name).await),
-        (Method::GET, ["addons", name, "options"]) => match state.registry.options(name) {
-            Some(options) => json_answer(StatusCode::OK, &redact::redact(&options)),
-            None => unknown(name),
-        },
-        (Method::PUT, ["addons", name, "options"]) => put_options(state, name, request).await,
+        (Method::POST, ["addons", name, "reload"]) => options::changed(state, name, state.registry.reload(name).await),
+        (Method::GET, ["addons", name, "options"]) => options::show(state, name),
+        (Method::PUT, ["addons", name, "options"]) => options::put(state, name, request).await,
         (Method::GET, ["flows"]) => flows::list(state.recent.as_deref(), request.uri().query()),
         (Method::GET, ["flows", id]) => flows::one(state.recent.as_deref(), id),
         (
@@ -92,43 +86,7 @@ fn metrics(state: &State) -> Answer {
     answer
 }
 
-async fn put_options(state: &State, name: &str, request: Request<Incoming>) -> Answer {
-    let Some(current) = state.registry.options(name) else { return unknown(name) };
-    let body = match Limited::new(request.into_body(), MAX_OPTIONS).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("the document is over {MAX_OPTIONS} bytes"));
-        }
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("the document did not arrive: {error}")),
-    };
-    let mut options: Value = match serde_json::from_slice(&body) {
-        Ok(options) => options,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("not JSON: {error}")),
-    };
-    if let Err(path) = redact::restore(&mut options, &current) {
-        let why = format!("{path}: {:?} stands for a secret in force, and there is none", redact::REDACTED);
-        return refuse(StatusCode::BAD_REQUEST, &why);
-    }
-    changed(state, name, state.registry.set_options(name, options).await)
-}
-
-/// The addon as it is after a change, or why there was none.
-fn changed(state: &State, name: &str, change: Result<(), ChangeError>) -> Answer {
-    match change {
-        Ok(()) => {
-            let status = state.registry.statuses().into_iter().find(|status| status.name == name);
-            json_answer(StatusCode::OK, &json!(status))
-        }
-        Err(ChangeError::Unknown(name)) => unknown(&name),
-        Err(ChangeError::Refused(errors)) => {
-            let page = json!({ "errcode": "M_BAD_JSON", "error": "the addon refuses these options", "errors": errors });
-            json_answer(StatusCode::BAD_REQUEST, &page)
-        }
-        Err(ChangeError::Load(error)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
-    }
-}
-
-fn unknown(name: &str) -> Answer {
+pub(super) fn unknown(name: &str) -> Answer {
     refuse(StatusCode::NOT_FOUND, &format!("there is no addon {name:?} in force"))
 }
 
@@ -153,7 +111,12 @@ pub(super) fn refuse(status: StatusCode, error: &str) -> Answer {
 }
 
 pub(super) fn json_answer(status: StatusCode, value: &Value) -> Answer {
-    let mut answer = Response::new(Full::from(format!("{value:#}\n")));
+    page(status, format!("{value:#}\n"))
+}
+
+/// A page of JSON.
+pub(super) fn page(status: StatusCode, text: String) -> Answer {
+    let mut answer = Response::new(Full::from(text));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));

@@ -129,6 +129,7 @@ fn files(sources: &Sources, config: &Config) -> Vec<PathBuf> {
         files.extend(listener.tls.iter().flat_map(|tls| [tls.cert.clone(), tls.key.clone()]));
         files.extend(listener.upstream_ca.clone());
     }
+    files.extend(config.addons.values().filter_map(|addon| addon.options_token_file.clone()));
     files
 }
 

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    addons::{AddonSettings, OptionsSource, Readiness, Settings},
+    addons::{AddonSettings, Readiness, Settings},
     config::{AddonConfig, Config},
 };
 
@@ -40,16 +40,12 @@ pub(super) fn addons(config: &Config, cache: &Path) -> Settings {
 }
 
 fn addon_settings(addon: &AddonConfig) -> AddonSettings {
-    let options = match &addon.options_file {
-        Some(file) => OptionsSource::File(file.clone()),
-        None => OptionsSource::Inline(addon.options.clone()),
-    };
     AddonSettings {
         policy: addon.policy.clone(),
         quarantine: addon.quarantine,
         limits: addon.limits,
         grants: Arc::clone(&addon.grants),
-        options,
+        options: addon.options.clone(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Admin, Log, LogFormat, Token, address,
+    Admin, Log, LogFormat, address,
     check::Check,
     files,
     key::Key,
@@ -14,6 +14,7 @@ use super::{
     raw::{RawAdmin, RawLog, RawLogFormat},
     units::Count,
 };
+use crate::http::BearerToken;
 
 pub(super) const RECENT_FLOWS: RangeInclusive<Count> = Count(0)..=Count(10_000);
 
@@ -44,11 +45,10 @@ pub(super) fn admin(check: &mut Check, key: &Key, raw: &RawAdmin) -> Option<Admi
     Some(Admin { listen, token, recent_flows: usize_of(recent_flows.0) })
 }
 
-fn token(text: &str) -> Result<Token, String> {
-    if (8..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(Token(text.into()))
-    } else {
-        Err("must be a token of 8 to 1024 printable ASCII characters without white space".to_owned())
+fn token(text: &str) -> Result<BearerToken, String> {
+    match text.parse() {
+        Ok(token) if (8..=1024).contains(&text.len()) => Ok(token),
+        _ => Err("must be a token of 8 to 1024 printable ASCII characters without white space".to_owned()),
     }
 }
 

@@ -178,8 +178,14 @@ fn scalar<T: Unit>(raw: &Scalar) -> Option<T> {
 /// A simple value as written; nothing of secrets.
 fn shown(key: &Key, value: &Value) -> Option<String> {
     let text = match value {
-        _ if key.last() == Some("token") || key.0.iter().any(|segment| segment == "options") => return None,
+        _ if matches!(key.last(), Some("token" | "options_token")) || key.0.iter().any(|segment| segment == "options") => {
+            return None;
+        }
         Value::Array(_) | Value::Table(_) => return None,
+        // A query may hold a secret.
+        Value::String(text) if key.last() == Some("options_url") => {
+            format!("{:?}", without_userinfo(text.split(['?', '#']).next().unwrap_or_default()))
+        }
         Value::String(text) => format!("{:?}", without_userinfo(text)),
         other => other.to_string(),
     };

@@ -5,19 +5,24 @@ use std::{fs::File, io::Read, path::Path};
 /// Options files may be this large.
 pub(super) const OPTIONS_BYTES: u64 = 8 << 20;
 /// Token files may be this large: the longest token with room for white space.
-pub(super) const TOKEN_BYTES: u64 = 4 << 10;
+pub(super) const TOKEN_BYTES: u64 = 8 << 10;
 /// Configuration files may be this large.
 pub(super) const CONFIG_BYTES: u64 = 4 << 20;
 
 /// The text of a file of at most `limit` bytes.
 pub(super) fn text(path: &Path, limit: u64) -> Result<String, String> {
+    String::from_utf8(bytes(path, limit)?).map_err(|_| "the file is not UTF-8".to_owned())
+}
+
+/// The content of a file of at most `limit` bytes.
+pub(super) fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| cannot_read(&error))?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
     if bytes.len() as u64 > limit {
         return Err(format!("the file is larger than {} KiB", limit >> 10));
     }
-    String::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned())
+    Ok(bytes)
 }
 
 /// Whether a file can be read.

@@ -137,6 +137,10 @@ pub(super) struct RawTls {
 pub(super) struct RawAddon {
     pub(super) options: Option<serde_json::Value>,
     pub(super) options_file: Option<String>,
+    pub(super) options_url: Option<String>,
+    pub(super) options_token: Option<String>,
+    pub(super) options_token_file: Option<String>,
+    pub(super) options_interval: Option<Scalar>,
     pub(super) on_error: Option<RawOnError>,
     pub(super) error_status: Option<Scalar>,
     pub(super) error_body: Option<String>,

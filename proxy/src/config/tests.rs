@@ -5,9 +5,13 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::json;
 
 use super::*;
-use crate::hooks::{Event, OnError};
+use crate::{
+    addons::OptionsSource,
+    hooks::{Event, OnError},
+};
 
 mod addons;
+mod options;
 mod policy;
 
 const LISTENER: &str = "[[listener]]\nname = 'a'\nbind = '127.0.0.1:0'\nupstream = 'http://127.0.0.1:1'\n";
@@ -243,7 +247,7 @@ fn flags_go_over_the_file() {
     let listener = config.listeners.first().expect("a listener");
     assert!(listener.preserve_host);
     assert_eq!((listener.timeouts.idle, listener.limits.connections), (Duration::from_secs(5), 7));
-    assert_eq!(config.addon("x").options, json!({"max": "v1.10", "more": [1]}));
+    assert_eq!(config.addon("x").options, OptionsSource::Inline(json!({"max": "v1.10", "more": [1]})));
     assert_eq!(config.addon("other"), AddonConfig::default());
     assert_eq!((config.log.level.as_str(), config.admin.map(|admin| admin.listen.port())), ("debug", Some(9901)));
 }
@@ -265,21 +269,11 @@ fn paths_start_where_they_are_written() {
     let file = directory.path().join("x.json");
     fs::write(&file, "{\"a\": 1}").expect("a file");
     let addon = sources(directory.path(), vec![]).load().expect("a configuration").addon("x");
-    assert_eq!((addon.options, addon.options_file), (json!({"a": 1}), Some(file)));
+    assert_eq!(addon.options, OptionsSource::File(file));
     // The working directory of the tests holds no x.json.
     assert!(sources(directory.path(), vec![set("addon.x.options_file=x.json")]).load().is_err());
     let config = sources(directory.path(), vec![Change::Plugins("src".to_owned())]).load().expect("a configuration");
     assert_eq!(config.plugins, Path::new("src"));
-}
-
-#[test]
-fn options_come_from_one_place() {
-    let directory = directory(&format!("{LISTENER}[addon.x]\noptions_file = 'x.json'\n"));
-    fs::write(directory.path().join("x.json"), "{\"secret\": hunter22}").expect("a file");
-    let error = sources(directory.path(), vec![]).load().expect_err("no JSON").to_string();
-    assert!(error.contains("not JSON: line 1, column") && !error.contains("hunter22"), "{error}");
-    let error = sources(directory.path(), vec![set("addon.x.options={}")]).load().expect_err("both").to_string();
-    assert!(error.contains("must not be set where addon.x.options is"), "{error}");
 }
 
 #[test]

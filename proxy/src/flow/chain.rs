@@ -45,6 +45,14 @@ pub(super) enum Requested {
     Failed(BodyError),
 }
 
+/// Why a hook does not get the body that it wants.
+enum Unseen {
+    /// It is over the cap of a subscription that refuses it then.
+    OverCap(usize),
+    /// Its codings stay on.
+    Coded(&'static str),
+}
+
 /// What both passes came to.
 pub(super) enum Passed {
     /// The staged response with this body, which the addons before this one may want to see in pieces.
@@ -68,7 +76,13 @@ impl<'a> Pass<'a> {
         for (index, addon) in self.record.chain.addons.iter().enumerate() {
             let matched = match self.matched(index, addon.as_ref(), Event::Request, body).await {
                 Ok(ControlFlow::Continue(matched)) => matched,
-                Ok(ControlFlow::Break(cap)) => {
+                Ok(ControlFlow::Break(Unseen::Coded(why))) => {
+                    if self.fails_closed(addon.as_ref(), Event::Request, &HookError::Coded(why)) {
+                        return Requested::Answered { from: index, body: Held::new(Body::empty()) };
+                    }
+                    continue;
+                }
+                Ok(ControlFlow::Break(Unseen::OverCap(cap))) => {
                     self.answer(respond::staged(StatusCode::PAYLOAD_TOO_LARGE, &BodyError::TooLarge(cap as u64).to_string()));
                     return Requested::Answered { from: 0, body: Held::new(Body::empty()) };
                 }
@@ -110,7 +124,13 @@ impl<'a> Pass<'a> {
         for (index, addon) in self.record.chain.addons.iter().enumerate().take(from).rev() {
             let matched = match self.matched(index, addon.as_ref(), Event::Response, &mut body).await {
                 Ok(ControlFlow::Continue(matched)) => matched,
-                Ok(ControlFlow::Break(cap)) => {
+                Ok(ControlFlow::Break(Unseen::Coded(why))) => {
+                    if self.fails_closed(addon.as_ref(), Event::Response, &HookError::Coded(why)) {
+                        (body, upto) = (Held::new(Body::empty()), index);
+                    }
+                    continue;
+                }
+                Ok(ControlFlow::Break(Unseen::OverCap(cap))) => {
                     let text = format!("the response is over the limit of {cap} bytes");
                     self.answer(respond::staged(StatusCode::BAD_GATEWAY, &text));
                     (body, upto) = (Held::new(Body::empty()), index);
@@ -186,26 +206,31 @@ impl<'a> Pass<'a> {
         self.response(chain.addons.len(), body).await
     }
 
-    /// Indices of the matching subscriptions, with the body collected as far as they want it. Breaks with the cap of a
-    /// subscription that refuses the body.
+    /// Indices of the matching subscriptions, with the body collected as far as they want it.
     async fn matched(
         &self,
         index: usize,
         addon: &dyn Addon,
         event: Event,
         body: &mut Held,
-    ) -> Result<ControlFlow<usize, Vec<u32>>, BodyError> {
+    ) -> Result<ControlFlow<Unseen, Vec<u32>>, BodyError> {
         let mut wanted = filters::wanted(self.record, index, event);
         let Some(cap) = wanted.cap(addon.subscriptions()) else { return Ok(ControlFlow::Continue(wanted.matched)) };
+        if addon.may_edit() {
+            body.wanted_by_editor();
+        }
         let (headers, known) = self.staged(event);
         let shown = match known {
             Some(bytes) if bytes.len() <= cap => Shown::Whole(bytes),
             Some(bytes) => Shown::OverCap(bytes.slice(..cap)),
             None => {
                 let bounds = Bounds { cap, ratio: self.record.site.limits.decode_ratio };
-                body.show(&headers, bounds, &self.record.share).await?
+                body.show(&headers, bounds, self.record.exchange.holdings()).await?
             }
         };
+        if let Shown::Coded(why) = shown {
+            return Ok(ControlFlow::Break(Unseen::Coded(why)));
+        }
         self.show(event, &shown);
         if !wanted.open.is_empty() {
             wanted = self.decided(index, addon, event);
@@ -232,7 +257,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Leaves out or refuses what is over the cap of its subscription.
-    fn within_caps(&self, addon: &dyn Addon, matched: Vec<u32>, shown: &Shown) -> ControlFlow<usize, Vec<u32>> {
+    fn within_caps(&self, addon: &dyn Addon, matched: Vec<u32>, shown: &Shown) -> ControlFlow<Unseen, Vec<u32>> {
         let subscriptions = addon.subscriptions();
         let mut kept = Vec::with_capacity(matched.len());
         for index in matched {
@@ -241,7 +266,7 @@ impl<'a> Pass<'a> {
                     if matches!(shown, Shown::OverCap(_)) || bytes.len() > cap =>
                 {
                     match over_cap {
-                        OverCap::Refuse => return ControlFlow::Break(cap),
+                        OverCap::Refuse => return ControlFlow::Break(Unseen::OverCap(cap)),
                         OverCap::Truncate => kept.push(index),
                         OverCap::PassUnseen => tracing::info!(
                             flow.id = self.record.facts.id,
@@ -277,6 +302,7 @@ impl<'a> Pass<'a> {
             *body = match shown {
                 Shown::Whole(bytes) => StagedBody::Whole(bytes.clone()),
                 Shown::OverCap(bytes) => StagedBody::Truncated(bytes.clone()),
+                Shown::Coded(_) => return,
             };
         }
     }
@@ -291,7 +317,11 @@ impl<'a> Pass<'a> {
     ) -> Result<Verdict, HookError> {
         let subscriptions = addon.subscriptions();
         let body_cap = matched.iter().filter_map(|&index| filters::cap(subscriptions, index)).map(|(cap, _)| cap).max();
-        failure::call(self.record, index, event, Call { matched, hook, body_cap }).await
+        let verdict = failure::call(self.record, index, event, Call { matched, hook, body_cap }).await;
+        if self.record.exchange.holdings().is_over() {
+            self.record.hash_bodies().await;
+        }
+        verdict
     }
 
     fn dropped(&self, addon: &dyn Addon, event: Event) {
@@ -301,11 +331,13 @@ impl<'a> Pass<'a> {
 
     /// Stages a response that an addon made, and gives its body: it goes out as the addon wrote it, and where Content-Encoding
     /// says that it is coded, hooks see it without, as they see that of an upstream.
-    fn made(&self, addon: &dyn Addon, event: Event, made: MadeResponse) -> Held {
+    fn made(&self, addon: &dyn Addon, event: Event, mut made: MadeResponse) -> Held {
+        made.body = self.record.exchange.holdings().count(made.body);
         self.record.exchange.lock().ledger.push(addon.name(), event, Change::Answered(made.status));
         let mut head = ResponseHead::new(made.status);
         head.headers = made.headers;
-        let held = Held::coded(Body::full(made.body.clone()), &head.headers);
+        let is_part = made.status == StatusCode::PARTIAL_CONTENT;
+        let held = Held::coded(Body::full(made.body.clone()), &head.headers).part(is_part);
         let is_plain = !head.headers.contains("content-encoding");
         let body = if is_plain { StagedBody::Whole(made.body.clone()) } else { StagedBody::Streaming };
         let origin = Source::Addon(addon.name().into());

@@ -4,18 +4,18 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::holdings::Share;
 use crate::{
     hooks::StagedBody,
     http::{
-        Body, BodyError, Headers,
-        coding::{self, Bounds, Coding, Uncoded},
+        Body, BodyError, Headers, Hold, Holdings,
+        coding::{self, Bounds, Coding, Stays, Uncoded},
     },
 };
 
@@ -29,11 +29,17 @@ pub(super) struct Held {
     /// Small pieces that came after them, as one: each on its own would cost more than its bytes.
     tail: BytesMut,
     len: usize,
+    /// Counts what was collected since it was last put together; what was before counts by itself.
+    hold: Option<Hold>,
     trailers: Option<http::HeaderMap>,
     /// What was not; none when all was collected.
     rest: Option<Body>,
     /// The codings that it came with, as far as all are known.
     codings: Vec<Coding>,
+    /// Whether it is a part of something that was coded as a whole.
+    is_part: bool,
+    /// Whether an addon that may edit it wanted to see it.
+    has_editor: bool,
 }
 
 /// Whether a body is within a cap.
@@ -43,12 +49,30 @@ pub(super) enum Shown {
     Whole(Bytes),
     /// Its first bytes.
     OverCap(Bytes),
+    /// None of it: it has codings that hooks do not know about, and nobody can take them off; why.
+    Coded(&'static str),
 }
+
+/// Why codings of a part stay on.
+pub(super) const OF_A_PART: &str = "it is a part of what has a Content-Encoding as a whole";
+/// Why too many codings stay on.
+pub(super) const TOO_MANY: &str = "it has more than four content codings";
+const BROKEN: &str = "its bytes are not what Content-Encoding says";
 
 impl Held {
     /// Nothing is collected yet.
     pub(super) fn new(body: Body) -> Self {
-        Self { pieces: VecDeque::new(), tail: BytesMut::new(), len: 0, trailers: None, rest: Some(body), codings: Vec::new() }
+        Self {
+            pieces: VecDeque::new(),
+            tail: BytesMut::new(),
+            len: 0,
+            hold: None,
+            trailers: None,
+            rest: Some(body),
+            codings: Vec::new(),
+            is_part: false,
+            has_editor: false,
+        }
     }
 
     /// The body of a message with these fields: remembers how it is coded, whatever a hook makes of the fields.
@@ -56,14 +80,24 @@ impl Held {
         Self { codings: coding::codings(headers).unwrap_or_default(), ..Self::new(body) }
     }
 
-    /// Bytes that were collected.
-    pub(super) const fn len(&self) -> usize {
-        self.len
+    /// The same as a part of a whole, if it is one (RFC 9110, 14), whatever a hook makes of the status and the fields.
+    pub(super) fn part(self, is_part: bool) -> Self {
+        Self { is_part, ..self }
     }
 
-    /// Whether there is more than what was collected.
-    pub(super) fn is_partial(&self) -> bool {
-        self.rest.is_some()
+    /// Whether it is a part of a whole.
+    pub(super) const fn is_part(&self) -> bool {
+        self.is_part
+    }
+
+    /// An addon that may edit the body wants to see it.
+    pub(super) const fn wanted_by_editor(&mut self) {
+        self.has_editor = true;
+    }
+
+    /// Whether one did.
+    pub(super) const fn has_editor(&self) -> bool {
+        self.has_editor
     }
 
     /// The codings that the body came with, in the order in which they were applied; none if one is unknown.
@@ -71,20 +105,28 @@ impl Held {
         &self.codings
     }
 
-    /// Collects up to the cap, as the flow's share of all that is held, and shows that as hooks see it; what grows beyond the ratio counts as over the cap. Unknown or
-    /// broken codings are left on. Can be called again with other bounds.
+    /// Collects up to the cap, as far as all that is held leaves room for it, and shows that as hooks see it; what grows beyond
+    /// the ratio counts as over the cap. Unknown codings are left on. Can be called again with other bounds.
+    ///
+    /// What is collected and what is shown counts as held for as long as somebody has it.
     ///
     /// Cancel safe: what was collected is kept.
-    pub(super) async fn show(&mut self, headers: &Headers, bounds: Bounds, share: &Share) -> Result<Shown, BodyError> {
+    pub(super) async fn show(&mut self, headers: &Headers, bounds: Bounds, holdings: &Arc<Holdings>) -> Result<Shown, BodyError> {
         let cap = bounds.cap;
-        let codings = coding::codings(headers).unwrap_or_default();
+        let codings = match coding::codings(headers) {
+            Ok(codings) if self.is_part && !codings.is_empty() && !self.is_end_stream() => return Ok(Shown::Coded(OF_A_PART)),
+            Ok(codings) => codings,
+            Err(Stays::Unknown) => Vec::new(),
+            Err(Stays::TooMany) if self.is_end_stream() => Vec::new(),
+            Err(Stays::TooMany) => return Ok(Shown::Coded(TOO_MANY)),
+        };
         while self.len <= cap {
             let Some(rest) = &mut self.rest else { break };
             match poll_fn(|context| Pin::new(&mut *rest).poll_frame(context)).await {
                 None => self.rest = None,
                 Some(frame) => match frame?.into_data() {
                     Ok(data) => {
-                        share.hold(data.len())?;
+                        self.hold.get_or_insert_with(|| holdings.hold()).grow(data.len())?;
                         self.push(data);
                     }
                     Err(frame) => self.trailers = frame.into_trailers().ok(),
@@ -96,15 +138,16 @@ impl Held {
         if codings.is_empty() {
             return Ok(if is_over { Shown::OverCap(raw.slice(..cap)) } else { Shown::Whole(raw) });
         }
-        let decoded = coding::decoded(codings, raw.clone(), bounds).await;
-        if let Uncoded::Whole(plain) | Uncoded::OverCap(plain) = &decoded {
-            share.hold(plain.len())?;
-        }
-        Ok(match decoded {
-            Uncoded::Whole(plain) if !is_over => Shown::Whole(plain.into()),
-            Uncoded::Whole(plain) | Uncoded::OverCap(plain) => Shown::OverCap(plain.into()),
-            Uncoded::Broken if is_over => Shown::OverCap(raw.slice(..cap)),
-            Uncoded::Broken => Shown::Whole(raw),
+        let keep = |plain: Vec<u8>| {
+            let mut hold = holdings.hold();
+            hold.grow(plain.len()).map(|()| hold.keep(plain.into()))
+        };
+        Ok(match coding::decoded(codings, raw.clone(), bounds).await {
+            Uncoded::Whole(plain) if !is_over => Shown::Whole(keep(plain)?),
+            Uncoded::Whole(plain) | Uncoded::OverCap(plain) => Shown::OverCap(keep(plain)?),
+            // Cut by us, it cannot be whole.
+            Uncoded::Broken(plain) if is_over => Shown::OverCap(keep(plain)?),
+            Uncoded::Broken(_) => Shown::Coded(BROKEN),
         })
     }
 
@@ -125,16 +168,30 @@ impl Held {
         }
     }
 
+    /// All that was collected, in one piece.
     fn joined(&mut self) -> Bytes {
         self.settle();
-        if self.pieces.len() > 1 {
+        let joined = if self.pieces.len() > 1 {
             let mut joined = BytesMut::with_capacity(self.len);
             for piece in self.pieces.drain(..) {
                 joined.extend_from_slice(&piece);
             }
-            self.pieces.push_back(joined.freeze());
+            joined.freeze()
+        } else {
+            self.pieces.pop_front().unwrap_or_default()
+        };
+        let joined = match self.hold.take() {
+            Some(mut hold) => {
+                // What counted by itself was copied.
+                hold.add(joined.len().saturating_sub(hold.bytes()));
+                hold.keep(joined)
+            }
+            None => joined,
+        };
+        if !joined.is_empty() {
+            self.pieces.push_back(joined.clone());
         }
-        self.pieces.front().cloned().unwrap_or_default()
+        joined
     }
 
     /// What goes on: the replacement of a hook, else the bytes as they came.
@@ -191,8 +248,7 @@ impl HttpBody for Held {
 mod tests {
     use http_body_util::{BodyExt as _, StreamBody};
 
-    use super::{super::holdings::Holdings, *};
-    use std::sync::Arc;
+    use super::*;
 
     fn body(pieces: &[&'static str]) -> Body {
         let frames: Vec<Result<Frame<Bytes>, BodyError>> =
@@ -200,8 +256,8 @@ mod tests {
         Body::stream(StreamBody::new(futures_util::stream::iter(frames)))
     }
 
-    fn share() -> Share {
-        Arc::new(Holdings::new(usize::MAX)).share()
+    fn holdings(limit: usize) -> Arc<Holdings> {
+        Arc::new(Holdings::new(limit))
     }
 
     const fn bounds(cap: usize) -> Bounds {
@@ -217,7 +273,11 @@ mod tests {
             (0, Shown::OverCap(Bytes::new())),
         ] {
             let mut held = Held::new(body(&["abc", "def"]));
-            assert_eq!(held.show(&Headers::new(), bounds(cap), &share()).await.expect("collected"), expected, "{cap}");
+            assert_eq!(
+                held.show(&Headers::new(), bounds(cap), &holdings(usize::MAX)).await.expect("collected"),
+                expected,
+                "{cap}"
+            );
             let all = held.into_body(&StagedBody::Streaming).collect().await.expect("a body").to_bytes();
             assert_eq!(all, "abcdef", "{cap}");
         }
@@ -226,15 +286,41 @@ mod tests {
     #[tokio::test]
     async fn collecting_goes_on_with_a_larger_cap() {
         let mut held = Held::new(body(&["abc", "def", "ghi"]));
-        assert_eq!(held.show(&Headers::new(), bounds(2), &share()).await.expect("collected"), Shown::OverCap("ab".into()));
-        assert_eq!(held.show(&Headers::new(), bounds(20), &share()).await.expect("collected"), Shown::Whole("abcdefghi".into()));
+        assert_eq!(
+            held.show(&Headers::new(), bounds(2), &holdings(usize::MAX)).await.expect("collected"),
+            Shown::OverCap("ab".into())
+        );
+        assert_eq!(
+            held.show(&Headers::new(), bounds(20), &holdings(usize::MAX)).await.expect("collected"),
+            Shown::Whole("abcdefghi".into())
+        );
     }
 
     #[tokio::test]
     async fn replaced_bodies_go_out_instead() {
         let mut held = Held::new(body(&["abc"]));
-        held.show(&Headers::new(), bounds(10), &share()).await.expect("collected");
+        held.show(&Headers::new(), bounds(10), &holdings(usize::MAX)).await.expect("collected");
         let all = held.into_body(&StagedBody::Replaced("x".into())).collect().await.expect("a body").to_bytes();
         assert_eq!(all, "x");
+    }
+
+    #[tokio::test]
+    async fn what_is_held_counts_until_nobody_has_it() {
+        let all = holdings(9);
+        let mut held = Held::new(body(&["abc", "def", "ghi", "j"]));
+        let first = held.show(&Headers::new(), bounds(2), &all).await.expect("collected");
+        assert_eq!(all.held(), 3);
+        // What was shown before is another buffer than all of it together.
+        let second = held.show(&Headers::new(), bounds(8), &all).await.expect("collected");
+        assert_eq!(all.held(), 12);
+        drop(first);
+        assert_eq!(all.held(), 9);
+        assert!(matches!(held.show(&Headers::new(), bounds(20), &all).await, Err(BodyError::Crowded(9))));
+        drop(second);
+        assert_eq!(all.held(), 9);
+        let mut sent = held.into_body(&StagedBody::Streaming);
+        drop(sent.frame().await);
+        assert_eq!(all.held(), 0);
+        assert_eq!(sent.collect().await.expect("a body").to_bytes(), "");
     }
 }

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Departure,
     bodies::ToClient,
-    chain::Passed,
+    chain::{Pass, Passed},
+    collect::Held,
     forward,
     record::{Ending, Record},
-    respond, stream,
+    respond,
+    stream::{self, Closed},
 };
 use crate::{
     hooks::{Event, Source, StagedBody},
@@ -33,16 +36,18 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
         (Passed::Response(held, upto), Some(mut response)) => {
             // Whatever a hook made of the method, it is the client's that decides.
             response.may_have_body &= may_have_body(&record.method, response.head.status);
-            let headers = &mut response.head.headers;
-            if held.is_partial() && held.len() > 0 {
-                // What was collected goes out first, the rest streams, and no hook is shown it any more.
-                if let Some(shown) = &mut record.exchange.lock().response {
-                    shown.body = StagedBody::Streaming;
-                }
-                record.share.give_back(held.len());
+            let (status, headers) = (response.head.status, &mut response.head.headers);
+            if held.is_part() && status != StatusCode::PARTIAL_CONTENT {
+                // A hook made another answer of it, of which it does not hold (RFC 9110, 14.4).
+                headers.remove("content-range");
             }
+            if held.has_editor() && !response.may_have_body && status != StatusCode::NO_CONTENT {
+                // HEAD and 304 tell of a body that a hook may have edited: nothing that would not hold of that.
+                forward::weaken_etag(headers);
+                forget_digests(headers);
+            }
+            record.let_bodies_go();
             if let StagedBody::Replaced(plain) = &mut response.body {
-                record.share.add(plain.len());
                 forget_body_fields(headers);
                 forward::weaken_etag(headers);
                 if response.may_have_body {
@@ -56,8 +61,16 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
             if response.origin != Source::Upstream && !headers.contains("date") {
                 headers.extend(respond::date());
             }
+            let is_part = held.is_part() && !matches!(response.body, StagedBody::Replaced(_));
             let body = if response.may_have_body { held.into_body(&response.body) } else { Body::empty() };
-            let body = stream::response(&record, upto, headers, body);
+            let body = match stream::response(&record, upto, &mut response, body, is_part) {
+                Ok(body) => body,
+                Err(Closed { index, why }) => {
+                    Pass::new(&record).answer_for(index, &why);
+                    let answer = Passed::Response(Held::new(Body::empty()), 0);
+                    return Box::pin(depart(ending, answer, deadline)).await;
+                }
+            };
             record.release_after(Event::ResponseChunk);
             Departure::Response(response.head, ToClient::watch(body, ending, deadline))
         }
@@ -80,7 +93,7 @@ async fn recode(record: &Record, headers: &mut Headers, body: &mut Bytes, coding
         Some(deadline) => timeout_at(deadline, encoding).await.ok().flatten(),
     };
     if let Some(coded) = coded {
-        *body = coded;
+        *body = record.exchange.holdings().count(coded);
         headers.push(Field::from_static("Content-Encoding", coding.as_str()));
     }
 }

@@ -64,10 +64,11 @@ fn may_heal(error: &HookError, had_effect: bool) -> bool {
         HookError::Deadline { kind, .. } => *kind == "cpu",
         HookError::Verdict(_)
         | HookError::Instance(_)
-        | HookError::NoSeat(_)
+        | HookError::NoSeat { .. }
         | HookError::NoRoom(_)
         | HookError::Quarantined
         | HookError::NotLoaded
+        | HookError::Coded(_)
         | HookError::Gone => false,
     };
     is_of_instance && !had_effect
@@ -82,6 +83,7 @@ pub(super) fn closed(record: &Record, addon: &dyn Addon, event: Event, error: &H
         let what = match error {
             HookError::Quarantined => "is quarantined",
             HookError::NotLoaded => "is not loaded",
+            HookError::Coded(_) => "cannot be shown the body",
             _ => "failed",
         };
         let text = format!("addon {} {what}", addon.name());
@@ -125,7 +127,8 @@ impl Pass<'_> {
         Passed::Response(Held::new(Body::empty()), 0)
     }
 
-    fn answer_for(&self, index: usize, why: &str) {
+    /// Stages what stands in for the addon at `index`.
+    pub(super) fn answer_for(&self, index: usize, why: &str) {
         if let Some(addon) = self.record.chain.addons.get(index) {
             self.answer(respond::failed(&addon.policy().answer, why));
         }
@@ -151,10 +154,11 @@ mod tests {
             (deadline("wall"), false),
             (HookError::Verdict(String::new()), false),
             (HookError::Instance(String::new()), false),
-            (HookError::NoSeat(1), false),
+            (HookError::NoSeat { own: 1, common: 1 }, false),
             (HookError::NoRoom(1), false),
             (HookError::Quarantined, false),
             (HookError::NotLoaded, false),
+            (HookError::Coded("why"), false),
             (HookError::Gone, false),
         ] {
             assert_eq!(may_heal(&error, false), expected, "{error}");

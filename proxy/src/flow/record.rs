@@ -8,15 +8,15 @@ use std::{
     time::Instant,
 };
 
-use futures_util::future::BoxFuture;
+use bytes::Bytes;
 use http::Method;
 use parking_lot::Mutex;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{EndedFlow, Flows, Recent, Site, failure, filters, holdings::Share};
+use super::{EndedFlow, Flows, Recent, Site, failure, filters};
 use crate::{
     heavy,
-    hooks::{Call, Chain, Event, Exchange, Facts, Hook, HookError, Instance, Ledger, Outcome, Verdict},
+    hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, Outcome},
     http::Headers,
 };
 
@@ -43,8 +43,8 @@ pub struct Record {
     tasks: TaskTracker,
     /// Where flows are remembered, if they are.
     recent: Option<Arc<Recent>>,
-    /// What of all that is held of bodies is this flow's.
-    pub(super) share: Share,
+    /// Counts hooks that decide about pieces of the request's body, which may go on when the response is over.
+    uploads: OnceLock<TaskTracker>,
     instances: Mutex<Vec<Option<Arc<dyn Instance>>>>,
     ending: Mutex<Outcome>,
     stopper: OnceLock<(usize, String)>,
@@ -76,7 +76,7 @@ impl Record {
             begun: Instant::now(),
             tasks: flows.tasks.clone(),
             recent: flows.recent.clone(),
-            share: Arc::clone(&flows.holdings).share(),
+            uploads: OnceLock::new(),
             instances,
             ending: Mutex::default(),
             stopper: OnceLock::new(),
@@ -123,8 +123,37 @@ impl Record {
         self.stopper.get()
     }
 
+    /// To be held by what decides about pieces of the request's body: the flow is over when that is, too.
+    pub(super) fn upload(&self) -> TaskTrackerToken {
+        self.uploads.get_or_init(TaskTracker::new).token()
+    }
+
+    /// Gives up the bodies that are staged: no hook that is still to come is shown one. What goes on is in other hands.
+    pub(super) fn let_bodies_go(&self) {
+        let mut messages = self.exchange.lock();
+        let request = std::mem::take(&mut messages.request.body);
+        let response = messages.response.as_mut().map(|response| std::mem::take(&mut response.body));
+        drop(messages);
+        drop((request, response));
+    }
+
+    /// Has the bodies in the ledger hashed now, so that it holds none: there is no room for more than has to be.
+    pub(super) async fn hash_bodies(&self) {
+        let kept = self.exchange.lock().ledger.kept();
+        if kept.is_empty() {
+            return;
+        }
+        let hash = |bytes: Bytes| {
+            let digest = Digest::of(&bytes);
+            (bytes, digest)
+        };
+        if let Some(digests) = heavy::run(move || kept.into_iter().map(hash).collect::<Vec<_>>()).await {
+            self.exchange.lock().ledger.hashed(&digests);
+        }
+    }
+
     /// Awaits a hook whose verdict does not matter any more.
-    pub(super) fn let_end(&self, call: BoxFuture<'static, Result<Verdict, HookError>>) {
+    pub(super) fn let_end(&self, call: impl Future<Output = ()> + Send + 'static) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             self.tasks.spawn_on(call, &runtime);
         }
@@ -196,10 +225,17 @@ impl Drop for Ending {
         let mut outcome = record.outcome(self.is_complete);
         record.site.metrics.flows_active.dec();
         record.site.metrics.ended(outcome.status.filter(|_| self.is_complete || outcome.response_bytes > 0), outcome.duration);
+        let runtime = tokio::runtime::Handle::try_current();
+        if record.uploads.get().is_some_and(|uploads| !uploads.is_empty())
+            && let Ok(runtime) = runtime
+        {
+            record.tasks.spawn_on(end_after_upload(Arc::clone(record), outcome), &runtime);
+            return;
+        }
         let ledger = std::mem::take(&mut record.exchange.lock().ledger);
         log(record, &outcome, &ledger);
         if record.chain.events.contains(Event::Finish) || (record.recent.is_some() && ledger.keeps_bodies()) {
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            if let Ok(runtime) = runtime {
                 record.tasks.spawn_on(end(Arc::clone(record), outcome, ledger), &runtime);
             }
         } else if let Some(recent) = &record.recent {
@@ -207,6 +243,19 @@ impl Drop for Ending {
             recent.push(EndedFlow::new(record, &outcome));
         }
     }
+}
+
+/// What comes after a flow whose response was over before its request was.
+async fn end_after_upload(record: Arc<Record>, mut outcome: Outcome) {
+    if let Some(uploads) = record.uploads.get() {
+        uploads.close();
+        uploads.wait().await;
+    }
+    outcome.request_bytes = record.request_bytes.load(Relaxed);
+    outcome.duration = record.begun.elapsed();
+    let ledger = std::mem::take(&mut record.exchange.lock().ledger);
+    log(&record, &outcome, &ledger);
+    end(record, outcome, ledger).await;
 }
 
 /// One line a flow. The query is left out: it may carry credentials.

@@ -9,42 +9,89 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
+use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{depart::forget_digests, failure, filters, forward, record::Record, uncoded::Uncoded};
+use super::{
+    collect::{OF_A_PART, TOO_MANY},
+    depart::forget_digests,
+    failure, filters, forward,
+    record::Record,
+    uncoded::Uncoded,
+};
 use crate::{
-    hooks::{Addon, Call, Change, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, MessageKind, Verdict},
-    http::{Body, BodyError, Headers, body::Peer, coding, uncode::Uncoder},
+    hooks::{
+        Addon, Call, Change, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, MessageKind, ResponseMessage,
+        Verdict, differences,
+    },
+    http::{
+        Body, BodyError, Headers,
+        body::Peer,
+        coding::{self, Stays},
+        uncode::Uncoder,
+    },
     http2,
 };
 
 /// Most bytes that a chunk hook is shown at one time; what arrives in larger pieces is cut.
 const PIECE: usize = 64 << 10;
 
-/// The request's body through the `request-chunk` hooks of the whole chain, first addon to last. What does not hold any more of
-/// a body that hooks may change is taken out of the fields.
-pub(super) fn request(record: &Arc<Record>, headers: &mut Headers, body: Body) -> Body {
-    let hooks = hooks(record, Event::RequestChunk, 0..record.chain.addons.len(), &body);
-    through(hooks, Peer::Client, headers, body)
+/// Why nothing goes through: a hook wants a body without the codings that stay on, and is closed then.
+pub(super) struct Closed {
+    /// Place of its addon in the chain.
+    pub(super) index: usize,
+    /// For the client.
+    pub(super) why: String,
 }
 
-/// The response's body through the `response-chunk` hooks of the addons before `upto`, last to first.
-pub(super) fn response(record: &Arc<Record>, upto: usize, headers: &mut Headers, body: Body) -> Body {
-    let hooks = hooks(record, Event::ResponseChunk, (0..upto).rev(), &body);
+/// Why a verdict upon a piece cannot be carried out.
+const FIXED: &str = "the body is a part of a whole (Content-Range), in which nothing can be changed";
+
+/// The request's body through the `request-chunk` hooks of the whole chain, first addon to last. What does not hold any more of
+/// a body that hooks may change is taken out of the fields. Codings of a part stay on.
+pub(super) fn request(record: &Arc<Record>, headers: &mut Headers, body: Body, is_part: bool) -> Result<Body, Closed> {
+    if body.is_end_stream() {
+        return Ok(body);
+    }
+    let mut hooks = hooks(record, Event::RequestChunk, 0..record.chain.addons.len());
+    let uncoder = describe(&mut hooks, headers, is_part)?;
+    let is_fixed = headers.contains("content-range");
+    Ok(through(hooks, uncoder, is_fixed, Peer::Client, body))
+}
+
+/// The response's body through the `response-chunk` hooks of the addons before `upto`, last to first. The fields say what
+/// hooks may make of the body, also where they are those of a body that is not sent: to HEAD and with 304.
+pub(super) fn response(
+    record: &Arc<Record>,
+    upto: usize,
+    response: &mut ResponseMessage,
+    body: Body,
+    is_part: bool,
+) -> Result<Body, Closed> {
+    let status = response.head.status;
+    if body.is_end_stream() && (response.may_have_body || status == StatusCode::NO_CONTENT) {
+        return Ok(body);
+    }
+    let headers = &mut response.head.headers;
+    let mut hooks = hooks(record, Event::ResponseChunk, (0..upto).rev());
     if hooks.iter().any(Piecewise::may_edit) {
         forward::weaken_etag(headers);
     }
     let was_coded = headers.contains("content-encoding");
-    let body = through(hooks, Peer::Upstream, headers, body);
+    let uncoder = describe(&mut hooks, headers, is_part)?;
     if was_coded && !headers.contains("content-encoding") {
         forward::add_vary(headers, "Accept-Encoding");
     }
-    body
+    if body.is_end_stream() {
+        return Ok(body);
+    }
+    Ok(through(hooks, uncoder, status == StatusCode::PARTIAL_CONTENT, Peer::Upstream, body))
 }
 
 /// The hooks that want to see the body, in this order.
-fn hooks(record: &Arc<Record>, event: Event, order: impl Iterator<Item = usize>, body: &Body) -> Vec<Piecewise> {
-    if !record.chain.events.contains(event) || body.is_end_stream() {
+fn hooks(record: &Arc<Record>, event: Event, order: impl Iterator<Item = usize>) -> Vec<Piecewise> {
+    if !record.chain.events.contains(event) {
         return Vec::new();
     }
     let hook = |index: usize| {
@@ -55,29 +102,48 @@ fn hooks(record: &Arc<Record>, event: Event, order: impl Iterator<Item = usize>,
     order.filter_map(hook).collect()
 }
 
-/// The body with these hooks around it, the first one innermost.
-fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: Body) -> Body {
-    if hooks.is_empty() {
-        return body;
-    }
+/// Takes out of the fields what does not hold any more of a body that goes through these hooks, its codings included if a hook
+/// wants that: then with what takes them off. Hooks that want it and cannot have it are left out where they are open.
+fn describe(hooks: &mut Vec<Piecewise>, headers: &mut Headers, is_part: bool) -> Result<Option<Uncoder>, Closed> {
     if hooks.iter().any(Piecewise::may_edit) {
         forget_digests(headers);
     }
-    if let Some(codings) = coding::codings(headers).filter(|codings| !codings.is_empty())
-        && let Some(hook) = hooks.iter().find(|hook| hook.caps().next().is_some())
-    {
-        let ratio = hook.record.site.limits.decode_ratio as u64;
-        match Uncoder::new(&codings) {
+    if !hooks.iter().any(Piecewise::wants_plain) {
+        return Ok(None);
+    }
+    let why = match coding::codings(headers) {
+        Ok(codings) if codings.is_empty() => return Ok(None),
+        Ok(_) if is_part => OF_A_PART,
+        Ok(codings) => match Uncoder::new(&codings) {
             Ok(uncoder) => {
-                body = Uncoded::of(body, peer, uncoder, ratio);
                 headers.remove("content-encoding");
+                return Ok(Some(uncoder));
             }
-            Err(error) => tracing::warn!(%error, "a body stays coded"),
+            Err(_) => "there is no memory for what takes its content codings off",
+        },
+        Err(Stays::Unknown) => return Ok(None),
+        Err(Stays::TooMany) => TOO_MANY,
+    };
+    for hook in hooks.extract_if(.., |hook| hook.wants_plain()) {
+        if let Some(addon) = hook.addon()
+            && let Some(why) = failure::closed(&hook.record, addon.as_ref(), hook.event, &HookError::Coded(why), true)
+        {
+            return Err(Closed { index: hook.index, why });
         }
+    }
+    Ok(None)
+}
+
+/// The body with these hooks around it, the first one innermost. If it `is_fixed`, they change nothing in it.
+fn through(hooks: Vec<Piecewise>, uncoder: Option<Uncoder>, is_fixed: bool, peer: Peer, mut body: Body) -> Body {
+    if let (Some(uncoder), Some(hook)) = (uncoder, hooks.first()) {
+        let ratio = hook.record.site.limits.decode_ratio as u64;
+        body = Uncoded::of(body, peer, uncoder, ratio);
     }
     for hook in hooks {
         // Who can only look leaves the length as it is.
         let left = body.size_hint().exact().filter(|_| !hook.may_edit());
+        let upload = (hook.event == Event::RequestChunk).then(|| hook.record.upload());
         body = Body::stream(Filtered {
             inner: body,
             rest: Bytes::new(),
@@ -85,9 +151,11 @@ fn through(hooks: Vec<Piecewise>, peer: Peer, headers: &mut Headers, mut body: B
             hook,
             state: State::Reading,
             ready: VecDeque::new(),
+            is_fixed,
             is_untouched: true,
             bytes: (0, 0),
             left,
+            upload,
         });
     }
     body
@@ -104,12 +172,16 @@ struct Filtered {
     state: State,
     /// What was decided and is not taken yet: one piece and the trailers at most.
     ready: VecDeque<Frame<Bytes>>,
+    /// Whether all of it has to go on as it came.
+    is_fixed: bool,
     /// Whether all pieces so far went on as they came.
     is_untouched: bool,
     /// Bytes that the hook was shown, and bytes that came out of it.
     bytes: (u64, u64),
     /// Bytes to come, where that is known and the hook cannot change it.
     left: Option<u64>,
+    /// Keeps the flow from being over.
+    upload: Option<TaskTrackerToken>,
 }
 
 enum State {
@@ -141,6 +213,10 @@ impl Piecewise {
 
     fn may_edit(&self) -> bool {
         self.addon().is_some_and(|addon| addon.may_edit())
+    }
+
+    fn wants_plain(&self) -> bool {
+        self.caps().next().is_some()
     }
 
     /// Caps of the matched subscriptions that want the body without its codings.
@@ -180,6 +256,17 @@ impl Piecewise {
         Err(BodyError::Stopped(addon.name().into()))
     }
 
+    const fn message(&self) -> MessageKind {
+        if matches!(self.event, Event::RequestChunk) { MessageKind::Request } else { MessageKind::Response }
+    }
+
+    /// Writes down that the hook has edited trailers.
+    fn edited(&self, before: &Headers, after: &Headers) {
+        if let (Some(addon), Some(change)) = (self.addon(), differences::of_trailers(self.message(), before, after)) {
+            self.record.exchange.lock().ledger.push(addon.name(), self.event, change);
+        }
+    }
+
     fn addon(&self) -> Option<&Arc<dyn Addon>> {
         self.record.chain.addons.get(self.index)
     }
@@ -215,8 +302,7 @@ impl Filtered {
             return;
         }
         let Some(addon) = self.hook.record.chain.addons.get(self.hook.index) else { return };
-        let message = if self.hook.event == Event::RequestChunk { MessageKind::Request } else { MessageKind::Response };
-        let change = Change::Streamed { message, bytes_in, bytes_out };
+        let change = Change::Streamed { message: self.hook.message(), bytes_in, bytes_out };
         self.hook.record.exchange.lock().ledger.push(addon.name(), self.hook.event, change);
     }
 
@@ -227,7 +313,8 @@ impl Filtered {
             ChunkAction::Pass => chunk.data,
             ChunkAction::Replace(data) => {
                 self.is_untouched = false;
-                data
+                // What is larger than a piece is held until it has gone.
+                if data.len() > PIECE { self.hook.record.exchange.holdings().count(data) } else { data }
             }
             ChunkAction::Drop => {
                 self.is_untouched = false;
@@ -245,6 +332,9 @@ impl Filtered {
             None if verdict.is_done => State::Passing,
             None => State::Reading,
             Some(trailers) => {
+                if let Some(edited) = &verdict.trailers {
+                    self.hook.edited(&trailers, edited);
+                }
                 let trailers = http2::into_map(&verdict.trailers.unwrap_or(trailers)).filter(|trailers| !trailers.is_empty());
                 self.ready.extend(trailers.map(Frame::trailers));
                 State::Ended
@@ -284,6 +374,8 @@ impl Filtered {
                     let decided = ready!(call.as_mut().poll(context));
                     let State::Deciding(_, chunk) = std::mem::replace(&mut this.state, State::Ended) else { continue };
                     let pass = ChunkVerdict { action: ChunkAction::Pass, is_done: true, trailers: None };
+                    let is_change = matches!(&decided, Ok(Verdict::Chunk(verdict)) if verdict.action != ChunkAction::Pass);
+                    let decided = if is_change && this.is_fixed { Err(HookError::Verdict(FIXED.to_owned())) } else { decided };
                     match decided {
                         Ok(Verdict::Chunk(verdict)) => this.decided(chunk, verdict),
                         Ok(_) => this.decided(chunk, pass),
@@ -309,7 +401,8 @@ impl Filtered {
             return;
         }
         if let State::Deciding(call, _) = std::mem::replace(&mut self.state, State::Ended) {
-            self.hook.record.let_end(call);
+            let upload = self.upload.take();
+            self.hook.record.let_end(call.map(move |_| drop(upload)));
         }
     }
 }

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::Ledger;
-use crate::http::{Origin, RequestHead, ResponseHead};
+use crate::http::{Holdings, Origin, RequestHead, ResponseHead};
 
 /// The messages of a flow as they stand after the last hook.
 pub struct Exchange {
     messages: Mutex<Messages>,
+    holdings: Arc<Holdings>,
 }
 
 /// What a hook works on.
@@ -82,10 +83,16 @@ pub enum Source {
 }
 
 impl Exchange {
-    /// The exchange of a flow that starts with this request.
+    /// The exchange of a flow that starts with this request; what it holds of bodies counts there.
     #[must_use]
-    pub fn new(request: RequestMessage) -> Self {
-        Self { messages: Mutex::new(Messages { request, response: None, notes: Vec::new(), ledger: Ledger::default() }) }
+    pub fn new(request: RequestMessage, holdings: Arc<Holdings>) -> Self {
+        let messages = Messages { request, response: None, notes: Vec::new(), ledger: Ledger::default() };
+        Self { messages: Mutex::new(messages), holdings }
+    }
+
+    /// Where what is held of bodies counts.
+    pub const fn holdings(&self) -> &Arc<Holdings> {
+        &self.holdings
     }
 
     /// The messages, for a short look or an edit: never held across a wait.

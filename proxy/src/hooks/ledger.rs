@@ -66,7 +66,7 @@ pub enum Change {
         /// As set.
         after: StatusCode,
     },
-    /// Of header fields.
+    /// Of header fields; of trailers, where the event is a piece of a body.
     Fields(FieldChanges),
     /// Of a whole body.
     Body {
@@ -196,6 +196,26 @@ impl Ledger {
         contents.any(|content| matches!(content, Content::Kept(_)))
     }
 
+    /// The bodies that are kept.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Bytes> {
+        let contents = self.mutations.iter().flat_map(|mutation| &mutation.changes).flat_map(Change::contents);
+        contents.filter_map(|content| if let Content::Kept(bytes) = content { Some(bytes.clone()) } else { None }).collect()
+    }
+
+    /// Leaves hashes that are known in the place of their bodies.
+    pub fn hashed(&mut self, known: &[(Bytes, Digest)]) {
+        for change in self.mutations.iter_mut().flat_map(|mutation| &mut mutation.changes) {
+            let Change::Body { before, after, .. } = change else { continue };
+            for content in before.iter_mut().chain([after]) {
+                let Content::Kept(bytes) = content else { continue };
+                if let Some((_, digest)) = known.iter().find(|(known, _)| is_same(known, bytes)) {
+                    *content = Content::Hashed(*digest);
+                }
+            }
+        }
+    }
+
     /// Leaves hashes of bodies in their place. Takes about a second for a gibibyte.
     pub fn hash(&mut self) {
         // What one hook leaves is what the next one finds.
@@ -301,7 +321,9 @@ impl Content {
 }
 
 impl Digest {
-    fn of(bytes: &[u8]) -> Self {
+    /// Of these bytes. Takes about a second for a gibibyte.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
         Self { bytes: bytes.len() as u64, sha256: Sha256::digest(bytes).into() }
     }
 

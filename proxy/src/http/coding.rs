@@ -52,18 +52,25 @@ impl Coding {
     }
 }
 
-/// The codings of a message in the order in which they were applied. `None`: one of them is unknown, or there are more than
-/// four. Empty: the body is as it is.
-#[must_use]
-pub fn codings(headers: &Headers) -> Option<Vec<Coding>> {
+/// Why codings stay on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stays {
+    /// One of them is none that could be taken off.
+    Unknown,
+    /// There are more than four.
+    TooMany,
+}
+
+/// The codings of a message in the order in which they were applied. Empty: the body is as it is.
+pub fn codings(headers: &Headers) -> Result<Vec<Coding>, Stays> {
     let mut codings = Vec::new();
     for name in headers.list("content-encoding") {
         let name = name.to_ascii_lowercase();
         if name != b"identity" {
-            codings.push(Coding::named(&name)?);
+            codings.push(Coding::named(&name).ok_or(Stays::Unknown)?);
         }
     }
-    (codings.len() <= 4).then_some(codings)
+    if codings.len() <= 4 { Ok(codings) } else { Err(Stays::TooMany) }
 }
 
 /// 8 MiB of window, as RFC 9659 bounds it.

@@ -192,6 +192,10 @@ impl Writer {
                     self.buffer.advance(taken);
                 } else if !self.data.is_empty() {
                     self.data.advance(taken);
+                    if self.data.is_empty() {
+                        // An empty rest would keep all of it in memory for as long as the connection waits for more.
+                        self.data = Bytes::new();
+                    }
                 } else {
                     self.tail = self.tail.get(taken..).unwrap_or_default();
                 }

@@ -29,14 +29,14 @@ pub(super) async fn collect(mut body: Body, headers: &mut Headers, limit: usize)
         }
     }
     let raw = raw.freeze();
-    let codings = coding::codings(headers).filter(|codings| !codings.is_empty() && !raw.is_empty());
+    let codings = coding::codings(headers).ok().filter(|codings| !codings.is_empty() && !raw.is_empty());
     let Some(codings) = codings else { return Ok((raw, trailers)) };
     // What it may become is limited already, however small it came.
     let bounds = Bounds { cap: limit, ratio: usize::MAX };
     let plain = match coding::decoded(codings, raw, bounds).await {
         Uncoded::Whole(plain) => plain,
         Uncoded::OverCap(_) => return Err(too_large()),
-        Uncoded::Broken => return Err(Error::Protocol("the body is not coded as Content-Encoding says".to_owned())),
+        Uncoded::Broken(_) => return Err(Error::Protocol("the body is not coded as Content-Encoding says".to_owned())),
     };
     headers.remove("content-encoding");
     headers.remove("content-length");

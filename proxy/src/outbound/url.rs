@@ -77,6 +77,11 @@ impl Target {
         Bytes::copy_from_slice(self.url[Position::BeforePath..Position::AfterQuery].as_bytes())
     }
 
+    /// Without query and fragment.
+    pub(super) fn shown(&self) -> String {
+        self.url[..Position::AfterPath].to_owned()
+    }
+
     /// All of it but the fragment.
     pub(super) fn into_url(self) -> String {
         self.url.into()

@@ -11,7 +11,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{Peer, Shared, http1, http2, sniff};
-use crate::http1::{ReadSide, WriteSide};
+use crate::{
+    http1::{ReadSide, WriteSide},
+    socket::{self, End, Socket},
+    upstream::Tunnel,
+};
 
 /// How long accepting rests after an error such as a lack of descriptors.
 const REST: Duration = Duration::from_millis(50);
@@ -88,11 +92,13 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> i
     stream.set_nodelay(true)?;
     let patience = shared.site.load().timeouts.header_read;
     let Some(tls) = &shared.tls else {
-        let (reader, writer) = stream.into_split();
-        return speak(shared, Peer { address, is_tls: false }, Box::new(reader), Box::new(writer)).await;
+        let end = End::default();
+        let (reader, writer) = socket::split(stream, end.clone());
+        return speak(shared, Peer { address, is_tls: false }, Box::new(reader), Box::new(writer), end).await;
     };
     let acceptor = TlsAcceptor::from(tls.load_full());
-    let stream = timeout(patience, acceptor.accept(stream)).await??;
+    let end = End::default();
+    let stream = timeout(patience, acceptor.accept(Socket::new(stream, end.clone()))).await??;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let peer = Peer { address, is_tls: true };
     if is_http2 {
@@ -100,11 +106,11 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> i
         return Ok(());
     }
     let (reader, writer) = tokio::io::split(stream);
-    speak(shared, peer, Box::new(reader), Box::new(writer)).await
+    speak(shared, peer, Box::new(reader), Box::new(writer), end).await
 }
 
 /// Finds out by the first bytes which version the client speaks (RFC 9113, 3.3).
-async fn speak(shared: Arc<Shared>, peer: Peer, mut reader: ReadSide, writer: WriteSide) -> io::Result<()> {
+async fn speak(shared: Arc<Shared>, peer: Peer, mut reader: ReadSide, writer: WriteSide, end: End) -> io::Result<()> {
     let mut buffer = BytesMut::new();
     let patience = shared.site.load().timeouts.idle;
     let sniffed = tokio::select! {
@@ -113,7 +119,7 @@ async fn speak(shared: Arc<Shared>, peer: Peer, mut reader: ReadSide, writer: Wr
     };
     match sniffed {
         Ok(Ok(true)) => http2::serve(shared, peer, sniff::Replay::new(buffer, reader, writer)).await,
-        Ok(Ok(false)) => http1::serve(shared, peer, reader, writer, buffer).await,
+        Ok(Ok(false)) => http1::serve(shared, peer, Tunnel { reader, buffer, writer, end }).await,
         Ok(Err(error)) => return Err(error),
         Err(_) => {}
     }

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
 use http::{Method, StatusCode};
 use http_body::Body as _;
 use tokio::time::timeout;
@@ -17,7 +16,8 @@ use super::{Peer, Shared, interim::Interims, request_body::Input, tunnel};
 use crate::{
     flow::{Arrival, Departure, Ending, Site, refuse},
     http::{Body, RequestHead, ResponseHead, Scheme, Version},
-    http1::{Framing, ParseError, ReadSide, Reader, WriteSide, Writer, framing::may_have_body, parse, read::ReadError},
+    http1::{Framing, ParseError, Reader, Writer, framing::may_have_body, parse, read::ReadError},
+    socket::End,
     upstream::Tunnel,
 };
 
@@ -28,10 +28,11 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that a closing connection reads and throws away.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
-/// Serves a connection to its end. `buffer` is what was read already.
-pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, reader: ReadSide, writer: WriteSide, buffer: BytesMut) {
+/// Serves a connection to its end.
+pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: Tunnel) {
+    let Tunnel { reader, buffer, writer, end } = stream;
     let input = Input::new(Reader::new(reader, buffer));
-    let connection = Connection { shared, peer, input, writer: Writer::new(writer) };
+    let connection = Connection { shared, peer, input, writer: Writer::new(writer), end };
     connection.run().await;
 }
 
@@ -40,6 +41,7 @@ struct Connection {
     peer: Peer,
     input: Input,
     writer: Writer,
+    end: End,
 }
 
 /// What comes after a request.
@@ -75,7 +77,7 @@ impl Connection {
                     // Nothing else shares the input: the upgrade request had no body, or it was read.
                     let Some(reader) = self.input.into_reader() else { return };
                     let (reader, buffer) = reader.into_parts();
-                    let client = Tunnel { reader, buffer, writer: self.writer.into_io() };
+                    let client = Tunnel { reader, buffer, writer: self.writer.into_io(), end: self.end };
                     return tunnel::run(client, upstream, ending).await;
                 }
             }
@@ -215,6 +217,10 @@ impl Connection {
             (false, Version::Http11) => Some("close"),
             _ => None,
         };
+        if framing == Framing::UntilClose {
+            // Until all is sent: a body that is broken off must not look whole, whatever breaks it off.
+            self.end.by_reset();
+        }
         self.writer.push_response(&head, framing, length, connection);
         let is_sent = {
             let mut send = pin!(self.writer.send(&mut body, framing));
@@ -233,6 +239,7 @@ impl Connection {
         if !is_sent {
             return Next::Close;
         }
+        self.end.in_order();
         if !keeps {
             return Next::Linger;
         }

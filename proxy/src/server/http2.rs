@@ -87,7 +87,7 @@ async fn exchange(
         Ok(head) => {
             let arrival = Arrival {
                 head,
-                body: http2::body(incoming, body::Peer::Client),
+                body: http2::body(incoming, body::Peer::Client, false),
                 framing: length.map_or(Framing::Chunked, Framing::Length),
                 peer: peer.address,
                 is_tls: peer.is_tls,

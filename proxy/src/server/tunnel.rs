@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     flow::Ending,
     http1::{ReadSide, WriteSide},
+    socket::End,
     upstream::Tunnel,
 };
 
@@ -28,9 +29,12 @@ use crate::{
 const PIECE: usize = 16 * 1024;
 
 /// Copies until both sides have closed, or one is lost. A side that closes its sending is closed towards the other, which may go
-/// on as long as it sends something within the idle timeout.
+/// on as long as it sends something within the idle timeout. Where it broke, both connections are reset, so that neither side
+/// takes what it got for all there was.
 pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending) {
     let record = Arc::clone(ending.record());
+    let ends = [client.end, upstream.end];
+    ends.iter().for_each(End::by_reset);
     let up = pin!(copy(client.reader, client.buffer, upstream.writer, &record.request_bytes));
     let down = pin!(copy(upstream.reader, upstream.buffer, client.writer, &record.response_bytes));
     let idle = record.site.timeouts.idle;
@@ -40,7 +44,10 @@ pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending) {
         Either::Left((Err(error), _)) | Either::Right((Err(error), _)) => Err(error),
     };
     match ended {
-        Ok(()) => ending.complete(),
+        Ok(()) => {
+            ends.iter().for_each(End::in_order);
+            ending.complete();
+        }
         Err(error) => record.fail(format!("the tunnel broke: {error}")),
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     hooks::FailureKind,
     http::{Origin, Scheme},
     http1::{Reader, Writer},
+    socket::{self, End, Socket},
 };
 
 /// Why there is no connection.
@@ -79,12 +80,14 @@ pub(super) async fn connect(
             Ok(Transport::Http2(sender))
         }
         Stream::Tcp(stream) => {
-            let (reader, writer) = stream.into_split();
+            let end = End::default();
+            let (reader, writer) = socket::split(stream, end.clone());
             Ok(Transport::Http1(Box::new(Connection::new(
                 Arc::clone(origin),
                 peer,
                 Reader::new(Box::new(reader), BytesMut::new()),
                 Writer::new(Box::new(writer)),
+                end,
             ))))
         }
         Stream::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
@@ -97,12 +100,14 @@ pub(super) async fn connect(
             Err(ConnectError::Tls(io::Error::other("the upstream does not speak HTTP/2")))
         }
         Stream::Tls(stream) => {
+            let end = stream.get_ref().0.end().clone();
             let (reader, writer) = tokio::io::split(*stream);
             Ok(Transport::Http1(Box::new(Connection::new(
                 Arc::clone(origin),
                 peer,
                 Reader::new(Box::new(reader), BytesMut::new()),
                 Writer::new(Box::new(writer)),
+                end,
             ))))
         }
     }
@@ -110,7 +115,7 @@ pub(super) async fn connect(
 
 enum Stream {
     Tcp(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    Tls(Box<tokio_rustls::client::TlsStream<Socket<TcpStream>>>),
 }
 
 async fn dial(
@@ -145,6 +150,7 @@ async fn dial(
         Scheme::Https => {
             let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
             let connector = TlsConnector::from(Arc::clone(tls));
+            let stream = Socket::new(stream, End::default());
             let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
             Ok((Stream::Tls(Box::new(stream)), peer))
         }

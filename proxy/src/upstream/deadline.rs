@@ -24,6 +24,7 @@ pub(super) struct Deadline {
 struct Progress {
     moved: Instant,
     waits_for_sender: bool,
+    failed: Option<BodyError>,
 }
 
 /// A body that puts the deadline off with every piece.
@@ -35,10 +36,15 @@ struct Paced {
 impl Deadline {
     /// A deadline and the body to send in place of `body`.
     pub(super) fn over(body: Body, timeout: Duration) -> (Self, Body) {
-        let progress = Arc::new(Mutex::new(Progress { moved: Instant::now(), waits_for_sender: false }));
+        let progress = Arc::new(Mutex::new(Progress { moved: Instant::now(), waits_for_sender: false, failed: None }));
         let is_known = body.try_clone().is_some();
         let deadline = Self { progress: Arc::clone(&progress), timeout };
         (deadline, if is_known { body } else { Body::stream(Paced { inner: body, progress }) })
+    }
+
+    /// Why the body of the request came to no end, if it did not.
+    pub(super) fn body_error(&self) -> Option<BodyError> {
+        self.progress.lock().failed.clone()
     }
 
     /// Waits until the deadline has passed.
@@ -65,7 +71,8 @@ impl HttpBody for Paced {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
-        *self.progress.lock() = Progress { moved: Instant::now(), waits_for_sender: frame.is_pending() };
+        let failed = if let Poll::Ready(Some(Err(error))) = &frame { Some(error.clone()) } else { None };
+        *self.progress.lock() = Progress { moved: Instant::now(), waits_for_sender: frame.is_pending(), failed };
         frame
     }
 

@@ -21,6 +21,7 @@ use super::{Outgoing, Reply, Settings, Tunnel, deadline::Deadline, exchange::Fai
 use crate::{
     http::{Body, BodyError, Field, Origin, ResponseHead, Version, body::Peer},
     http1::{Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse, read::ReadError, write::SendError},
+    socket::End,
 };
 
 /// How long a body waits for 100 (Continue) before it is sent without (RFC 9110, 10.1.1).
@@ -34,12 +35,13 @@ pub(super) struct Connection {
     peer: SocketAddr,
     reader: Reader,
     writer: Writer,
+    end: End,
 }
 
 impl Connection {
     /// A fresh connection.
-    pub(super) const fn new(origin: Arc<Origin>, peer: SocketAddr, reader: Reader, writer: Writer) -> Self {
-        Self { origin, peer, reader, writer }
+    pub(super) const fn new(origin: Arc<Origin>, peer: SocketAddr, reader: Reader, writer: Writer, end: End) -> Self {
+        Self { origin, peer, reader, writer, end }
     }
 
     /// Where it leads.
@@ -94,7 +96,7 @@ impl Connection {
             Err(Race::Malformed(why)) => return Err(Failed::protocol(&origin, why)),
         };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Self::switch(self.reader, upload, head, request);
+            return Self::switch(self.reader, upload, head, request, self.end);
         }
         let framing = Framing::of_response(&request.head.method, head.status, &head.headers, head.version)
             .map_err(|why| Failed::protocol(&origin, why))?;
@@ -105,6 +107,7 @@ impl Connection {
             upload: upload.detach(),
             origin,
             peer: self.peer,
+            end: self.end,
             pool: Arc::clone(pool),
         };
         let body = if arriving.decoder.is_ended() {
@@ -131,12 +134,12 @@ impl Connection {
         self.writer.push_request(&request.head, &request.host, framing, &extra);
     }
 
-    fn switch(reader: Reader, upload: Upload, head: ResponseHead, request: &Outgoing) -> Result<Reply, Failed> {
+    fn switch(reader: Reader, upload: Upload, head: ResponseHead, request: &Outgoing, end: End) -> Result<Reply, Failed> {
         let Some(writer) = upload.into_writer().filter(|_| request.upgrade.is_some()) else {
             return Err(Failed::protocol(&request.origin, "switched protocols without being asked"));
         };
         let (reader, buffer) = reader.into_parts();
-        Ok(Reply::Upgraded(head, Tunnel { reader, buffer, writer: writer.into_io() }))
+        Ok(Reply::Upgraded(head, Tunnel { reader, buffer, writer: writer.into_io(), end }))
     }
 }
 
@@ -325,6 +328,7 @@ struct Arriving {
     may_keep: bool,
     origin: Arc<Origin>,
     peer: SocketAddr,
+    end: End,
     pool: Arc<Pool>,
 }
 
@@ -336,7 +340,8 @@ impl Arriving {
             && reader.buffer.is_empty()
             && writer.is_flushed()
         {
-            self.pool.put(Box::new(Connection::new(Arc::clone(&self.origin), self.peer, reader, writer)));
+            let end = self.end.clone();
+            self.pool.put(Box::new(Connection::new(Arc::clone(&self.origin), self.peer, reader, writer, end)));
         }
     }
 }

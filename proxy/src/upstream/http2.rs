@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use http::{Request, Uri};
+use http_body::Body as _;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,11 +48,15 @@ pub(super) async fn exchange(
     if sender.ready().await.is_err() {
         return Err(Failed::closed(origin, true));
     }
+    let has_body = !body.is_end_stream();
     let (deadline, body) = Deadline::over(body, settings.response_timeout);
     let outgoing = into_request(request, body).map_err(|why| Failed::protocol(origin, why))?;
     let response = tokio::select! {
         biased;
-        response = sender.send_request(outgoing) => response.map_err(|error| explain(&error, request))?,
+        // A body that fails has the stream reset, and hyper tells of that alone.
+        response = sender.send_request(outgoing) => {
+            response.map_err(|error| deadline.body_error().map_or_else(|| explain(&error, request), Failed::client))?
+        }
         () = deadline.passed() => return Err(Failed::timeout(origin)),
     };
     let (parts, incoming) = response.into_parts();
@@ -63,7 +68,7 @@ pub(super) async fn exchange(
         return Err(Failed::protocol(origin, "the head of the response is too large"));
     }
     let head = ResponseHead { status: parts.status, reason: None, version: Version::Http2, headers };
-    Ok(Reply::Response(head, http2::body(incoming, Peer::Upstream)))
+    Ok(Reply::Response(head, http2::body(incoming, Peer::Upstream, has_body)))
 }
 
 fn explain(error: &hyper::Error, request: &Outgoing) -> Failed {

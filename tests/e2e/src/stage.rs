@@ -2,16 +2,20 @@
 
 use std::{fs, path::PathBuf};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tollgate_tests::{
-    Client, Tollgate, Version,
+    Builder, Client, Tollgate, Version,
     addons::{Admin, drop_in},
 };
 
 use crate::{components, synapse::Synapse, user::User, versions::Versions};
 
-/// Name of the addon that all of this is about.
+/// Name of the addon that most of this is about.
 pub const CLAMP: &str = "version-clamp";
+
+/// Name of the addon with event hooks.
+const POLICY: &str = "policy";
 
 /// A proxy of its own for each test, before the homeserver that all share. If a test fails, the logs of both are shown.
 pub struct Stage {
@@ -33,7 +37,23 @@ impl Stage {
         Self::with(&[(CLAMP, components::bundled(CLAMP))]).await
     }
 
+    /// With the addon `policy` in force by this document; it may consult services on this machine.
+    pub async fn policed(policy: &Value) -> Self {
+        let granted = |builder: Builder| {
+            let builder = builder.set("addon.policy.http", "[\"private\"]").set("addon.policy.kv", "true");
+            builder.set("addon.policy.calls", "1000")
+        };
+        let stage = Self::with_settings(&[(POLICY, components::bundled(POLICY))], granted).await;
+        let answer = stage.admin().put_options(POLICY, policy).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        stage
+    }
+
     async fn with(addons: &[(&str, Vec<u8>)]) -> Self {
+        Self::with_settings(addons, |builder| builder).await
+    }
+
+    async fn with_settings(addons: &[(&str, Vec<u8>)], settings: impl FnOnce(Builder) -> Builder) -> Self {
         let synapse = Synapse::shared().await;
         let home = tempfile::tempdir().expect("a directory");
         let plugins = home.path().join("plugins");
@@ -41,7 +61,7 @@ impl Stage {
         for (name, component) in addons {
             drop_in(&plugins, name, component);
         }
-        let tollgate = Tollgate::builder().plugins(&plugins).upstream(&synapse.url()).start().await;
+        let tollgate = settings(Tollgate::builder().plugins(&plugins).upstream(&synapse.url())).start().await;
         let stage = Self { tollgate, synapse, home };
         for (name, component) in addons {
             stage.admin().in_force(name, component).await;

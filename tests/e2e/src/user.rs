@@ -63,6 +63,12 @@ impl User {
         Self::enter(version, self.address, "/_matrix/client/v3/login", &body, self.password.clone()).await
     }
 
+    /// The same login over a connection of its own, perhaps by another way.
+    pub async fn known(version: Version, address: SocketAddr, user: &Self) -> Self {
+        let client = Client::connect(version, address).await;
+        Self { client, address, id: user.id.clone(), password: user.password.clone(), token: user.token.clone() }
+    }
+
     async fn enter(version: Version, address: SocketAddr, path: &str, body: &Value, password: String) -> Self {
         let mut client = Client::connect(version, address).await;
         let answer = client.ask(json_request("POST", path, body)).await;

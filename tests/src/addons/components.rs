@@ -23,6 +23,13 @@ pub fn guest(name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask build --addons` builds it", path.display()))
 }
 
+/// The component of an addon that comes with this repository.
+#[must_use]
+pub fn bundled(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(format!("{name}.wasm"));
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask build --addons` builds it", path.display()))
+}
+
 /// The scripted guest with other code: `{build}` shows `guest-build-` and these eight digits.
 #[must_use]
 pub fn rebuilt(number: u32) -> Vec<u8> {

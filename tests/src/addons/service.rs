@@ -1,5 +1,11 @@
 //! What addons call.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
@@ -14,27 +20,57 @@ use crate::{
 /// - `/closed` ends the connection, `/cut` does so within a body, `/garbage` is no HTTP,
 /// - `/silent` never answers, `/stuck` begins a body and no more,
 /// - `/held` waits for [`release`](Self::release),
+/// - `/told/N` is the document that [`told`](Self::told) was given, `/held/N` the same when released, `/flaky/N` the same each
+///   third time and 500 before, `/status/STATUS/N` the same with this status,
 /// - all else shows method, target and body, as `POST /a body`.
 pub struct Service {
     origin: RawOrigin,
     release: watch::Sender<bool>,
+    told: Arc<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    documents: Mutex<Vec<String>>,
+    flaky: AtomicUsize,
 }
 
 impl Service {
     /// On a port of 127.0.0.1.
     pub async fn start() -> Self {
         let (release, released) = watch::channel(false);
+        let told = Arc::new(Told::default());
+        let shared = Arc::clone(&told);
         let origin = RawOrigin::start(move |mut conversation| {
-            let mut released = released.clone();
+            let (mut released, told) = (released.clone(), Arc::clone(&shared));
             async move {
                 while let Some(request) = conversation.request().await {
-                    if !answer(&mut conversation, &request, &mut released).await {
+                    if !answer(&mut conversation, &request, &mut released, &told).await {
                         return;
                     }
                 }
             }
         });
-        Self { origin: origin.await, release }
+        Self { origin: origin.await, release, told }
+    }
+
+    /// The number of an answer with this text.
+    pub fn told(&self, document: impl ToString) -> usize {
+        let mut documents = self.told.documents.lock();
+        documents.push(document.to_string());
+        documents.len() - 1
+    }
+
+    /// A URL that answers with this text.
+    pub fn telling(&self, document: impl ToString) -> String {
+        self.at(&format!("/told/{}", self.told(document)))
+    }
+
+    /// Bodies of the requests to this path, as JSON.
+    #[must_use]
+    pub fn asked(&self, path: &str) -> Vec<serde_json::Value> {
+        let requests = self.origin.requests().into_iter().filter(|request| request.target == path);
+        requests.map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect()
     }
 
     /// Answers what is held, and all that comes.
@@ -61,9 +97,36 @@ impl Service {
     }
 }
 
+impl Told {
+    /// Status and body, if the target asks for what was told.
+    fn answer(&self, target: &str) -> Option<(u16, String)> {
+        let (path, number) = target.rsplit_once('/')?;
+        let document = self.documents.lock().get(number.parse::<usize>().ok()?).cloned()?;
+        let status = match path {
+            "/told" | "/held" => 200,
+            "/flaky" => {
+                if self.flaky.fetch_add(1, SeqCst) % 3 == 2 {
+                    200
+                } else {
+                    500
+                }
+            }
+            _ => path.strip_prefix("/status/")?.parse().ok()?,
+        };
+        Some((status, document))
+    }
+}
+
 /// Whether the connection goes on.
-async fn answer(conversation: &mut Conversation, request: &Request, released: &mut watch::Receiver<bool>) -> bool {
+async fn answer(conversation: &mut Conversation, request: &Request, released: &mut watch::Receiver<bool>, told: &Told) -> bool {
     let target = request.target.as_str();
+    if let Some((status, document)) = told.answer(target) {
+        if target.starts_with("/held/") {
+            let _ = released.wait_for(|is_released| *is_released).await;
+        }
+        let length = document.len();
+        return conversation.send(format!("HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\n\r\n{document}")).await.is_ok();
+    }
     let number = |prefix: &str| target.strip_prefix(prefix).and_then(|number| number.parse::<usize>().ok());
     let is_head = request.method == "HEAD";
     let answer = if let Some(redirect) = target.strip_prefix("/redirect/") {

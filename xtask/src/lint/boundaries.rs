@@ -56,7 +56,7 @@ const RESERVED: [Reserved; 2] = [
             "UnixStream",
         ],
         within: "proxy/src",
-        allowed: &["proxy/src/server", "proxy/src/upstream", "proxy/src/admin"],
+        allowed: &["proxy/src/server", "proxy/src/upstream", "proxy/src/admin", "proxy/src/socket.rs"],
         why: "only server, upstream and admin own sockets: all else works on streams that it is given",
     },
 ];

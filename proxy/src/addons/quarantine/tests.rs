@@ -168,7 +168,7 @@ fn probes_without_an_outcome_leave_it_to_the_next() {
     world.bad(3);
     world.pass(1_000);
     drop(world.probe());
-    world.probe().ended(world.now, Some(&HookError::NoSeat(1)));
+    world.probe().ended(world.now, Some(&HookError::NoSeat { own: 1, common: 1 }));
     world.probe().ended(world.now, None);
     assert_eq!(world.state(), QuarantineState::None);
 }
@@ -228,7 +228,7 @@ fn only_what_the_addon_did_counts() {
         (HookError::Deadline { kind: "wall", limit: Duration::ZERO }, 1),
         (HookError::Verdict(String::new()), 1),
         (HookError::Instance(String::new()), 0),
-        (HookError::NoSeat(1), 0),
+        (HookError::NoSeat { own: 1, common: 1 }, 0),
         (HookError::NoRoom(1), 0),
         (HookError::Gone, 0),
         (HookError::Quarantined, 0),

@@ -1,7 +1,7 @@
-use super::*;
+use super::{super::grants::Names, *};
 use crate::{
     hooks::Source,
-    http::{RequestHead, ResponseHead, Scheme, Version},
+    http::{Field, Holdings, RequestHead, ResponseHead, Scheme, Version},
 };
 
 fn stage(access: Access) -> (Arc<Exchange>, Stage) {
@@ -18,7 +18,10 @@ fn stage_with(access: Access, body_cap: Option<usize>) -> (Arc<Exchange>, Stage)
         headers: [Field::from_static("Accept", "*/*"), Field::from_static("X-Old", "1")].into_iter().collect(),
     };
     let upstream = Arc::new("http://up".parse().expect("origin"));
-    let exchange = Arc::new(Exchange::new(RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None }));
+    let exchange = Arc::new(Exchange::new(
+        RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None },
+        Arc::new(Holdings::new(usize::MAX)),
+    ));
     exchange.lock().response = Some(ResponseMessage {
         head: ResponseHead::new(StatusCode::OK),
         body: StagedBody::Truncated(Bytes::from_static(b"cut")),
@@ -97,6 +100,69 @@ fn header_limits_hold_at_the_edge() {
     assert!(matches!(stage.set_header(Kind::Request, "a", vec![vec![b'v'; 100]]), Err(EditError::TooLarge(_))));
     assert_eq!(stage.set_header(Kind::Request, "a", Vec::new()), Ok(()));
     assert_eq!(stage.request(|request| request.head.headers.len()), 2);
+}
+
+/// A stage on a request with a secret of this length that the hook cannot read.
+fn withholding(length: usize) -> Stage {
+    let (exchange, _) = stage(Access::Request);
+    let secret = Field::new("X-Secret", "s".repeat(length)).expect("a field");
+    exchange.lock().request.head.headers = [Field::from_static("Accept", "*/*"), secret].into_iter().collect();
+    let limits = Limits { header_count: 8, header_bytes: 100, ..Limits::default() };
+    let grants = Grants { withhold_headers: names(&["x-secret*"]), ..Grants::default() };
+    Stage::new(exchange, Access::Request, None, limits, Arc::new(grants))
+}
+
+fn names(names: &[&str]) -> Names {
+    Names::new(names.iter().map(|&name| name.to_owned())).expect("names")
+}
+
+#[test]
+fn limits_tell_no_length_of_a_hidden_value() {
+    let mut told = Vec::new();
+    for length in [0, 1, 10, 60, 500] {
+        let mut ended = Vec::new();
+        for bytes in 0..100 {
+            let mut stage = withholding(length);
+            ended.push(stage.set_header(Kind::Request, "a", vec![vec![b'v'; bytes]]));
+            ended.push(withholding(length).append_header(Kind::Request, "a".to_owned(), vec![b'v'; bytes]));
+            // Its own value in place of the hidden one, then beside it.
+            ended.push(stage.set_header(Kind::Request, "x-secret", vec![vec![b'v'; bytes]]));
+            ended.push(stage.append_header(Kind::Request, "x-secret".to_owned(), vec![b'v'; 100 - bytes]));
+        }
+        assert!(ended.iter().any(Result::is_ok) && ended.iter().any(Result::is_err));
+        told.push(ended);
+    }
+    assert!(told.windows(2).all(|two| two[0] == two[1]), "what is withheld is told by what fits");
+}
+
+#[test]
+fn own_values_count_though_they_are_hidden_ones() {
+    let mut stage = withholding(500);
+    assert_eq!(stage.set_header(Kind::Request, "x-secret", vec![vec![b'v'; 50]]), Ok(()));
+    assert!(matches!(stage.set_header(Kind::Request, "x-secret-2", vec![vec![b'v'; 50]]), Err(EditError::TooLarge(_))));
+    assert!(matches!(stage.append_header(Kind::Request, "x-secret-2".to_owned(), vec![b'v'; 50]), Err(EditError::TooLarge(_))));
+    assert_eq!(stage.set_header(Kind::Request, "x-secret", Vec::new()), Ok(()));
+    assert_eq!(stage.set_header(Kind::Request, "x-secret-2", vec![vec![b'v'; 50]]), Ok(()));
+}
+
+#[test]
+fn trace_is_no_way_to_what_is_hidden() {
+    assert!(matches!(withholding(1).set_method("TRACE"), Err(EditError::Forbidden(_))));
+    assert_eq!(stage(Access::Request).1.set_method("TRACE"), Ok(()));
+}
+
+#[test]
+fn parts_of_a_whole_are_not_replaced() {
+    let (exchange, mut stage) = stage_with(Access::Response, None);
+    exchange.lock().response.as_mut().expect("a response").head.status = StatusCode::PARTIAL_CONTENT;
+    assert!(matches!(stage.set_body(Kind::Response, vec![0]), Err(EditError::Invalid(_))));
+    assert_eq!(stage.set_status(200), Ok(()));
+    assert_eq!(stage.set_body(Kind::Response, vec![0]), Ok(()));
+    let (exchange, mut stage) = stage_with(Access::Request, None);
+    exchange.lock().request.head.headers.push(Field::from_static("Content-Range", "bytes 0-1/9"));
+    assert!(matches!(stage.set_body(Kind::Request, vec![0]), Err(EditError::Invalid(_))));
+    assert_eq!(stage.set_header(Kind::Request, "content-range", Vec::new()), Ok(()));
+    assert_eq!(stage.set_body(Kind::Request, vec![0]), Ok(()));
 }
 
 #[test]

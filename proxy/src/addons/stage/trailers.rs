@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Access, Edit, EditError, Kind, Stage, at_most, check_name, field, wire_len};
+use super::{Access, Edit, EditError, Hidden, Kind, Stage, check_name, field};
 use crate::{http::Headers, http1::decode::may_be_trailer};
 
 /// Trailers that a hook is shown.
 pub(in crate::addons) struct Trailers {
     kind: Kind,
     fields: Headers,
+    hidden: Hidden,
     is_edited: bool,
 }
 
 impl Stage {
     /// The same stage in the last call for the body of this message.
     pub(in crate::addons) fn with_trailers(mut self, kind: Kind, fields: Headers) -> Self {
-        self.trailers = Some(Trailers { kind, fields, is_edited: false });
+        let hidden = Hidden::of(&fields, &self.grants);
+        self.trailers = Some(Trailers { kind, fields, hidden, is_edited: false });
         self
     }
 
@@ -37,16 +39,8 @@ impl Stage {
             return Err(EditError::Forbidden(name.to_ascii_lowercase()));
         }
         grants.check_field(name, values.iter().map(Vec::as_slice))?;
-        let others = trailers.fields.iter().filter(|field| !field.is(name));
-        let (mut count, mut bytes) = (values.len(), values.iter().map(|value| wire_len(name, value)).sum::<usize>());
-        for other in others {
-            count += 1;
-            bytes += wire_len(other.name_str(), other.value());
-        }
-        if count > trailers.fields.len() || bytes > trailers.fields.wire_len() {
-            at_most("trailers", count, limits.header_count)?;
-            at_most("bytes of trailers", bytes, limits.header_bytes)?;
-        }
+        let at_most = (limits.header_count, limits.header_bytes);
+        trailers.hidden.check("trailers", &trailers.fields, (name, &values), at_most)?;
         let shared = Bytes::copy_from_slice(name.as_bytes());
         let fields = values.into_iter().map(|value| field(shared.clone(), value)).collect::<Result<Vec<_>, _>>()?;
         trailers.fields.replace(name, fields);

@@ -86,6 +86,12 @@ pub fn of_notes(before: &[(String, String)], after: &[(String, String)]) -> Opti
     (!keys.is_empty()).then_some(Change::Notes { keys, left_out })
 }
 
+/// Between the trailers of a body.
+#[must_use]
+pub fn of_trailers(message: MessageKind, before: &Headers, after: &Headers) -> Option<Change> {
+    of_fields(message, before, after, &Touched { names: Vec::new(), is_cut: true })
+}
+
 fn query(target: &[u8]) -> Option<&[u8]> {
     target.iter().position(|&byte| byte == b'?').and_then(|place| target.get(place..))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    io::{self, Read},
+    io::{self, BufRead as _, BufReader, Read},
 };
 
 use bytes::Bytes;
@@ -33,8 +33,8 @@ pub enum Uncoded {
     Whole(Vec<u8>),
     /// The first bytes, as many as allowed; there is more.
     OverCap(Vec<u8>),
-    /// The bytes are not what Content-Encoding says.
-    Broken,
+    /// The bytes are not what Content-Encoding says: others, too few, or more than one coded body. What came of them before that.
+    Broken(Vec<u8>),
 }
 
 impl Bounds {
@@ -58,13 +58,16 @@ pub async fn decoded(codings: Vec<Coding>, body: Bytes, bounds: Bounds) -> Uncod
             uncoded => return uncoded,
         }
     }
-    heavy::run(move || decode(&codings, &body, bounds)).await.unwrap_or(Uncoded::Broken)
+    heavy::run(move || decode(&codings, &body, bounds)).await.unwrap_or(Uncoded::Broken(Vec::new()))
 }
 
-/// Takes `codings` off `body`. Never makes nor holds more bytes than `bounds` allow, so that a bomb costs no more than a body
+/// Takes `codings` off `body`; of no bytes nothing comes, whatever the codings. Never makes nor holds more bytes than `bounds` allow, so that a bomb costs no more than a body
 /// that is as large as allowed; that holds between two codings as well, where a lot could be made that comes to nothing.
 #[must_use]
 pub fn decode(codings: &[Coding], body: &[u8], bounds: Bounds) -> Uncoded {
+    if body.is_empty() {
+        return Uncoded::Whole(Vec::new());
+    }
     let (limit, limit_between) = (bounds.limit(body.len()), bounds.limit_between(body.len()));
     let is_too_much = Cell::new(false);
     let mut reader: Box<dyn Read + '_> = Box::new(body);
@@ -75,7 +78,7 @@ pub fn decode(codings: &[Coding], body: &[u8], bounds: Bounds) -> Uncoded {
         reader = match unwrap(*coding, reader) {
             Ok(reader) => reader,
             Err(_) if is_too_much.get() => return Uncoded::OverCap(Vec::new()),
-            Err(_) => return Uncoded::Broken,
+            Err(_) => return Uncoded::Broken(Vec::new()),
         };
     }
     let mut plain = Vec::new();
@@ -86,7 +89,7 @@ pub fn decode(codings: &[Coding], body: &[u8], bounds: Bounds) -> Uncoded {
         }
         _ if is_too_much.get() => Uncoded::OverCap(plain),
         Ok(()) => Uncoded::Whole(plain),
-        Err(_) => Uncoded::Broken,
+        Err(_) => Uncoded::Broken(plain),
     }
 }
 
@@ -138,21 +141,49 @@ fn peek(reader: &mut dyn Read) -> io::Result<([u8; 2], u64)> {
     Ok((start, have as u64))
 }
 
+/// A decoder that is content with nothing behind the end of what it decodes.
+struct Strict<D> {
+    decoder: D,
+    has_more: fn(&mut D) -> io::Result<bool>,
+}
+
+impl<D: Read> Read for Strict<D> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.decoder.read(into)?;
+        if read == 0 && !into.is_empty() && (self.has_more)(&mut self.decoder)? {
+            return Err(io::Error::other("more behind the end"));
+        }
+        Ok(read)
+    }
+}
+
 fn unwrap<'a>(coding: Coding, mut reader: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match coding {
+        // Members and frames may follow each other: whatever comes behind one has to be another.
         Coding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
         Coding::Deflate => {
             let (start, have) = peek(&mut reader)?;
             let is_zlib = have == 2 && is_zlib(start);
-            let all = io::Cursor::new(start).take(have).chain(reader);
-            if is_zlib { Box::new(flate2::read::ZlibDecoder::new(all)) } else { Box::new(flate2::read::DeflateDecoder::new(all)) }
+            let all = BufReader::new(io::Cursor::new(start).take(have).chain(reader));
+            if is_zlib {
+                let decoder = flate2::bufread::ZlibDecoder::new(all);
+                Box::new(Strict { decoder, has_more: |decoder| Ok(!decoder.get_mut().fill_buf()?.is_empty()) })
+            } else {
+                let decoder = flate2::bufread::DeflateDecoder::new(all);
+                Box::new(Strict { decoder, has_more: |decoder| Ok(!decoder.get_mut().fill_buf()?.is_empty()) })
+            }
         }
         Coding::Brotli => {
             let (start, have) = peek(&mut reader)?;
             if have > 0 && is_large_window(start[0]) {
                 return Err(io::Error::other("a large window"));
             }
-            Box::new(brotli::Decompressor::new(io::Cursor::new(start).take(have).chain(reader), 16 * 1024))
+            let decoder = brotli::Decompressor::new(io::Cursor::new(start).take(have).chain(reader), 16 * 1024);
+            // Asked again at its end, it fails where its buffer is not empty.
+            Box::new(Strict {
+                decoder,
+                has_more: |decoder| Ok(decoder.read(&mut [0])? > 0 || decoder.get_mut().read(&mut [0])? > 0),
+            })
         }
         Coding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(reader)?;

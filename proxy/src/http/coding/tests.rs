@@ -50,7 +50,8 @@ fn every_coding_comes_off() {
         ("zstd", Coding::Zstd),
     ] {
         assert_eq!(decode(&[coding], &encode(name, TEXT), NO_CAP), Uncoded::Whole(TEXT.to_vec()), "{name}");
-        assert_eq!(decode(&[coding], b"\xff\xfe\xfd\xfc\xfb\xfa", NO_CAP), Uncoded::Broken, "{name}");
+        assert_eq!(decode(&[coding], b"\xff\xfe\xfd\xfc\xfb\xfa", NO_CAP), Uncoded::Broken(Vec::new()), "{name}");
+        assert_eq!(decode(&[coding], b"", NO_CAP), Uncoded::Whole(Vec::new()), "{name}");
     }
 }
 
@@ -77,10 +78,11 @@ fn bombs_end_at_the_cap() {
 #[test]
 fn unknown_codings_are_told() {
     let of = |value: &'static str| codings(&[Field::from_static("Content-Encoding", value)].into_iter().collect());
-    assert_eq!(of("GZIP, br"), Some(vec![Coding::Gzip, Coding::Brotli]));
-    assert_eq!(of("identity"), Some(vec![]));
-    assert_eq!(of("compress"), None);
-    assert_eq!(of("gzip,gzip,gzip,gzip,gzip"), None);
+    assert_eq!(of("GZIP, br"), Ok(vec![Coding::Gzip, Coding::Brotli]));
+    assert_eq!(of("identity"), Ok(vec![]));
+    assert_eq!(of("compress"), Err(Stays::Unknown));
+    assert_eq!(of("gzip,gzip,gzip,gzip").map(|codings| codings.len()), Ok(4));
+    assert_eq!(of("gzip,gzip,gzip,gzip,gzip"), Err(Stays::TooMany));
 }
 
 #[test]
@@ -148,7 +150,7 @@ fn bombs_that_come_to_nothing_end_too() {
 #[test]
 fn brotli_windows_stay_small() {
     // What begins like this has a window of up to 2^62 bytes.
-    assert_eq!(decode(&[Coding::Brotli], &[0x11, 0x1e, 0x00, 0x03], NO_CAP), Uncoded::Broken);
+    assert_eq!(decode(&[Coding::Brotli], &[0x11, 0x1e, 0x00, 0x03], NO_CAP), Uncoded::Broken(Vec::new()));
 }
 
 #[test]
@@ -159,5 +161,52 @@ fn room_is_bounded_by_the_limit() {
             panic!("broken");
         };
         assert!(plain.len() <= cap && plain.capacity() <= cap + 1, "{}", plain.capacity());
+    }
+}
+
+/// Bytes that hardly shrink, so that what is cut of them is not all in one block.
+fn noise(size: u32) -> Vec<u8> {
+    (0..size).map(|place| place.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect()
+}
+
+const WAYS: [(&str, Coding); 5] =
+    [("gzip", Coding::Gzip), ("zlib", Coding::Deflate), ("raw", Coding::Deflate), ("br", Coding::Brotli), ("zstd", Coding::Zstd)];
+
+#[test]
+fn cut_bodies_are_broken() {
+    let bounds = Bounds { cap: 1 << 20, ratio: usize::MAX };
+    for (name, coding) in WAYS {
+        for plain in [TEXT.to_vec(), noise(100_000)] {
+            let body = encode(name, &plain);
+            for left in [1, 2, 5, body.len() / 2, body.len() - 5, body.len() - 2, body.len() - 1] {
+                let Uncoded::Broken(begun) = decode(&[coding], &body[..left], bounds) else {
+                    panic!("{name}: {left} of {} bytes are taken for all", body.len());
+                };
+                assert!(plain.starts_with(&begun), "{name} {left}");
+            }
+            assert!(decode(&[coding], &body, bounds) == Uncoded::Whole(plain), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_follows_the_end_is_broken_unless_it_is_another() {
+    let bounds = Bounds { cap: 1 << 20, ratio: usize::MAX };
+    for (name, coding) in WAYS {
+        for plain in [TEXT.to_vec(), noise(100_000)] {
+            let body = encode(name, &plain);
+            for tail in [&[0][..], &[0; 20], b"garbage", &[0x1f], &[0x1f, 0x8b, 8], &[0x28, 0xb5, 0x2f]] {
+                let with_tail = [&body, tail].concat();
+                assert!(matches!(decode(&[coding], &with_tail, bounds), Uncoded::Broken(_)), "{name} and {tail:?}");
+            }
+            let twice = decode(&[coding], &body.repeat(2), bounds);
+            if matches!(name, "gzip" | "zstd") {
+                assert!(twice == Uncoded::Whole(plain.repeat(2)), "{name}");
+                let cut = [&body, &body[..body.len() - 1]].concat();
+                assert!(matches!(decode(&[coding], &cut, bounds), Uncoded::Broken(_)), "{name}");
+            } else {
+                assert!(matches!(twice, Uncoded::Broken(_)), "{name}");
+            }
+        }
     }
 }

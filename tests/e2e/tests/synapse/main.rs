@@ -1,4 +1,4 @@
-//! A real Synapse, Tollgate before it, and version-clamp dropped in, replaced and removed.
+//! A real Synapse, Tollgate before it, version-clamp dropped in, replaced and removed, and policy enforced on people.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "what tests share fails as they do: by panicking")]
 
@@ -6,4 +6,5 @@ mod clamp;
 mod conversation;
 mod fence;
 mod media;
+mod policy;
 mod reload;

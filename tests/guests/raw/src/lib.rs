@@ -52,6 +52,9 @@ impl Guest for Raw {
         if options.contains("early") {
             tell(&flow::id().to_string());
         }
+        if options.contains("echo") {
+            tell(&format!("configured with {options}"));
+        }
         let all = [Event::Response, Event::UpstreamError, Event::Finish];
         Ok(all.map(|event| Subscription { event, filter: String::new(), body: BodyMode::None }).into())
     }
