@@ -1,6 +1,7 @@
 //! Event hooks, as flows meet them.
 #![cfg(test)]
 #![allow(clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::needless_pass_by_value, reason = "reads better with json!")]
 
 #[path = "hooks/after.rs"]
 mod after;
