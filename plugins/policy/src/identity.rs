@@ -32,7 +32,7 @@ use tollgate_sdk::{
 };
 
 use self::{
-    cache::Cache,
+    cache::{Cache, Kept},
     endings::Ending,
     settings::Settings,
     token::{Credentials, Token},
@@ -94,8 +94,10 @@ impl Identity {
         };
         let homeserver = self.homeserver(request);
         let cache = Cache::new(&homeserver, &self.settings);
-        if let Some(user) = cache.get(&token) {
-            return user.map_or(Asker::Refused, Asker::Known);
+        match cache.get(&token) {
+            Some(Kept::Known(user)) => return Asker::Known(user),
+            Some(Kept::Unknown) => return Asker::Refused,
+            None => {}
         }
         if self.is_caching() && !cache::is_granted() {
             log::warn!("kv is not granted: the homeserver is asked about every request");
@@ -143,7 +145,7 @@ impl Identity {
             _ if response.status() == 401 => forget_refused(&cache, &token),
             Some(Ending::Token) => cache.forget_token(&token),
             Some(Ending::Asker) => {
-                if let Some(Some(user)) = cache.get(&token) {
+                if let Some(Kept::Known(user)) = cache.get(&token) {
                     cache.forget_user(&user);
                 }
             }
@@ -162,7 +164,7 @@ impl Identity {
 
 /// What is negative stays: a stranger who tries tokens is not to be asked about each time.
 fn forget_refused(cache: &Cache<'_>, token: &Token) {
-    if let Some(Some(_)) = cache.get(token) {
+    if let Some(Kept::Known(_)) = cache.get(token) {
         cache.forget(token);
     }
 }

@@ -102,15 +102,15 @@ impl Managed {
     }
 
     pub(crate) fn forbids_room_creation(&self, user: &str) -> bool {
-        self.forbids(user).room_creation.unwrap_or(self.flags.forbid_room_creation)
+        self.forbids(user).rooms.unwrap_or(self.flags.forbid_room_creation)
     }
 
     pub(crate) fn forbids_encrypted_room_creation(&self, user: &str) -> bool {
-        self.forbids(user).encrypted_room_creation.unwrap_or(self.flags.forbid_encrypted_room_creation)
+        self.forbids(user).encrypted_rooms.unwrap_or(self.flags.forbid_encrypted_room_creation)
     }
 
     pub(crate) fn forbids_unencrypted_room_creation(&self, user: &str) -> bool {
-        self.forbids(user).unencrypted_room_creation.unwrap_or(self.flags.forbid_unencrypted_room_creation)
+        self.forbids(user).unencrypted_rooms.unwrap_or(self.flags.forbid_unencrypted_room_creation)
     }
 
     fn forbids(&self, user: &str) -> Forbids {

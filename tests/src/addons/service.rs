@@ -55,6 +55,7 @@ impl Service {
     }
 
     /// The number of an answer with this text.
+    #[allow(clippy::needless_pass_by_value, reason = "reads better with json!")]
     pub fn told(&self, document: impl ToString) -> usize {
         let mut documents = self.told.documents.lock();
         documents.push(document.to_string());

@@ -39,17 +39,17 @@ async fn each_check_denies_what_it_is_for() {
     let password = "/_matrix/client/v3/account/password";
     let deactivate = "/_matrix/client/v3/account/deactivate";
     let none = json!({});
-    let rows: Vec<(Value, &str, &str, Option<&str>, &str, u16)> = vec![
-        (none.clone(), "POST", &leave, managed, "", 403),
-        (none.clone(), "POST", &leave, other, "", 200),
+    let rows = [
+        (none.clone(), "POST", leave.as_str(), managed, "", 403),
+        (none.clone(), "POST", leave.as_str(), other, "", 200),
         (none.clone(), "POST", "/_matrix/client/v3/rooms/!free:home/leave", managed, "", 200),
-        (none.clone(), "POST", &kick, managed, r#"{"user_id":"@managed:home"}"#, 403),
-        (none.clone(), "POST", &kick, managed, r#"{"user_id":"@other:home"}"#, 200),
-        (none.clone(), "POST", &kick, managed, "no JSON", 403),
-        (none.clone(), "PUT", &own_member, managed, r#"{"membership":"leave"}"#, 403),
-        (none.clone(), "PUT", &other_member, managed, r#"{"membership":"leave"}"#, 200),
-        (none.clone(), "PUT", &encryption, managed, "{}", 200),
-        (json!({"forbidEncryptedRoomCreation": true}), "PUT", &encryption, other, "{}", 403),
+        (none.clone(), "POST", kick.as_str(), managed, r#"{"user_id":"@managed:home"}"#, 403),
+        (none.clone(), "POST", kick.as_str(), managed, r#"{"user_id":"@other:home"}"#, 200),
+        (none.clone(), "POST", kick.as_str(), managed, "no JSON", 403),
+        (none.clone(), "PUT", own_member.as_str(), managed, r#"{"membership":"leave"}"#, 403),
+        (none.clone(), "PUT", other_member.as_str(), managed, r#"{"membership":"leave"}"#, 200),
+        (none.clone(), "PUT", encryption.as_str(), managed, "{}", 200),
+        (json!({"forbidEncryptedRoomCreation": true}), "PUT", encryption.as_str(), other, "{}", 403),
         (none.clone(), "POST", create, other, PLAIN_ROOM, 200),
         (json!({"forbidRoomCreation": true}), "POST", create, other, PLAIN_ROOM, 403),
         (json!({"forbidRoomCreation": true}), "POST", create, builder, PLAIN_ROOM, 200),

@@ -65,7 +65,8 @@ async fn policies_are_replaced_under_load_without_loss() {
     let guarded = Guarded::before(homeserver, &numbered(0)).await;
     let load = Load::start(guarded.host.address(), 8, "/", |answer| {
         let (page, after) = (answer.json(), answer.header("x-after").unwrap_or("none"));
-        let is_one = answer.status == 200 && page["before"] == after && page["after"].to_string() == after;
+        let number = page["after"].to_string();
+        let is_one = answer.status == 200 && page["before"] == after && number == after;
         if is_one { Ok(()) } else { Err(format!("{} {after}: {page}", answer.status)) }
     });
     let admin = guarded.host.admin();

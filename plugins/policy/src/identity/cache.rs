@@ -22,7 +22,16 @@ pub(super) struct Cache<'a> {
     settings: &'a Settings,
 }
 
-/// What is kept.
+/// What the homeserver said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// The token is this user's.
+    Known(String),
+    /// The token is nobody's.
+    Unknown,
+}
+
+/// How it is kept.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     /// None: the homeserver does not know the token.
@@ -48,24 +57,24 @@ const NOTES: &str = "whoami.notes";
 const ANY: &str = "any";
 const FULL: &str = "full";
 /// How often it is told that the store is full, at most.
-const FULL_AGAIN: Duration = Duration::from_secs(3600);
+const FULL_AGAIN: Duration = Duration::from_hours(1);
 /// A seal must outlive all answers from before it, with the time that it took to ask.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 
 impl<'a> Cache<'a> {
     pub(super) const fn new(homeserver: &'a str, settings: &'a Settings) -> Self {
         Self { homeserver, settings }
     }
 
-    /// What is known about a token: `Some(None)` that the homeserver does not know it.
-    pub(super) fn get(&self, token: &Token) -> Option<Option<String>> {
+    /// What is known about a token; none: nothing.
+    pub(super) fn get(&self, token: &Token) -> Option<Kept> {
         if !self.is_used() {
             return None;
         }
         let entry: Entry = read(Bucket::new(ANSWERS).get_json(&self.answer_key(token)))??;
         let is_current = entry.token_seal == self.seal(&self.token_key(token))
             && entry.user.as_ref().is_none_or(|user| entry.user_seal == self.seal(&self.user_key(user)));
-        is_current.then_some(entry.user)
+        is_current.then(|| entry.user.map_or(Kept::Unknown, Kept::Known))
     }
 
     /// To be called before the homeserver is asked.

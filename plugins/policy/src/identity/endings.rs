@@ -30,13 +30,20 @@ impl Ending {
         let user = |text: &str| Some(Self::User(percent_decode_str(text).decode_utf8_lossy().into_owned()));
         match (method, segments) {
             ("POST", ["_matrix", "client", .., "logout"]) => Some(Self::Token),
-            ("POST", ["_matrix", "client", .., "logout", "all"] | ["_matrix", "client", .., "delete_devices"])
-            | ("POST", ["_matrix", "client", .., "account", "password" | "deactivate"])
+            (
+                "POST",
+                ["_matrix", "client", .., "logout", "all"]
+                | ["_matrix", "client", .., "delete_devices"]
+                | ["_matrix", "client", .., "account", "password" | "deactivate"],
+            )
             | ("DELETE", ["_matrix", "client", .., "devices", _]) => Some(Self::Asker),
-            ("POST", ["_synapse", "admin", _, "deactivate" | "reset_password", id]) => user(id),
-            ("PUT", ["_synapse", "admin", _, "users", id]) => user(id),
-            ("DELETE", ["_synapse", "admin", _, "users", id, "devices", _]) => user(id),
-            ("POST", ["_synapse", "admin", _, "users", id, "delete_devices"]) => user(id),
+            (
+                "POST",
+                ["_synapse", "admin", _, "deactivate" | "reset_password", id]
+                | ["_synapse", "admin", _, "users", id, "delete_devices"],
+            )
+            | ("PUT", ["_synapse", "admin", _, "users", id])
+            | ("DELETE", ["_synapse", "admin", _, "users", id, "devices", _]) => user(id),
             _ => None,
         }
     }

@@ -31,7 +31,7 @@ impl Default for Settings {
         Self {
             homeserver: None,
             timeout: Duration::from_secs(10),
-            known: Some(Duration::from_secs(300)),
+            known: Some(Duration::from_mins(5)),
             unknown: Some(Duration::from_secs(30)),
         }
     }

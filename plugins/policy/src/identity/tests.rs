@@ -92,7 +92,7 @@ fn asker(harness: &Harness<Probe>, request: TestRequest) -> String {
 }
 
 fn with_token(token: &str) -> TestRequest {
-    TestRequest::get("/_matrix/client/v3/sync").with_header("Authorization", &format!("Bearer {token}"))
+    TestRequest::get("/_matrix/client/v3/sync").with_header("Authorization", format!("Bearer {token}"))
 }
 
 const A: &str = "Known(\"@a:b\")";

@@ -88,7 +88,10 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn find(fields: &[&str], query: &str) -> Option<Result<(String, Option<String>), &'static str>> {
+    /// Token and user, or what there is instead.
+    type Found = Option<Result<(String, Option<String>), &'static str>>;
+
+    fn find(fields: &[&str], query: &str) -> Found {
         let fields: Vec<Vec<u8>> = fields.iter().map(|value| value.as_bytes().to_vec()).collect();
         match Credentials::find(&fields, query) {
             Credentials::None => None,
@@ -98,7 +101,8 @@ mod tests {
         }
     }
 
-    fn token(secret: &str) -> Option<Result<(String, Option<String>), &'static str>> {
+    #[allow(clippy::unnecessary_wraps, reason = "it is held against what was found")]
+    fn token(secret: &str) -> Found {
         Some(Ok((secret.to_owned(), None)))
     }
 

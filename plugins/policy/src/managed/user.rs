@@ -19,12 +19,12 @@ pub(super) struct User {
     pub(super) forbids: Forbids,
 }
 
-/// What a user is forbidden; none: as the flags say for all.
+/// Whether a user is forbidden to create such rooms; none: as the flags say for all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Forbids {
-    pub(super) room_creation: Option<bool>,
-    pub(super) encrypted_room_creation: Option<bool>,
-    pub(super) unencrypted_room_creation: Option<bool>,
+    pub(super) rooms: Option<bool>,
+    pub(super) encrypted_rooms: Option<bool>,
+    pub(super) unencrypted_rooms: Option<bool>,
 }
 
 const FIELDS: [&str; 10] = [
@@ -80,9 +80,9 @@ impl User {
             is_passthrough: auth_type == Some("passthrough"),
             joined_rooms: joined_rooms(fields),
             forbids: Forbids {
-                room_creation: fields.boolean("forbidRoomCreation"),
-                encrypted_room_creation: fields.boolean("forbidEncryptedRoomCreation"),
-                unencrypted_room_creation: fields.boolean("forbidUnencryptedRoomCreation"),
+                rooms: fields.boolean("forbidRoomCreation"),
+                encrypted_rooms: fields.boolean("forbidEncryptedRoomCreation"),
+                unencrypted_rooms: fields.boolean("forbidUnencryptedRoomCreation"),
             },
         }
     }
