@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::*;
@@ -152,7 +154,7 @@ fn document(dice: &mut Dice, depth: usize, out: &mut String, mistakes: bool) {
             for place in 0..count {
                 if kind == 3 {
                     let number = if mistakes { dice.below(8) } else { place };
-                    out.push_str(&format!("{}\"k{number}\" :", space[dice.below(space.len())]));
+                    let _ = write!(out, "{}\"k{number}\" :", space[dice.below(space.len())]);
                 }
                 document(dice, depth - 1, out, mistakes);
                 if place + 1 < count || (mistakes && dice.below(12) == 0) {

@@ -70,7 +70,7 @@ fn tokens_are_for_urls_and_never_shown() {
     fs::write(directory.path().join("token"), " hunter2\n").expect("a file");
     let config = sources(directory.path(), vec![]).load().expect("a configuration");
     let OptionsSource::Url(source) = config.addon("x").options else { panic!("no URL") };
-    assert_eq!(source.token().map(|token| token.reveal()), Some("hunter2"));
+    assert_eq!(source.token().map(crate::http::BearerToken::reveal), Some("hunter2"));
     assert_eq!(config.addon("x").options_token_file, Some(directory.path().join("token")));
     for (text, expected) in [
         ("options_token = 'hunter2'", "addon.x.options_token: needs addon.x.options_url"),
