@@ -31,7 +31,9 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    hooks::{Addons, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure},
+    hooks::{
+        Addons, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure, Way,
+    },
     http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
@@ -147,6 +149,7 @@ impl Flows {
             started: SystemTime::now(),
             generation: chain.generation,
             upstream: Arc::clone(&site.upstream),
+            way: Some(Way(Arc::clone(&site.client))),
         };
         let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream), guard: None };
         let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message, Arc::clone(&self.holdings)), self);

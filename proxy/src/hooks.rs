@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
-pub use exchange::{Exchange, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody};
+pub use exchange::{Exchange, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody, Way};
 pub use ledger::{Change, Content, Digest, FieldChanges, Ledger, MessageKind, Mutation, differences};
 pub use policy::{FailureAnswer, FailurePolicy, OnError, QuarantineRule};
 
@@ -172,6 +172,8 @@ pub struct Facts {
     pub generation: u64,
     /// The upstream that the listener is configured with, whatever addons choose.
     pub upstream: Arc<Origin>,
+    /// The listener's way there, for requests that addons make of their own to it.
+    pub way: Option<Way>,
 }
 
 /// One call of a hook.

@@ -18,6 +18,7 @@ use http::{Method, StatusCode};
 use tokio::sync::OnceCell;
 
 use crate::{
+    hooks::Way,
     http::{Field, Headers, Origin, Version},
     http1::HeadLimits,
     upstream::{Client, Lookups, MayDial, OwnAddresses, Protocol, Settings, tls},
@@ -57,6 +58,8 @@ pub struct Caller {
     pub grants: HttpGrants,
     /// The upstream that its flow's listener is configured with: needs no grant.
     pub upstream: Arc<Origin>,
+    /// The listener's way there: with the trust and the version of HTTP that its flows go by.
+    pub way: Option<Way>,
 }
 
 /// All of a response.
@@ -167,7 +170,7 @@ impl Caller {
     /// # Errors
     /// [`Error::Invalid`] if it is no URL of a call.
     pub fn for_url(url: &str) -> Result<Self, Error> {
-        Ok(Self { grants: HttpGrants::default(), upstream: url::Target::parse(url)?.origin })
+        Ok(Self { grants: HttpGrants::default(), upstream: url::Target::parse(url)?.origin, way: None })
     }
 }
 

@@ -39,6 +39,27 @@ async fn time_on_the_processor_is_limited() {
 }
 
 #[tokio::test]
+async fn large_bodies_take_more_time() {
+    let rules = json!({"rules": [
+        {"on": "request", "filter": "~p ^/shown$", "body": "full", "do": ["spin"]},
+        {"on": "request", "filter": "~p ^/unseen$", "do": ["spin"]},
+    ]});
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &rules)
+        .set("addon.a.cpu", "20ms")
+        .set("addon.a.cpu_per_mib", "10ms")
+        .set("addon.a.quarantine", "false")
+        .start()
+        .await;
+    for (path, bytes, budget) in [("/unseen", 3 << 20, "20ms"), ("/shown", 0, "20ms"), ("/shown", 3 << 19, "35ms")] {
+        let request = http::Request::post(path).body(tollgate_tests::full(vec![b'a'; bytes])).expect("a request");
+        assert_eq!(Client::connect(Version::Http1, host.address()).await.ask(request).await.status, 503, "{path}");
+        host.logged(&format!("over its cpu budget of {budget}")).await;
+    }
+}
+
+#[tokio::test]
 async fn time_in_all_is_limited() {
     let setting = ("addon.a.wall", "500ms");
     holds(setting, (&json!({"wait": 1}), &json!({"wait": 60_000})), "wall", "over its wall budget of 500ms").await;

@@ -281,6 +281,23 @@ async fn trusted_services_are_reached_over_tls() {
 }
 
 #[tokio::test]
+async fn the_listeners_trust_holds_for_its_own_upstream_alone() {
+    let authority = Authority::new();
+    let upstream = Echo::tls(&authority.localhost(), &["h2", "http/1.1"]).await;
+    let other = Echo::tls(&authority.localhost(), &["h2", "http/1.1"]).await;
+    let host = Hosted::before(&upstream.url())
+        .scripted("a", &asking())
+        .set("addon.a.http", json!(["private"]))
+        .set("listener.main.upstream_ca", json!(authority.ca()))
+        .start()
+        .await;
+    let own = fetch(&host, &format!("{}/own", upstream.url())).await;
+    assert!(own.starts_with("200 "), "{own}");
+    let failed = fetch(&host, &other.url()).await;
+    assert!(failed.starts_with("no trust: "), "{failed}");
+}
+
+#[tokio::test]
 async fn kept_connections_serve_only_those_who_may() {
     let (origin, service) = (RawOrigin::ok().await, Service::start().await);
     let named = |name: &str| {

@@ -60,7 +60,7 @@ impl Calls {
 
     /// Whether a flow may be sent to `origin`, and what is then asked about each of its addresses.
     pub(super) fn route(&self, origin: &Origin, configured: &Arc<Origin>) -> Result<Option<Guard>, EditError> {
-        let caller = Caller { grants: self.grants.upstreams.clone(), upstream: Arc::clone(configured) };
+        let caller = Caller { grants: self.grants.upstreams.clone(), upstream: Arc::clone(configured), way: None };
         match self.outbound.service.route(origin, &caller) {
             Ok(guard) => Ok(guard.map(Guard)),
             Err(Error::Invalid(why)) => Err(EditError::Invalid(why)),
@@ -144,7 +144,8 @@ impl HostState {
             redirects: options.redirects,
             max_response,
         };
-        let caller = Caller { grants: self.calls.grants.http.clone(), upstream: Arc::clone(&facts.upstream) };
+        let (upstream, way) = (Arc::clone(&facts.upstream), facts.way.clone());
+        let caller = Caller { grants: self.calls.grants.http.clone(), upstream, way };
         let in_flight = HttpStats::begin(&self.calls.stats, limits.calls).ok_or(Error::Busy(limits.calls))?;
         Ok(Call { request, options, caller, in_flight })
     }

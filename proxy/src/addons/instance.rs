@@ -235,7 +235,6 @@ impl Live {
         course: &Course,
     ) -> Result<Verdict, HookError> {
         let (limits, event) = (generation.limits(), event(&call.hook));
-        budget::begin(&mut self.store, Budget::new(limits.cpu, limits.wall, course.clone()));
         let grants = &generation.setup().grants;
         let access = match &call.hook {
             _ if !grants.edit => Access::Nothing,
@@ -254,6 +253,8 @@ impl Live {
             }
             _ => {}
         }
+        let cpu = limits.cpu_for(stage.shown_bytes());
+        budget::begin(&mut self.store, Budget::new(cpu, limits.wall, course.clone()));
         let state = self.store.data_mut();
         state.stage = Some(stage);
         state.random.refill(limits.random);

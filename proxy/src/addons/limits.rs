@@ -11,6 +11,8 @@ use crate::kv::{MAX_VALUE, Quota};
 pub struct Limits {
     /// Time on the CPU per hook, host functions that it calls included, counted in ticks of 1 ms. Default 50 ms.
     pub cpu: Duration,
+    /// Time on the CPU beyond that for each MiB of the bodies that the hook is shown, in proportion. Default 50 ms.
+    pub cpu_per_mib: Duration,
     /// Time per hook, waits included. Default 60 s.
     pub wall: Duration,
     /// Time for `configure`, on the CPU and in all. Default 10 s.
@@ -69,6 +71,12 @@ impl Limits {
         })
     }
 
+    /// Time on the CPU for a hook that is shown so many bytes of bodies.
+    pub(super) fn cpu_for(&self, shown: usize) -> Duration {
+        let kibibytes = u32::try_from(shown >> 10).unwrap_or(u32::MAX);
+        self.cpu.saturating_add(self.cpu_per_mib.saturating_mul(kibibytes) / 1024)
+    }
+
     /// Most instances that may live at one time, where all addons together may have `max_instances`.
     pub(super) fn instances(&self, max_instances: u32) -> u32 {
         self.instances.unwrap_or(max_instances).min(max_instances)
@@ -81,6 +89,7 @@ impl Limits {
         Map::from_iter(
             [
                 ("cpu", span(self.cpu)),
+                ("cpu_per_mib", span(self.cpu_per_mib)),
                 ("wall", span(self.wall)),
                 ("configure", span(self.configure)),
                 ("memory", size(self.memory)),
@@ -108,6 +117,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             cpu: Duration::from_millis(50),
+            cpu_per_mib: Duration::from_millis(50),
             wall: Duration::from_mins(1),
             configure: Duration::from_secs(10),
             memory: 64 << 20,

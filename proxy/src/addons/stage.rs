@@ -265,6 +265,14 @@ impl Stage {
         body.map(|bytes| bytes.slice(..bytes.len().min(cap)))
     }
 
+    /// Bytes of the bodies that this hook may see.
+    pub(super) fn shown_bytes(&self) -> usize {
+        if self.body_cap.is_none() {
+            return 0;
+        }
+        [Kind::Request, Kind::Response].into_iter().filter_map(|kind| self.body(kind)).map(|body| body.len()).sum()
+    }
+
     /// Whether it is cut, by what the hook asked for or before that.
     pub(super) fn is_truncated(&self, kind: Kind) -> bool {
         let Some(cap) = self.body_cap.filter(|_| !self.is_own(kind)) else { return false };

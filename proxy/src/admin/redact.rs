@@ -16,7 +16,8 @@ pub(super) fn redact(value: &Json) -> Json {
             members
                 .iter()
                 .map(|(key, value)| {
-                    let is_shown = !is_secret(key) || *value == Json::Null;
+                    // A switch is no secret, whatever it is about.
+                    let is_shown = !is_secret(key) || matches!(value, Json::Null | Json::Bool(_));
                     (key.clone(), if is_shown { redact(value) } else { Json::Text(REDACTED.to_owned()) })
                 })
                 .collect(),
@@ -27,44 +28,91 @@ pub(super) fn redact(value: &Json) -> Json {
     }
 }
 
-/// Puts the secrets of `current` back where `value` has their place holder. Fails with the path of one that is not there.
+/// Puts the secrets of `current` back where `value` has their place holder.
+///
+/// Elements of lists are known by their `id`; without one, by being what they were. And nobody is told a secret in a roundabout
+/// way: where the URLs beside it are others now, it has to be sent anew.
+///
+/// # Errors
+/// The path of a place holder that stands for nothing.
 pub(super) fn restore(value: &mut Json, current: Option<&Json>) -> Result<(), String> {
-    restore_at(value, current, &mut String::new())
+    let before = current.map(|json| Before { json, is_beside_the_same: has_urls_of(value, json) });
+    restore_at(value, before, &mut String::new())
 }
 
-fn restore_at(value: &mut Json, current: Option<&Json>, path: &mut String) -> Result<(), String> {
+/// What was at a place.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    json: &'a Json,
+    /// Whether secrets there would go where they went.
+    is_beside_the_same: bool,
+}
+
+fn restore_at(value: &mut Json, before: Option<Before<'_>>, path: &mut String) -> Result<(), String> {
     let len = path.len();
     match value {
         Json::Text(text) if text.contains(REDACTED) => {
             let is_shown =
                 |current: &&Json| text == REDACTED || matches!(current, Json::Text(current) if without_user(current) == *text);
+            let current = before.filter(|before| before.is_beside_the_same).map(|before| before.json);
             *value = current.filter(is_shown).cloned().ok_or_else(|| path.clone())?;
         }
         Json::Object(members) => {
             for (key, value) in members {
                 path.push_str(if len == 0 { "" } else { "." });
                 path.push_str(key);
-                restore_at(value, current.and_then(|current| current.get(key)), path)?;
+                let before = before.and_then(|before| Some(Before { json: before.json.get(key)?, ..before }));
+                restore_at(value, before, path)?;
                 path.truncate(len);
             }
         }
         Json::List(values) => {
-            // Where elements were added or removed, nobody can tell whose secret is meant.
-            let current = match current {
-                Some(Json::List(current)) if current.len() == values.len() => current.as_slice(),
-                _ => &[],
-            };
-            for (index, value) in values.iter_mut().enumerate() {
+            let twins: Vec<_> = values
+                .iter()
+                .enumerate()
+                .map(|(index, value)| before.and_then(|before| twin(value, index, values, before)))
+                .collect();
+            for (index, (value, twin)) in values.iter_mut().zip(twins).enumerate() {
                 path.push('[');
                 path.push_str(&index.to_string());
                 path.push(']');
-                restore_at(value, current.get(index), path)?;
+                restore_at(value, twin, path)?;
                 path.truncate(len);
             }
         }
         _ => {}
     }
     Ok(())
+}
+
+/// What an element of a list was before: that with its `id`, if both lists have one such; without an `id`, that in its place, if
+/// it is the same but for secrets.
+fn twin<'a>(value: &Json, index: usize, values: &[Json], before: Before<'a>) -> Option<Before<'a>> {
+    let Json::List(current) = before.json else { return None };
+    let Some(id) = value.get("id") else {
+        return current.get(index).filter(|current| redact(current) == *value).map(|json| Before { json, ..before });
+    };
+    let mut same = current.iter().filter(|current| current.get("id") == Some(id));
+    let json = same.next().filter(|_| same.next().is_none())?;
+    let is_one = values.iter().filter(|value| value.get("id") == Some(id)).count() == 1;
+    is_one.then(|| Before { json, is_beside_the_same: has_urls_of(value, json) })
+}
+
+/// Whether the same URLs are in both, elements of lists apart that have an `id` of their own.
+fn has_urls_of(value: &Json, current: &Json) -> bool {
+    let (mut now, mut before) = (Vec::new(), Vec::new());
+    urls(value, &mut now);
+    urls(&redact(current), &mut before);
+    now == before
+}
+
+fn urls(value: &Json, found: &mut Vec<String>) {
+    match value {
+        Json::Text(text) if text.contains("://") => found.push(text.clone()),
+        Json::Object(members) => members.iter().for_each(|(_, value)| urls(value, found)),
+        Json::List(values) => values.iter().filter(|value| value.get("id").is_none()).for_each(|value| urls(value, found)),
+        _ => {}
+    }
 }
 
 fn is_secret(key: &str) -> bool {
@@ -130,6 +178,45 @@ mod tests {
             assert_eq!(restore(&mut json(unknown), Some(&current)), Err(path.to_owned()));
             assert_eq!(restore(&mut json(unknown), None), Err(path.to_owned()));
         }
+    }
+
+    #[test]
+    fn secrets_go_where_they_were() {
+        let current = json(
+            r#"{"hooks": [{"id": "a", "url": "http://a/", "headers": {"Authorization": "A"}},
+                {"id": "b", "url": "http://b/", "headers": {"Authorization": "B"}}]}"#,
+        );
+        let mut turned = redact(&current);
+        let Json::Object(members) = &mut turned else { panic!("{turned}") };
+        let Json::List(hooks) = &mut members[0].1 else { panic!("a list") };
+        hooks.reverse();
+        assert_eq!(restore(&mut turned, Some(&current)), Ok(()));
+        let shown = turned.to_string();
+        assert!(shown.find("\"A\"") > shown.find("http://a/") && shown.find("\"B\"") < shown.find("http://a/"), "{shown}");
+        for (sent, path) in [
+            (
+                r#"{"hooks": [{"id": "a", "url": "http://x/", "headers": {"Authorization": "[redacted]"}}]}"#,
+                "hooks[0].headers.Authorization",
+            ),
+            (
+                r#"{"hooks": [{"id": "c", "url": "http://a/", "headers": {"Authorization": "[redacted]"}}]}"#,
+                "hooks[0].headers.Authorization",
+            ),
+            (r#"{"hooks": [{"id": "a", "url": "http://a/", "token": "[redacted]"}]}"#, "hooks[0].token"),
+        ] {
+            assert_eq!(restore(&mut json(sent), Some(&current)), Err(path.to_owned()), "{sent}");
+        }
+        let current = json(r#"{"url": "http://a/", "token": "t"}"#);
+        assert_eq!(restore(&mut json(r#"{"url": "http://x/", "token": "[redacted]"}"#), Some(&current)), Err("token".to_owned()));
+        let current = json(r#"[{"url": "http://a/", "token": "t"}, {"url": "http://b/", "token": "u"}]"#);
+        let turned = r#"[{"url": "http://b/", "token": "[redacted]"}, {"url": "http://a/", "token": "[redacted]"}]"#;
+        assert_eq!(restore(&mut json(turned), Some(&current)), Err("[0].token".to_owned()));
+    }
+
+    #[test]
+    fn switches_are_no_secrets() {
+        let flags = json(r#"{"allowUnauthenticatedPasswordResets": true}"#);
+        assert_eq!(redact(&flags), flags);
     }
 
     #[test]

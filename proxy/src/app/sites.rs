@@ -173,7 +173,7 @@ impl Sites {
         Ok(Site {
             name: Arc::clone(&listener.name),
             upstream: Arc::new(listener.upstream.clone()),
-            client,
+            client: Arc::new(client),
             preserve_host: listener.preserve_host,
             trust: listener.trust_forwarded.clone(),
             via: listener.via.clone(),

@@ -12,6 +12,7 @@ use super::{
 use crate::{addons::Limits, kv::Quota};
 
 const CPU: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(1));
+const CPU_PER_MIB: RangeInclusive<Span> = Span(Duration::ZERO)..=Span(Duration::from_secs(10));
 const WALL: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(1));
 const CONFIGURE: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(5));
 const MEMORY: RangeInclusive<Size> = Size(1 << 20)..=Size(Limits::MAX_MEMORY as u64);
@@ -35,6 +36,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
     let mut span =
         |name, raw: &Option<_>, range, otherwise| check.number(&key.join(name), raw.as_ref(), range, Span(otherwise)).0;
     let cpu = span("cpu", &raw.cpu, &CPU, otherwise.cpu);
+    let cpu_per_mib = span("cpu_per_mib", &raw.cpu_per_mib, &CPU_PER_MIB, otherwise.cpu_per_mib);
     let wall = span("wall", &raw.wall, &WALL, otherwise.wall);
     let configure = span("configure", &raw.configure, &CONFIGURE, otherwise.configure);
     let mut size =
@@ -57,6 +59,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
     let instances = count("instances", &raw.instances, &INSTANCES, 0);
     Limits {
         cpu,
+        cpu_per_mib,
         wall,
         configure,
         memory: usize_of(memory),

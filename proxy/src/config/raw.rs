@@ -147,6 +147,7 @@ pub(super) struct RawAddon {
     pub(super) error_type: Option<String>,
     pub(super) quarantine: Option<RawQuarantine>,
     pub(super) cpu: Option<Scalar>,
+    pub(super) cpu_per_mib: Option<Scalar>,
     pub(super) wall: Option<Scalar>,
     pub(super) memory: Option<Scalar>,
     pub(super) max_body: Option<Scalar>,

@@ -17,7 +17,7 @@ pub struct Site {
     /// Where requests go unless an addon says otherwise.
     pub upstream: Arc<Origin>,
     /// The way there.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// Whether upstreams see the Host that the client sent; default: their own.
     pub preserve_host: bool,
     /// Whose X-Forwarded-* fields are believed.

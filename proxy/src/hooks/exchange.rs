@@ -6,7 +6,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::Ledger;
-use crate::http::{Holdings, Origin, RequestHead, ResponseHead};
+use crate::{
+    http::{Holdings, Origin, RequestHead, ResponseHead},
+    upstream::Client,
+};
 
 /// The messages of a flow as they stand after the last hook.
 pub struct Exchange {
@@ -43,6 +46,10 @@ pub struct RequestMessage {
 /// Whether an address may be dialled.
 #[derive(Clone)]
 pub struct Guard(pub Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>);
+
+/// How a listener's flows reach its upstream: with its trust, its version of HTTP, its connections.
+#[derive(Clone)]
+pub struct Way(pub Arc<Client>);
 
 /// A staged response.
 #[derive(Debug, Clone)]
@@ -109,6 +116,12 @@ impl StagedBody {
             Self::Streaming => None,
             Self::Whole(bytes) | Self::Truncated(bytes) | Self::Replaced(bytes) => Some(bytes),
         }
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Way")
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Caller, Error, Options, Outcome, Request, Response, Service, collect::collect, redirect, url::Target};
 use crate::{
+    hooks::Way,
     http::{Body, RequestHead, ResponseHead, Version},
     upstream::{MayDial, Outgoing, OwnAddresses, Reply},
 };
@@ -70,7 +71,11 @@ impl Call<'_> {
             interim: None,
             may_dial: Some(may_dial),
         };
-        let client = self.service.client().await?;
+        let own_way = self.caller.way.as_ref().filter(|_| target.is_at(&self.caller.upstream));
+        let client = match own_way {
+            Some(Way(client)) => client,
+            None => self.service.client().await?,
+        };
         // While it is under way nobody knows; a timeout leaves it so.
         let was_sent = std::mem::replace(&mut self.was_sent, true);
         match client.send(&outgoing, Body::full(request.body.clone())).await {

@@ -10,6 +10,7 @@ fn addon(text: &str) -> Result<AddonConfig, ConfigErrors> {
 fn budgets_hold_at_their_edges() {
     for (key, below, least, most, above) in [
         ("cpu", "'999us'", "'1ms'", "'1m'", "'60001ms'"),
+        ("cpu_per_mib", "-1", "'0ms'", "'10s'", "'10001ms'"),
         ("wall", "'999us'", "'1ms'", "'1h'", "'3601s'"),
         ("configure", "'999us'", "'1ms'", "'5m'", "'301s'"),
         ("memory", "1048575", "'1MiB'", "'256MiB'", "268435457"),
@@ -42,11 +43,12 @@ fn budgets_hold_at_their_edges() {
 
 #[test]
 fn budgets_arrive_where_they_belong() {
-    let text = "cpu = '1ms'\nwall = '2ms'\nconfigure = '3ms'\nmemory = '4MiB'\ntable = 5\nhandles = 6\nmax_body = 7\n\
+    let text = "cpu = '1ms'\ncpu_per_mib = '18ms'\nwall = '2ms'\nconfigure = '3ms'\nmemory = '4MiB'\ntable = 5\nhandles = 6\nmax_body = 7\n\
         header_count = 8\nheader_bytes = '9KiB'\nrandom = 10\nhostcall_bytes = '11KiB'\nlog_lines = 12\nlog_bytes = 13\n\
         instances = 14\ncalls = 15\nkv_bytes = '16MiB'\nkv_keys = 17\n";
     let expected = crate::addons::Limits {
         cpu: Duration::from_millis(1),
+        cpu_per_mib: Duration::from_millis(18),
         wall: Duration::from_millis(2),
         configure: Duration::from_millis(3),
         memory: 4 << 20,
