@@ -170,8 +170,10 @@ pub struct Facts {
     pub started: SystemTime,
     /// Of the chain that the flow keeps.
     pub generation: u64,
-    /// The upstream that the listener is configured with, whatever addons choose.
+    /// The upstream that the listener is configured with, or that the client of a forward listener chose; whatever addons choose.
     pub upstream: Arc<Origin>,
+    /// What is asked about each address there, where the client chose it.
+    pub guard: Option<Guard>,
 }
 
 /// One call of a hook.

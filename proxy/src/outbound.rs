@@ -23,8 +23,10 @@ use crate::{
     upstream::{Client, Lookups, MayDial, OwnAddresses, Protocol, Settings, tls},
 };
 
+pub(crate) use address::{is_public, reached};
 pub use error::Error;
 pub use grants::{HttpGrant, HttpGrants, InvalidGrant};
+pub(crate) use url::Target;
 
 /// A request as an addon wants it.
 #[derive(Debug, Clone)]
@@ -55,8 +57,8 @@ pub struct Options {
 pub struct Caller {
     /// What it may reach.
     pub grants: HttpGrants,
-    /// The upstream that its flow's listener is configured with: needs no grant.
-    pub upstream: Arc<Origin>,
+    /// The upstream that its flow's listener is configured with, if it is with one: needs no grant.
+    pub upstream: Option<Arc<Origin>>,
 }
 
 /// All of a response.
@@ -135,7 +137,7 @@ impl Service {
     /// # Errors
     /// When no grant covers it.
     pub fn route(&self, origin: &Origin, caller: &Caller) -> Result<Option<MayDial>, Error> {
-        if *origin == *caller.upstream {
+        if caller.upstream.as_deref() == Some(origin) {
             return Ok(None);
         }
         call::guard(&self.own, caller, &url::Target::parse(&format!("{origin}/"))?).map(Some)
@@ -167,7 +169,7 @@ impl Caller {
     /// # Errors
     /// [`Error::Invalid`] if it is no URL of a call.
     pub fn for_url(url: &str) -> Result<Self, Error> {
-        Ok(Self { grants: HttpGrants::default(), upstream: url::Target::parse(url)?.origin })
+        Ok(Self { grants: HttpGrants::default(), upstream: Some(url::Target::parse(url)?.origin) })
     }
 }
 

@@ -1,9 +1,6 @@
 //! The `flow` interface: how a guest sees and edits its flow.
 
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use wasmtime::{Result, component::Resource};
 
@@ -171,9 +168,9 @@ impl flow::HostRequest for HostState {
     }
 
     fn set_upstream(&mut self, _: Resource<RequestHandle>, url: String) -> Edit {
-        let configured = Arc::clone(&self.facts()?.upstream);
+        let facts = self.facts.clone().ok_or_else(no_flow)?;
         let stage = self.stage.as_mut().ok_or_else(no_flow)?;
-        Ok(stage.set_upstream(&url, |origin| self.calls.route(origin, &configured)).map_err(EditError::from))
+        Ok(stage.set_upstream(&url, |origin| self.calls.route(origin, &facts)).map_err(EditError::from))
     }
 
     // Guests are only lent these handles, so there is never one to drop; the same below.

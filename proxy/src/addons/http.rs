@@ -23,7 +23,7 @@ use super::{
     stats::Stats,
 };
 use crate::{
-    hooks::Guard,
+    hooks::{Facts, Guard},
     http::{Headers, Origin},
     outbound::{self, Caller, Error, Options, Outcome, Request, Response},
 };
@@ -59,8 +59,11 @@ impl Calls {
     }
 
     /// Whether a flow may be sent to `origin`, and what is then asked about each of its addresses.
-    pub(super) fn route(&self, origin: &Origin, configured: &Arc<Origin>) -> Result<Option<Guard>, EditError> {
-        let caller = Caller { grants: self.grants.upstreams.clone(), upstream: Arc::clone(configured) };
+    pub(super) fn route(&self, origin: &Origin, facts: &Facts) -> Result<Option<Guard>, EditError> {
+        if *origin == *facts.upstream {
+            return Ok(facts.guard.clone());
+        }
+        let caller = Caller { grants: self.grants.upstreams.clone(), upstream: configured(facts) };
         match self.outbound.service.route(origin, &caller) {
             Ok(guard) => Ok(guard.map(Guard)),
             Err(Error::Invalid(why)) => Err(EditError::Invalid(why)),
@@ -72,6 +75,11 @@ impl Calls {
     pub(super) const fn refill(&mut self) {
         self.made = 0;
     }
+}
+
+/// The upstream that the flow's listener is configured with. What a client chose is no such thing: an addon needs a grant for it.
+fn configured(facts: &Facts) -> Option<Arc<Origin>> {
+    facts.guard.is_none().then(|| Arc::clone(&facts.upstream))
 }
 
 impl wit::Host for HostState {
@@ -144,7 +152,7 @@ impl HostState {
             redirects: options.redirects,
             max_response,
         };
-        let caller = Caller { grants: self.calls.grants.http.clone(), upstream: Arc::clone(&facts.upstream) };
+        let caller = Caller { grants: self.calls.grants.http.clone(), upstream: configured(facts) };
         let in_flight = HttpStats::begin(&self.calls.stats, limits.calls).ok_or(Error::Busy(limits.calls))?;
         Ok(Call { request, options, caller, in_flight })
     }

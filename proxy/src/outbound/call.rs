@@ -90,7 +90,7 @@ impl Call<'_> {
 
 /// What is asked about each address of the target; an error if none can be right.
 pub(super) fn guard(own: &OwnAddresses, caller: &Caller, target: &Target) -> Result<MayDial, Error> {
-    let is_own_upstream = target.is_at(&caller.upstream);
+    let is_own_upstream = caller.upstream.as_ref().is_some_and(|upstream| target.is_at(upstream));
     if !is_own_upstream && !caller.grants.may_cover(target) {
         return Err(Error::Denied(format!("{}: the configuration does not grant it", target.origin)));
     }
