@@ -70,10 +70,14 @@ enum Next {
 impl Connection {
     async fn run(mut self) {
         loop {
-            let site = self.shared.site.load_full();
+            let mut site = self.shared.site.load_full();
             let next = match self.read_head(&site).await {
-                // Boxed: an idle connection should not hold the room that a flow takes.
-                Ok((head, form)) => Box::pin(self.exchange(&site, head, form)).await,
+                Ok((head, form)) => {
+                    // They may have changed while nothing came.
+                    site = self.shared.site.load_full();
+                    // Boxed: an idle connection should not hold the room that a flow takes.
+                    Box::pin(self.exchange(&site, head, form)).await
+                }
                 Err(Some((status, why))) => self.refuse(&site, status, &why).await,
                 Err(None) => Next::Close,
             };
