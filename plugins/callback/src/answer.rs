@@ -5,12 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::{
-    Phase,
-    failure::Failure,
-    fields::Fields,
-    options::STATUS,
-};
+use crate::{Phase, failure::Failure, fields::Fields, options::STATUS};
 
 /// What is to be done, and after how long.
 #[derive(Debug)]

@@ -11,16 +11,8 @@ use crate::{
 const JSON: &str = "application/json";
 
 /// Fields that describe the body that was there.
-const ABOUT_BODY: [&str; 8] = [
-    "content-encoding",
-    "content-length",
-    "content-md5",
-    "content-digest",
-    "digest",
-    "etag",
-    "repr-digest",
-    "transfer-encoding",
-];
+const ABOUT_BODY: [&str; 8] =
+    ["content-encoding", "content-length", "content-md5", "content-digest", "digest", "etag", "repr-digest", "transfer-encoding"];
 
 impl Respond<'_> {
     /// The response that stands in for the upstream's.

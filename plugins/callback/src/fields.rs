@@ -1,9 +1,6 @@
 //! Header fields as JSON: `{"Content-Type": ["application/json"], "Set-Cookie": ["a=1", "b=2"]}`.
 
-use serde::{
-    Serialize, Serializer,
-    ser::SerializeMap as _,
-};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Map, Value};
 use tollgate_sdk::{EditError, Header, Request, Response};
 
@@ -76,7 +73,9 @@ impl Fields {
             fields.0.push((name, values));
         }
         if count > MAX_VALUES || bytes > MAX_BYTES {
-            return Err(Failure::new(format!("{key}: {count} values, {bytes} bytes; at most {MAX_VALUES} and {MAX_BYTES} may be")));
+            return Err(Failure::new(format!(
+                "{key}: {count} values, {bytes} bytes; at most {MAX_VALUES} and {MAX_BYTES} may be"
+            )));
         }
         Ok(fields)
     }
@@ -121,8 +120,8 @@ impl Fields {
 
 /// The name itself is quoted once it is known to be one.
 fn check_name(key: &str, name: &str) -> Result<(), Failure> {
-    let is_token = !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    let is_token =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
     if !is_token {
         return Err(Failure::new(format!("{key} holds what is no name of a header field")));
     }

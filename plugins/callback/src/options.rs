@@ -77,8 +77,7 @@ impl Options {
     /// What they mean, or all that is wrong with them. Filters are the proxy's to read.
     pub(crate) fn check(self) -> Result<Settings, OptionErrors> {
         let mut errors = OptionErrors::default();
-        let urls =
-            [("callback_request_url", &self.callback_request_url), ("callback_response_url", &self.callback_response_url)];
+        let urls = [("callback_request_url", &self.callback_request_url), ("callback_response_url", &self.callback_response_url)];
         for (key, url) in urls {
             if let Err(error) = check_url(url) {
                 errors.push(key, error);

@@ -77,10 +77,13 @@ mod tests {
 
     #[test]
     fn filters_about_requests_are_told_from_others() {
-        for filter in ["", "sync", "~u /sync", "~m GET ~u capabilities ~hq syt_a", "!(~d a | ~p ^/b) & ~l main", "~tq json ~bq x"] {
+        for filter in ["", "sync", "~u /sync", "~m GET ~u capabilities ~hq syt_a", "!(~d a | ~p ^/b) & ~l main", "~tq json ~bq x"]
+        {
             assert!(is_about_requests(filter), "{filter}");
         }
-        for filter in ["~q", "~s", "!~q", "~c 200", "~h x", "~hs x", "~b x", "~bs x", "~t x", "~ts x", "~a", "~e", "~m GET&~c 200"] {
+        for filter in
+            ["~q", "~s", "!~q", "~c 200", "~h x", "~hs x", "~b x", "~bs x", "~t x", "~ts x", "~a", "~e", "~m GET&~c 200"]
+        {
             assert!(!is_about_requests(filter), "{filter}");
         }
     }

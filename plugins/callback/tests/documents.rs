@@ -31,7 +31,8 @@ fn requests_are_told_key_by_key() {
     assert_eq!((call.method.as_str(), call.url.as_str()), ("POST", REQUEST_URL));
     assert_eq!(call.headers, [("Content-Type".to_owned(), b"application/json".to_vec())]);
     assert_eq!((call.timeout, call.redirects), (Some(Duration::from_secs(10)), 10));
-    let expected = r#"{"method":"POST","access_token":"syt_abc","url":"http://hs1:8008/_matrix/client/v3/x?a=%21b","request_body":{"a":1}}"#;
+    let expected =
+        r#"{"method":"POST","access_token":"syt_abc","url":"http://hs1:8008/_matrix/client/v3/x?a=%21b","request_body":{"a":1}}"#;
     assert_eq!(String::from_utf8_lossy(&call.body), expected);
 }
 
@@ -94,7 +95,9 @@ fn bodies_are_json_digit_for_digit() {
     ] {
         // Whatever the Content-Type.
         let request = TestRequest::post("/").with_header("Content-Type", "text/plain").with_body(body);
-        let expected = format!(r#"{{"method":"POST","access_token":"","url":"http://upstream.test/","response_code":200,"request_body":{json},"response_body":{json}}}"#);
+        let expected = format!(
+            r#"{{"method":"POST","access_token":"","url":"http://upstream.test/","response_code":200,"request_body":{json},"response_body":{json}}}"#
+        );
         assert_eq!(shown_text(request, TestResponse::new(200).with_body(body)), expected, "{body}");
     }
     let request = TestRequest::post("/").with_body(&b"\"\xff\""[..]);

@@ -43,10 +43,7 @@ fn without_urls_nothing_happens() {
 #[test]
 fn filters_go_to_the_proxy_as_they_are() {
     let (both, request) = ("~u sync ~m GET", "~u sync ~m GET".to_owned());
-    assert_eq!(
-        subscribed(json!({ "callback_request_url": REQUEST_URL, "filter": both })),
-        [(Event::Request, request.clone())]
-    );
+    assert_eq!(subscribed(json!({ "callback_request_url": REQUEST_URL, "filter": both })), [(Event::Request, request.clone())]);
     let two = json!({ "callback_request_url": REQUEST_URL, "callback_response_url": RESPONSE_URL, "filter": both });
     assert_eq!(subscribed(two), [(Event::Request, request.clone()), (Event::Response, request.clone())]);
     for filter in [Value::Null, json!("")] {
@@ -75,7 +72,10 @@ fn wrong_options_are_named() {
     for (options, why) in [
         (json!({ "callback_request_url": null }), "callback_request_url: invalid type: null, expected a string"),
         (json!({ "callback_response_url": 5 }), "callback_response_url: invalid type: integer `5`, expected a string"),
-        (json!({ "callback_request_url": "localhost:1" }), "callback_request_url: must be a URL that starts with http:// or https://, or empty"),
+        (
+            json!({ "callback_request_url": "localhost:1" }),
+            "callback_request_url: must be a URL that starts with http:// or https://, or empty",
+        ),
         (json!({ "callback_request_url": "ftp://a/" }), "callback_request_url: must be a URL"),
         (json!({ "callback_request_url": "http:///a" }), "callback_request_url: must name a host"),
         (json!({ "callback_request_url": "http://:80/a" }), "callback_request_url: must name a host"),

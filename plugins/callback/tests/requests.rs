@@ -192,13 +192,16 @@ fn status_of_the_server_is_nobodys_affair() {
 
 #[test]
 fn failures_are_502_if_wanted() {
-    let options = json!({ "callback_request_url": REQUEST_URL, "callback_response_url": RESPONSE_URL, "on_callback_error": "fail" });
+    let options =
+        json!({ "callback_request_url": REQUEST_URL, "callback_response_url": RESPONSE_URL, "on_callback_error": "fail" });
     let harness = harness(options, json!({})).with_http(|request| match request.url.as_str() {
         REQUEST_URL => Err(http::Error::Timeout),
         // What would make a failure look well again.
         _ => answer(json!({ "respond_status_code": 200 })),
     });
-    let done = harness.exchange(TestRequest::get("/").with_header("Origin", "http://a"), |_| -> TestResponse { panic!("nothing goes upstream") });
+    let done = harness.exchange(TestRequest::get("/").with_header("Origin", "http://a"), |_| -> TestResponse {
+        panic!("nothing goes upstream")
+    });
     assert_eq!(done.response().status, 502);
     let expected = json!({ "errcode": "M_UNKNOWN", "error": "request callback failed: no response within the timeout" });
     assert_eq!(done.response().json::<Value>(), expected);

@@ -42,12 +42,9 @@ fn only_the_status_is_replaced() {
 
 #[test]
 fn only_the_body_is_replaced() {
-    for (body, out) in [
-        (r#"{"foo": "bar"}"#, r#"{"foo": "bar"}"#),
-        ("\"str\"", "\"str\""),
-        ("null", "null"),
-        ("[1e3,1.10]", "[1e3,1.10]"),
-    ] {
+    for (body, out) in
+        [(r#"{"foo": "bar"}"#, r#"{"foo": "bar"}"#), ("\"str\"", "\"str\""), ("null", "null"), ("[1e3,1.10]", "[1e3,1.10]")]
+    {
         let done = asked(&format!(r#"{{"respond_body":{body}}}"#));
         let mut expected = upstream().with_body(out);
         expected.headers[1].1 = b"application/json".to_vec();

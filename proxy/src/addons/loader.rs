@@ -94,7 +94,7 @@ impl Loader {
             grants: Arc::clone(&settings.grants),
             seed: Setup::seed(&self.engine, &compiled, &options),
             options,
-            generation: name()?,
+            generation: name_generation()?,
             lines: Lines::new(Arc::clone(name), &settings.limits, Arc::clone(stats)),
             stats: Arc::clone(stats),
         };
@@ -132,7 +132,7 @@ impl Loader {
 }
 
 /// A name that no generation had before.
-fn name() -> Result<Arc<str>, LoadError> {
+fn name_generation() -> Result<Arc<str>, LoadError> {
     let number = WasiRandomCtx::default().get_random_u64().map_err(|error| LoadError::Internal(error.to_string()))?;
     Ok(format!("{number:016x}").into())
 }
