@@ -78,9 +78,9 @@ impl Flow {
         self.host.generation()
     }
 
-    /// Names the addon's own generation, its code with its options, that this flow has: 16 hexadecimal digits. The same for all
-    /// its flows, others after each accepted change of either, and by chance never used before, nor by another process. Changes
-    /// of other addons leave it as it is.
+    /// Names the addon's own generation, its code with its options, that this flow has: 16 hexadecimal digits at random, so that
+    /// no other generation had them, be it of another process. The same for all flows of the generation; changes of other addons
+    /// leave it as it is.
     ///
     /// For keys of [`kv`](crate::kv) under which something is counted, or kept, as long as the options are in force.
     #[must_use]

@@ -32,7 +32,7 @@ impl Document {
         if request.is_body_truncated() {
             return Err(Failure::new("the request's body is over the addon's `max_body`"));
         }
-        if response.is_some_and(|response| response.is_body_truncated()) {
+        if response.is_some_and(Response::is_body_truncated) {
             return Err(Failure::new("the response's body is over the addon's `max_body`"));
         }
         let shown = |headers| shows_headers.then(|| Fields::of(headers));
@@ -40,7 +40,7 @@ impl Document {
             method: request.method(),
             access_token: access_token(request),
             url: url(request),
-            response_code: response.map(|response| response.status()),
+            response_code: response.map(Response::status),
             request_body: json(request.body()),
             response_body: response.map(|response| json(response.body())),
             request_headers: shown(request.headers()),

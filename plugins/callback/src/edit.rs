@@ -16,16 +16,15 @@ const ABOUT_BODY: [&str; 8] =
 
 impl Respond<'_> {
     /// The response that stands in for the upstream's.
-    pub(crate) fn made(self) -> Result<MadeResponse, Failure> {
+    pub(crate) fn made(self) -> MadeResponse {
         let status = self.status.unwrap_or(200);
-        if !has_body(status) {
-            let mut made = MadeResponse::empty(status);
-            self.headers.put_into(&mut made.headers);
-            return Ok(made);
-        }
-        let mut made = MadeResponse::new(status, JSON, self.body.map_or("null", RawValue::get));
+        let mut made = if has_body(status) {
+            MadeResponse::new(status, JSON, self.body.map_or("null", RawValue::get))
+        } else {
+            MadeResponse::empty(status)
+        };
         self.headers.put_into(&mut made.headers);
-        Ok(made)
+        made
     }
 }
 

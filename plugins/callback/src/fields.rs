@@ -135,7 +135,7 @@ fn check_name(key: &str, name: &str) -> Result<(), Failure> {
 fn is_value(value: &[u8]) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let is_control = |byte: &u8| *byte != b'\t' && (*byte < 0x20 || *byte == 0x7f);
-    !value.iter().any(|byte| is_control(byte)) && !is_blank(value.first()) && !is_blank(value.last())
+    !value.iter().any(is_control) && !is_blank(value.first()) && !is_blank(value.last())
 }
 
 impl Serialize for Fields {

@@ -68,7 +68,7 @@ impl Addon for Callback {
             return Ok(RequestVerdict::Next);
         }
         let done = match self.settings.error_to_send(flow, Phase::Request)? {
-            Some(error) => error.made().map(RequestVerdict::Respond),
+            Some(error) => Ok(error.made().into()),
             None => self.call_request(request),
         };
         let verdict = done.unwrap_or_else(|failure| match self.failed(Phase::Request, &failure) {
@@ -111,7 +111,7 @@ impl Callback {
         match action {
             Action::Nothing => Ok(RequestVerdict::Next),
             Action::Abort => Ok(RequestVerdict::Drop),
-            Action::Respond(respond) => respond.made().map(RequestVerdict::Respond),
+            Action::Respond(respond) => Ok(respond.made().into()),
             Action::Amend(amend) => edit::request(&amend, request).map(|()| RequestVerdict::Next),
         }
     }

@@ -37,7 +37,8 @@ impl Plan {
             roles.push(Role::Request);
         }
         let is_filtered = is_about_requests(&settings.filter);
-        if !settings.response_url.is_empty() && !(has_request && is_filtered) {
+        let knows_body = has_request && is_filtered;
+        if !settings.response_url.is_empty() && !knows_body {
             roles.push(Role::RequestBody { is_filtered });
         }
         if !settings.response_url.is_empty() || sends(Phase::Response) {

@@ -1,5 +1,5 @@
 //! Options, what they subscribe to, and errors without a server.
-#![allow(clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
 
@@ -21,7 +21,7 @@ fn subscribed(options: Value) -> Vec<(Event, String)> {
     all.map(|asked| (asked.event(), asked.filter_text().to_owned())).collect()
 }
 
-fn refused(options: Value) -> String {
+fn refused(options: &Value) -> String {
     match Harness::<Callback>::configure(options.clone()) {
         Ok(_) => panic!("{options} is legal"),
         Err(errors) => errors.to_string(),
@@ -93,7 +93,7 @@ fn wrong_options_are_named() {
         (json!({ "send_error": { "status": 504, "phase": "both" } }), "send_error.phase: unknown variant"),
         (json!({ "callback_url": "http://a" }), "callback_url: unknown field"),
     ] {
-        let shown = refused(options);
+        let shown = refused(&options);
         assert!(shown.contains(why) && !shown.contains("hunter2"), "{shown} is not {why}");
     }
 }

@@ -1,5 +1,5 @@
 //! What answers about requests do.
-#![allow(clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod common;
 
