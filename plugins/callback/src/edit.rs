@@ -30,6 +30,10 @@ impl Respond<'_> {
 
 /// Changes a request on its way upstream: all of it or, where it can't be, nothing.
 pub(crate) fn request(amend: &Amend, request: &mut Request) -> Result<(), Failure> {
+    // What replaces a part is no longer that part (RFC 9110, 14.4): the proxy would refuse it after the fields were set.
+    if amend.body.is_some() && (request.header("content-range").is_some() || amend.headers.names("content-range")) {
+        return Err(Failure::new("request_body can't replace a part of a body (Content-Range)"));
+    }
     let mut headers = amend.headers.clone();
     if amend.body.is_some() && request.header("content-type").is_none() {
         headers = headers.or("Content-Type", JSON);
@@ -45,6 +49,10 @@ pub(crate) fn request(amend: &Amend, request: &mut Request) -> Result<(), Failur
 pub(crate) fn response(respond: &Respond, request: &Request, response: &mut Response) -> Result<ResponseVerdict, Failure> {
     let status = respond.status.unwrap_or_else(|| response.status());
     let body = respond.body.filter(|_| has_body(status));
+    // As above.
+    if body.is_some() && status == 206 {
+        return Err(Failure::new("respond_body can't replace a part of a body (206): another respond_status_code is needed"));
+    }
     if let Some(body) = body
         && request.method() == "HEAD"
     {

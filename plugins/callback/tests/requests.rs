@@ -106,6 +106,15 @@ fn requests_are_amended() {
 }
 
 #[test]
+fn parts_of_bodies_are_not_replaced() {
+    let part = TestRequest::put("/").with_header("Content-Range", "bytes 0-3/10").with_body("sent");
+    let reply = json!({ "request_body": {}, "request_headers": { "X-A": "1" } });
+    let done = on_request(json!({}), answer(reply)).request(part.clone());
+    assert_eq!((done.verdict, &done.request), (Ok(RequestVerdict::Next), &part));
+    assert!(reason(&done.log).contains("(Content-Range)"), "{:?}", done.log);
+}
+
+#[test]
 fn what_was_sent_may_come_back() {
     // As from a server that adds to what it is sent.
     let reply = json!({ "method": "POST", "url": "x", "request_body": null, "request_headers": 5, "respond_status_code": 418 });

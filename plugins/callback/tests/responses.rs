@@ -107,6 +107,17 @@ fn impossible_answers_are_told_and_do_nothing() {
 }
 
 #[test]
+fn parts_of_bodies_are_not_replaced() {
+    let part = TestResponse { status: 206, ..upstream() }.with_header("Content-Range", "bytes 0-5/10");
+    let asked = |reply: Value| on_response(json!({}), answer(reply)).response(TestRequest::get("/"), part.clone());
+    let done = asked(json!({ "respond_body": {}, "respond_headers": { "X-Own": "new" } }));
+    assert_eq!((done.verdict, &done.response), (Ok(ResponseVerdict::Next), &part));
+    assert!(reason(&done.log).contains("(206)"), "{:?}", done.log);
+    let done = asked(json!({ "respond_body": {}, "respond_status_code": 200 }));
+    assert_eq!((done.response.status, done.response.text()), (200, "{}"));
+}
+
+#[test]
 fn refused_edits_leave_all_as_it_was() {
     // More than the proxy takes, though the answer alone is not.
     let full = (0..250).fold(upstream(), |response, number| response.with_header("X-Many", number.to_string()));
