@@ -86,6 +86,11 @@ impl flow::Host for HostState {
         Ok(self.facts()?.generation)
     }
 
+    fn addon_generation(&mut self) -> Result<String> {
+        self.facts()?;
+        Ok(self.generation.to_string())
+    }
+
     fn note(&mut self, key: String) -> Result<Option<String>> {
         Ok(self.stage()?.note(&key))
     }
