@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::{
-    engine::Engine, grants::Grants, options::OptionsStatus, seats::Share, settings::AddonSettings, stats::Counters,
-};
+use super::{engine::Engine, grants::Grants, options::OptionsStatus, seats::Share, settings::AddonSettings, stats::Counters};
 use crate::hooks::{BodyMode, OverCap, Subscription};
 
 /// One addon at one moment.

@@ -111,7 +111,7 @@ async fn bodies_in_pieces_are_merged_whole() {
     let service = Service::start().await;
     let guarded = Guarded::before(homeserver, &changing(&service).0).await;
     for version in Version::BOTH {
-        let (mut sender, body) = channel();
+        let (sender, body) = channel();
         let request = Request::put("/").header("content-type", "application/json").body(body).expect("a request");
         let mut client = Client::connect(version, guarded.host.address()).await;
         let response = client.start(request);
