@@ -103,9 +103,9 @@ async fn wrong_options_are_refused_with_a_reason() {
         (json!({"callback_response_url": 5}), 400, "callback_response_url"),
         (json!({"timeout": 51}), 400, "`wall`"),
         (json!({"callback_request_url": "http://a", "filter": 5}), 400, "filter"),
-        (json!({"callback_request_url": "http://a", "filter": "~u ("}), 422, "at position 3"),
-        (json!({"callback_response_url": "http://a", "filter": "~nothing"}), 422, "at position 0"),
-        (json!({"send_error": {"status": 504}, "filter": "~m GET &"}), 422, "at position"),
+        (json!({"callback_request_url": "http://a", "filter": "~u ("}), 400, "at position 3"),
+        (json!({"callback_response_url": "http://a", "filter": "~nothing"}), 400, "at position 0"),
+        (json!({"send_error": {"status": 504}, "filter": "~m GET &"}), 400, "at position"),
     ] {
         let answer = host.admin().put_options("callback", &options).await;
         assert_eq!(answer.status, status, "{options}: {}", answer.text());
