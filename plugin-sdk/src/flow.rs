@@ -78,6 +78,16 @@ impl Flow {
         self.host.generation()
     }
 
+    /// Names the addon's own generation, its code with its options, that this flow has: 16 hexadecimal digits at random, so that
+    /// no other generation had them, be it of another process. The same for all flows of the generation; changes of other addons
+    /// leave it as it is.
+    ///
+    /// For keys of [`kv`](crate::kv) under which something is counted, or kept, as long as the options are in force.
+    #[must_use]
+    pub fn addon_generation(&self) -> String {
+        self.host.addon_generation()
+    }
+
     /// A note that this or an earlier addon of the chain left on the flow.
     #[must_use]
     pub fn note(&self, key: &str) -> Option<String> {

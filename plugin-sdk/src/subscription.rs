@@ -100,6 +100,14 @@ impl Subscription {
         self
     }
 
+    /// What happens to a body over the cap; without a body asked for, nothing. Default: [`OverCap::Refuse`].
+    pub const fn over_cap(mut self, over_cap: OverCap) -> Self {
+        if let BodyMode::Full { cap, .. } = self.body {
+            self.body = BodyMode::Full { cap, over_cap };
+        }
+        self
+    }
+
     /// The event.
     #[must_use]
     pub const fn event(&self) -> Event {

@@ -94,6 +94,8 @@ pub struct Facts {
     pub started: u64,
     /// Default: 1.
     pub generation: u64,
+    /// Default: `0000000000000001`.
+    pub addon_generation: String,
 }
 
 /// Why a hook has no verdict. What it staged is taken back.
@@ -127,6 +129,7 @@ impl Default for Facts {
             is_tls: false,
             started: 1_735_689_600_000_000_000,
             generation: 1,
+            addon_generation: "0000000000000001".to_owned(),
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! It is not for the clients of the proxy. Without a token it answers only on loopback, only to requests whose Host is an
 //! address or `localhost` (a name could have been bound to this address by a stranger: DNS rebinding), and never to a page of
-//! another origin.
+//! another origin. Through forward listeners the same pages are at a name of their own: [`Controller`].
 
 mod addon_metrics;
+mod controller;
 mod flows;
 mod guard;
 mod options;
@@ -19,8 +20,9 @@ use std::{
     time::Duration,
 };
 
+use http::{Request, Response};
 use http_body_util::Full;
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -29,9 +31,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{addons::Registry, config::Admin, flow::Recent, metrics::Metrics};
+use crate::{
+    addons::Registry,
+    flow::Recent,
+    http::{BearerToken, Body, body::Peer},
+    http2,
+    metrics::Metrics,
+};
 
 pub use addon_metrics::AddonMetrics;
+pub use controller::Controller;
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -66,14 +75,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds where the configuration says.
-    pub fn bind(settings: &Admin, state: State) -> io::Result<Self> {
-        let address = settings.listen;
+    /// Binds there; without this token, if there is one, nothing but health is told.
+    pub fn bind(address: SocketAddr, token: Option<BearerToken>, state: Arc<State>) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        let guard = Arc::new(guard::Guard::new(settings.token.clone()));
-        Ok(Self { socket: socket.listen(64)?, guard, state: Arc::new(state) })
+        let guard = Arc::new(guard::Guard::new(token));
+        Ok(Self { socket: socket.listen(64)?, guard, state })
     }
 
     /// Where it listens.
@@ -100,7 +108,11 @@ impl Server {
             };
             let (guard, state) = (Arc::clone(&self.guard), Arc::clone(&self.state));
             tokio::spawn(async move {
-                let service = service_fn(move |request| answer(Arc::clone(&guard), Arc::clone(&state), request));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (guard, state) = (Arc::clone(&guard), Arc::clone(&state));
+                    let request = request.map(|incoming| http2::body(incoming, Peer::Client, false));
+                    async move { Ok::<_, Infallible>(answer(&guard, &state, Entrance::Listener, request).await) }
+                });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(Duration::from_secs(30))
@@ -114,14 +126,20 @@ impl Server {
     }
 }
 
-async fn answer(
-    guard: Arc<guard::Guard>,
-    state: Arc<State>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<bytes::Bytes>>, Infallible> {
+/// By which way a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entrance {
+    /// The admin listener.
+    Listener,
+    /// The controller's name, through a forward listener.
+    Controller,
+}
+
+/// Answers a request that came by whatever way.
+async fn answer(guard: &guard::Guard, state: &State, entrance: Entrance, request: Request<Body>) -> Response<Full<bytes::Bytes>> {
     let is_health = routes::is_health(request.uri().path());
-    Ok(match guard.check(request.headers(), is_health) {
-        Ok(()) => routes::answer(&state, request).await,
+    match guard.check(request.headers(), is_health) {
+        Ok(()) => routes::answer(state, entrance, request).await,
         Err(refusal) => routes::refuse(refusal.status(), &refusal.to_string()),
-    })
+    }
 }

@@ -116,22 +116,21 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings).remembering(recent.clone());
     let flows = Arc::new(flows);
     let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
+    let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
+    let state = Arc::new(admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health), recent });
+    sites.set_controller(controller(&config, &state));
     let listeners = sites.bind(&config.listeners)?;
+    // Before anything is accepted, so that nothing can be sent there.
+    let admin = admin_server(&config, &state)?;
+    if let Some(server) = &admin {
+        sites.add_address(server.local_addr()?);
+    }
     sites.take_over(listeners);
-    let health =
-        Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::new(sites.names()) });
-    let admin_address = match &config.admin {
-        None => None,
-        Some(settings) => {
-            let state = admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health), recent };
-            let server =
-                admin::Server::bind(settings, state).with_context(|| format!("admin: cannot bind {}", settings.listen))?;
-            let address = server.local_addr()?;
-            sites.add_address(address);
-            tokio::spawn(server.run(stop.ended.clone()));
-            Some(address)
-        }
-    };
+    *health.listeners.lock() = sites.names();
+    let admin_address = admin.as_ref().map(admin::Server::local_addr).transpose()?;
+    if let Some(server) = admin {
+        tokio::spawn(server.run(stop.ended.clone()));
+    }
     announce(&sites, admin_address)?;
     while let Event::Reload = next_event(&mut signals, &mut reloader).await {
         tokio::select! {
@@ -149,6 +148,21 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     }
     stop.ended.cancel();
     Ok(())
+}
+
+/// The controller, if it has a name.
+fn controller(config: &Config, state: &Arc<admin::State>) -> Option<Arc<admin::Controller>> {
+    let settings = config.admin.as_ref()?;
+    let host = settings.controller_host.as_deref()?;
+    Some(Arc::new(admin::Controller::new(host, settings.token.clone(), Arc::clone(state))))
+}
+
+/// The admin listener, bound, if there is one.
+fn admin_server(config: &Config, state: &Arc<admin::State>) -> anyhow::Result<Option<admin::Server>> {
+    let Some(settings) = &config.admin else { return Ok(None) };
+    let Some(listen) = settings.listen else { return Ok(None) };
+    let server = admin::Server::bind(listen, settings.token.clone(), Arc::clone(state));
+    server.map(Some).with_context(|| format!("admin: cannot bind {listen}"))
 }
 
 enum Event {

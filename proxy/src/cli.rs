@@ -51,6 +51,13 @@ struct ConfigArguments {
     #[arg(long, value_name = "UPSTREAM@[HOST:]PORT", env = "TOLLGATE_REVERSE", hide_env_values = true)]
     reverse: Vec<String>,
 
+    /// One more forward listener, as `8080`: clients say where they go; repeatable.
+    ///
+    /// A bare port listens on 127.0.0.1, `*:8080` on every IPv4 address. Only clients of this machine may use it, unless `clients`
+    /// of the listener says otherwise. Its name is `forward-8080`. The variable takes several with spaces between.
+    #[arg(long, value_name = "[HOST:]PORT", env = "TOLLGATE_FORWARD", hide_env_values = true)]
+    forward: Vec<String>,
+
     /// Directory of addons, watched [default: plugins].
     #[arg(long, value_name = "DIRECTORY", env = "TOLLGATE_PLUGINS")]
     plugins: Option<String>,
@@ -62,6 +69,16 @@ struct ConfigArguments {
     /// Turn the admin listener on; without an address at 127.0.0.1:9900.
     #[arg(long, value_name = "[HOST:]PORT", env = "TOLLGATE_ADMIN", num_args = 0..=1, default_missing_value = "9900")]
     admin: Option<String>,
+
+    /// Answer the pages of the admin listener at `http://NAME/` through forward listeners, too.
+    #[arg(long, value_name = "NAME", env = "TOLLGATE_CONTROLLER_HOST")]
+    controller_host: Option<String>,
+
+    /// Let an addon send requests of its own, as `callback=*,private`: adds to `addon.NAME.http`; repeatable.
+    ///
+    /// The variable takes several with spaces between.
+    #[arg(long, value_name = "NAME=GRANT,…", env = "TOLLGATE_GRANT")]
+    grant: Vec<String>,
 
     /// What to log: off, error, warn, info, debug, trace, also by module as `info,tollgate::http1=debug` [default: info].
     #[arg(long, value_name = "LEVEL", env = "TOLLGATE_LOG")]
@@ -121,17 +138,25 @@ fn report(error: &anyhow::Error) -> ExitCode {
 impl ConfigArguments {
     /// The sources, each change with the flag or the variable that it came by.
     fn sources(self, matches: Option<&ArgMatches>) -> Sources {
-        let is_variable = |name| is_variable(matches, name);
+        let is_variable = |name: &str| is_variable(matches, name);
         let mut overrides = Vec::new();
         for (name, value, change) in [
             ("plugins", self.plugins, Change::Plugins as fn(String) -> Change),
             ("cache", self.cache, Change::Cache),
             ("admin", self.admin, Change::Admin),
+            ("controller-host", self.controller_host, Change::ControllerHost),
             ("log", self.log, Change::Log),
         ] {
-            overrides.extend(changes(name, value, is_variable(name), char::is_control, change));
+            let is_variable = is_variable(&name.replace('-', "_"));
+            overrides.extend(changes(name, value, is_variable, char::is_control, change));
         }
-        overrides.extend(changes("reverse", self.reverse, is_variable("reverse"), char::is_whitespace, Change::Reverse));
+        for (name, values, change) in [
+            ("reverse", self.reverse, Change::Reverse as fn(String) -> Change),
+            ("forward", self.forward, Change::Forward),
+            ("grant", self.grant, Change::Grant),
+        ] {
+            overrides.extend(changes(name, values, is_variable(name), char::is_whitespace, change));
+        }
         overrides.extend(settings(self.set, is_variable("set")));
         Sources { file: file(self.config), overrides }
     }
@@ -166,7 +191,7 @@ fn changes(
     is_separator: fn(char) -> bool,
     change: fn(String) -> Change,
 ) -> Vec<Override> {
-    let source = if is_variable { format!("TOLLGATE_{}", name.to_uppercase()) } else { format!("--{name}") };
+    let source = if is_variable { format!("TOLLGATE_{}", name.to_uppercase().replace('-', "_")) } else { format!("--{name}") };
     let parts = |value: String| -> Vec<String> {
         if is_variable {
             value.split(is_separator).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
@@ -221,6 +246,12 @@ mod tests {
             "debug",
             "--cache",
             "c",
+            "--grant",
+            "a=*,private",
+            "--controller-host",
+            "mitm.code",
+            "--forward",
+            "8080",
         ]);
         let expected = Sources {
             file: Some("c.toml".into()),
@@ -228,9 +259,12 @@ mod tests {
                 flag("--plugins", Change::Plugins("p".to_owned())),
                 flag("--cache", Change::Cache("c".to_owned())),
                 flag("--admin", Change::Admin("9900".to_owned())),
+                flag("--controller-host", Change::ControllerHost("mitm.code".to_owned())),
                 flag("--log", Change::Log("debug".to_owned())),
                 flag("--reverse", Change::Reverse("http://h@1".to_owned())),
                 flag("--reverse", Change::Reverse("http://h@2".to_owned())),
+                flag("--forward", Change::Forward("8080".to_owned())),
+                flag("--grant", Change::Grant("a=*,private".to_owned())),
                 flag("--set", Change::Set("a=1".to_owned())),
                 flag("--set", Change::Set("b=2".to_owned())),
             ],
@@ -248,6 +282,8 @@ mod tests {
         );
         assert_eq!(changes("set", text(), false, |character| character == '\n', Change::Set).len(), 1);
         assert_eq!(changes("reverse", ["x@1  y@2".to_owned()], true, char::is_whitespace, Change::Reverse).len(), 2);
+        let controller = changes("controller-host", ["h".to_owned()], true, char::is_control, Change::ControllerHost);
+        assert_eq!(controller, [flag("TOLLGATE_CONTROLLER_HOST", Change::ControllerHost("h".to_owned()))]);
         assert_eq!(changes("plugins", [String::new()], true, char::is_control, Change::Plugins).len(), 0);
     }
 

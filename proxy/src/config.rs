@@ -11,10 +11,12 @@ mod check;
 mod errors;
 mod expression;
 mod files;
+mod forward;
 mod grants;
 mod key;
 mod limits;
 mod listener;
+mod peers;
 mod policy;
 mod raw;
 mod reader;
@@ -23,7 +25,6 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod trust;
 mod units;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -32,11 +33,12 @@ use crate::{
     addons,
     hooks::{FailurePolicy, QuarantineRule},
     http::{BearerToken, Origin},
+    targets::Targets,
 };
 
 pub use errors::{ConfigError, ConfigErrors};
+pub use peers::{Network, Peers};
 pub use sources::{Change, Override, Sources};
-pub use trust::TrustedPeers;
 
 /// A checked configuration.
 ///
@@ -63,7 +65,7 @@ pub struct Config {
     pub grace: Duration,
     /// `[log]`.
     pub log: Log,
-    /// `[[listener]]` in their order, those of `--reverse` after those of the file. At least one; names and addresses are
+    /// `[[listener]]` in their order, those of `--reverse` and `--forward` after those of the file. At least one; names and addresses are
     /// unique.
     pub listeners: Vec<Listener>,
     /// `[addon.NAME]` by name. An addon without such a table has the defaults: [`Config::addon`].
@@ -73,8 +75,11 @@ pub struct Config {
 /// Where the admin listener is and who may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// `listen`. Default `127.0.0.1:9900`.
-    pub listen: SocketAddr,
+    /// `listen`. Default `127.0.0.1:9900`; none with `"none"`: then `controller_host` is the only way.
+    pub listen: Option<SocketAddr>,
+    /// `controller_host`: a name, in lower case, under which the same pages are answered at `http://NAME/` through forward
+    /// listeners, to whom these let in. Default none.
+    pub controller_host: Option<Box<str>>,
     /// `token`, or what `token_file` holds without white space around: 8 to 1024 printable ASCII characters. Never none where
     /// `listen` is not a loopback address.
     pub token: Option<BearerToken>,
@@ -102,18 +107,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// A reverse listener.
+/// A listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// `name`: letters, digits, `.`, `_` and `-`. Those of `--reverse` are `reverse-PORT`.
+    /// `name`: letters, digits, `.`, `_` and `-`. Those of `--reverse` and `--forward` are `reverse-PORT` and `forward-PORT`.
     pub name: Arc<str>,
     /// `bind`. Port 0 lets the system choose.
     pub bind: SocketAddr,
-    /// `upstream`: where requests go unless an addon chooses another.
-    pub upstream: Origin,
+    /// `mode`: where requests go unless an addon chooses another upstream. Default `reverse`.
+    pub mode: Mode,
     /// `upstream_protocol`. Default `auto`.
     pub upstream_protocol: UpstreamProtocol,
-    /// `upstream_ca`: PEM file of the only authorities that an `https` upstream is verified against. Default: the system's.
+    /// `upstream_ca`: PEM file of the only authorities that `https` upstreams are verified against. Default: the system's.
     pub upstream_ca: Option<PathBuf>,
     /// `addons`: names in the order of request events; while one is not in force, requests are refused unless its `on_error`
     /// for them is open. None: every loaded addon, by name.
@@ -121,7 +126,7 @@ pub struct Listener {
     /// `preserve_host`: keep the client's Host instead of the upstream's. Default false.
     pub preserve_host: bool,
     /// `trust_forwarded`: peers whose X-Forwarded-* are kept and appended to; those of others are replaced. Default: nobody.
-    pub trust_forwarded: TrustedPeers,
+    pub trust_forwarded: Peers,
     /// `via`: pseudonym for a Via field on requests and responses. Default none, and no such field is added.
     pub via: Option<String>,
     /// `half_close`: answer clients that have closed their sending side. Default false: that ends the flow, as a client that
@@ -133,6 +138,24 @@ pub struct Listener {
     pub limits: Limits,
     /// `[listener.timeouts]` over `[timeouts]`.
     pub timeouts: Timeouts,
+}
+
+/// Where the requests of a listener go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// `reverse`: to `upstream`.
+    Reverse(Origin),
+    /// `forward`: where they say.
+    Forward(Forward),
+}
+
+/// Who may use a forward listener, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// `clients`: `"any"`, `"loopback"` or networks. Default `["loopback"]`. Where it is anybody, `targets.allow` must be set.
+    pub clients: Peers,
+    /// `targets`.
+    pub targets: Targets,
 }
 
 /// Files of a TLS identity; readable when the configuration was loaded, and read again on reload.
@@ -192,6 +215,8 @@ pub struct Timeouts {
     pub response: Option<Duration>,
     /// `flow`: from the head of the request to the end of the response, tunnels excepted. Default `"none"`, else 1ms to 7d.
     pub flow: Option<Duration>,
+    /// `tunnel`: longest silence in a tunnel of CONNECT. Default 1h, 1ms to 7d, or `"none"`.
+    pub tunnel: Option<Duration>,
 }
 
 /// Settings of an addon.
@@ -258,6 +283,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             response: Some(Duration::from_mins(2)),
             flow: None,
+            tunnel: Some(Duration::from_hours(1)),
         }
     }
 }

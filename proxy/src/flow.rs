@@ -6,6 +6,7 @@ mod bodies;
 mod chain;
 mod collect;
 mod depart;
+mod destination;
 mod failure;
 mod filters;
 mod forward;
@@ -14,6 +15,7 @@ mod record;
 mod respond;
 mod site;
 mod stream;
+mod tunnel;
 mod uncoded;
 
 use std::{
@@ -32,7 +34,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     hooks::{
-        Addons, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure, Way,
+        Addons, Chain, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure,
+        Way,
     },
     http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
@@ -43,10 +46,11 @@ use bodies::FromClient;
 use chain::{Pass, Passed};
 use collect::Held;
 use depart::{depart, forget_body_fields};
+pub use destination::Destination;
 pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
-pub use site::Site;
+pub use site::{Forward, Route, Site};
 use stream::Closed;
 
 /// Runs flows.
@@ -60,6 +64,8 @@ pub struct Flows {
 
 /// A request as a server has read it.
 pub struct Arrival {
+    /// Where it goes unless an addon chooses another upstream.
+    pub destination: Destination,
     /// With hop-by-hop fields still in it.
     pub head: RequestHead,
     /// What follows.
@@ -133,14 +139,20 @@ impl Flows {
     }
 
     fn begin(&self, site: &Arc<Site>, arrival: Arrival) -> (Ending, Request) {
-        let Arrival { mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
+        self.begin_with(site, arrival, self.addons.chain(&site.name))
+    }
+
+    fn begin_with(&self, site: &Arc<Site>, arrival: Arrival, chain: Arc<Chain>) -> (Ending, Request) {
+        let Arrival { destination, mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
         let is_part = head.headers.contains("content-range");
         head.headers.strip_hop_by_hop();
         head.headers.remove("expect");
-        forward::set_forwarded(&mut head, site, peer.ip());
+        if !site.is_forward() {
+            forward::set_forwarded(&mut head, site, peer.ip());
+        }
+        forward::add_via(&mut head.headers, head.version, site);
         let interim = interim.map(without_hop_by_hop);
-        let chain = self.addons.chain(&site.name);
         let facts = Facts {
             id: self.next_id.fetch_add(1, Relaxed),
             listener: Arc::clone(&site.name),
@@ -148,11 +160,14 @@ impl Flows {
             is_tls,
             started: SystemTime::now(),
             generation: chain.generation,
-            upstream: Arc::clone(&site.upstream),
+            upstream: Arc::clone(destination.origin()),
+            guard: destination.guard(),
             way: Some(Way(Arc::clone(&site.client))),
         };
-        let message = RequestMessage { head, body: StagedBody::Streaming, upstream: Arc::clone(&site.upstream), guard: None };
-        let record = Record::new(facts, chain, Arc::clone(site), Exchange::new(message, Arc::clone(&self.holdings)), self);
+        let (upstream, guard) = (Arc::clone(&facts.upstream), facts.guard.clone());
+        let message = RequestMessage { head, body: StagedBody::Streaming, upstream, guard };
+        let exchange = Exchange::new(message, Arc::clone(&self.holdings));
+        let record = Record::new(facts, destination, chain, Arc::clone(site), exchange, self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
         (ending, Request { body: Held::new(body).part(is_part), expects_continue, upgrade, takes_trailers, interim })
@@ -208,6 +223,12 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         }
         Err(SendFailure::Client(BodyError::Stopped(_))) => pass.stopped().await,
         Err(SendFailure::Client(error)) => client_failed(record, &error),
+        // The operator's lists have spoken, not an upstream: no hook is asked.
+        Err(SendFailure::Denied(_)) if record.is_denied() => {
+            let denied = record.denied();
+            record.exchange.lock().response = Some(denied);
+            Passed::Response(Held::new(Body::empty()), 0)
+        }
         Err(SendFailure::Upstream(failure) | SendFailure::Denied(failure)) => {
             record.fail(failure.message.clone());
             pass.failure(failure).await
@@ -226,7 +247,7 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
         forget_body_fields(&mut head.headers);
     }
     if head.method == Method::CONNECT {
-        let message = "CONNECT is not served by reverse listeners".to_owned();
+        let message = "CONNECT cannot be sent to an upstream".to_owned();
         let reason = message.clone();
         return Err(SendFailure::Upstream(UpstreamFailure { kind: FailureKind::Protocol, message, reason }));
     }
@@ -270,7 +291,7 @@ fn stage(record: &Record, mut head: ResponseHead) {
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         head.headers.strip_hop_by_hop();
     }
-    forward::add_via(&mut head, &record.site);
+    forward::add_via(&mut head.headers, head.version, &record.site);
     let may_have_body = may_have_body(&record.method, head.status);
     let mut messages = record.exchange.lock();
     messages.response = Some(ResponseMessage { head, body: StagedBody::Streaming, origin: Source::Upstream, may_have_body });

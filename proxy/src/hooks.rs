@@ -170,10 +170,12 @@ pub struct Facts {
     pub started: SystemTime,
     /// Of the chain that the flow keeps.
     pub generation: u64,
-    /// The upstream that the listener is configured with, whatever addons choose.
+    /// The upstream that the listener is configured with, or that the client of a forward listener chose; whatever addons choose.
     pub upstream: Arc<Origin>,
     /// The listener's way there, for requests that addons make of their own to it.
     pub way: Option<Way>,
+    /// What is asked about each address there, where the client chose it.
+    pub guard: Option<Guard>,
 }
 
 /// One call of a hook.

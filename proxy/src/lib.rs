@@ -20,4 +20,5 @@ pub mod metrics;
 pub mod outbound;
 pub mod server;
 mod socket;
+pub mod targets;
 pub mod upstream;

@@ -24,8 +24,10 @@ use crate::{
     upstream::{Client, Lookups, MayDial, OwnAddresses, Protocol, Settings, tls},
 };
 
+pub(crate) use address::{is_public, reached};
 pub use error::Error;
 pub use grants::{HttpGrant, HttpGrants, InvalidGrant};
+pub(crate) use url::Target;
 
 /// A request as an addon wants it.
 #[derive(Debug, Clone)]
@@ -56,8 +58,8 @@ pub struct Options {
 pub struct Caller {
     /// What it may reach.
     pub grants: HttpGrants,
-    /// The upstream that its flow's listener is configured with: needs no grant.
-    pub upstream: Arc<Origin>,
+    /// The upstream that its flow's listener is configured with, if it is with one: needs no grant.
+    pub upstream: Option<Arc<Origin>>,
     /// The listener's way there: with the trust and the version of HTTP that its flows go by.
     pub way: Option<Way>,
 }
@@ -138,7 +140,7 @@ impl Service {
     /// # Errors
     /// When no grant covers it.
     pub fn route(&self, origin: &Origin, caller: &Caller) -> Result<Option<MayDial>, Error> {
-        if *origin == *caller.upstream {
+        if caller.upstream.as_deref() == Some(origin) {
             return Ok(None);
         }
         call::guard(&self.own, caller, &url::Target::parse(&format!("{origin}/"))?).map(Some)
@@ -165,12 +167,17 @@ pub fn shown(url: &str) -> Result<String, Error> {
 }
 
 impl Caller {
+    /// Whether this is what its flow's listener is configured with.
+    fn is_own_upstream(&self, target: &Target) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| target.is_at(upstream))
+    }
+
     /// The operator, who wants to call this URL: it needs no grant. The proxy's own addresses are dialled for nobody.
     ///
     /// # Errors
     /// [`Error::Invalid`] if it is no URL of a call.
     pub fn for_url(url: &str) -> Result<Self, Error> {
-        Ok(Self { grants: HttpGrants::default(), upstream: url::Target::parse(url)?.origin, way: None })
+        Ok(Self { grants: HttpGrants::default(), upstream: Some(url::Target::parse(url)?.origin), way: None })
     }
 }
 

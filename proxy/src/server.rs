@@ -5,6 +5,7 @@ mod http1;
 mod http2;
 mod interim;
 mod request_body;
+mod route;
 mod sniff;
 pub mod tls;
 mod tunnel;
@@ -14,7 +15,10 @@ use std::{net::SocketAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::flow::{Flows, Site};
+use crate::{
+    admin::Controller,
+    flow::{Flows, Site},
+};
 
 pub use accept::Listener;
 
@@ -24,6 +28,8 @@ pub struct Shared {
     pub flows: Arc<Flows>,
     /// The settings in force; a connection takes them anew for each request.
     pub site: ArcSwap<Site>,
+    /// Answers what is for the controller's name, if it has one; forward listeners only.
+    pub controller: Option<Arc<Controller>>,
     /// TLS, if the listener speaks it; new handshakes use what is in force.
     pub tls: Option<ArcSwap<rustls::ServerConfig>>,
     /// Cancelled when the process is to stop: idle connections close, busy ones after their flow.

@@ -165,6 +165,14 @@ impl Client {
         }
     }
 
+    /// Opens a connection that carries whatever its two ends say, within the connect timeout. The scheme of `origin` says nothing.
+    ///
+    /// Cancel safe.
+    pub async fn tunnel(&self, origin: &Origin, may_dial: Option<&MayDial>) -> Result<Tunnel, SendFailure> {
+        let connected = connect::tunnel(origin, &self.settings, may_dial).await;
+        connected.map_err(|error| explain(origin, &error))
+    }
+
     async fn connection(&self, request: &Outgoing, may_reuse: bool) -> Result<pool::Taken, SendFailure> {
         let origin = &request.origin;
         let upgrades = request.upgrade.is_some();
@@ -173,10 +181,7 @@ impl Client {
             return Ok(pool::Taken { transport, is_reused: true });
         }
         let connected = connect::connect(origin, &self.settings, upgrades, may_dial, &self.pool).await;
-        let transport = connected.map_err(|error| match (&error, failure(origin, error.kind(), &error)) {
-            (ConnectError::Denied, SendFailure::Upstream(failure)) => SendFailure::Denied(failure),
-            (_, failure) => failure,
-        })?;
+        let transport = connected.map_err(|error| explain(origin, &error))?;
         Ok(pool::Taken { transport, is_reused: false })
     }
 
@@ -190,6 +195,13 @@ impl Client {
 
 fn is_idempotent(method: &Method) -> bool {
     method.is_safe() || *method == Method::PUT || *method == Method::DELETE
+}
+
+fn explain(origin: &Origin, error: &ConnectError) -> SendFailure {
+    match (error, failure(origin, error.kind(), error)) {
+        (ConnectError::Denied, SendFailure::Upstream(failure)) => SendFailure::Denied(failure),
+        (_, failure) => failure,
+    }
 }
 
 fn failure(origin: &Origin, kind: FailureKind, why: impl std::fmt::Display) -> SendFailure {

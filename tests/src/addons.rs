@@ -4,6 +4,7 @@
 //! see `tests/guests/scripted/src/script.rs`. Hostile ones are text, which tests make components of: see [`hostile`].
 
 mod admin;
+mod callbacks;
 mod components;
 mod guarded;
 mod homeserver;
@@ -16,6 +17,7 @@ mod siege;
 mod versions;
 
 pub use admin::Admin;
+pub use callbacks::{CallbackServer, Called, Reply};
 pub use components::{
     bundled, core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
 };

@@ -83,6 +83,11 @@ impl Client {
         Self::over(stream, version, format!("https://localhost:{}", address.port())).await.map_err(io::Error::other)
     }
 
+    /// Over a connection that is there; targets without authority get this one's, as `http://host:port`.
+    pub async fn over_stream(stream: TcpStream, version: Version, base: &str) -> Self {
+        Self::over(stream, version, base.to_owned()).await.expect("HTTP")
+    }
+
     async fn over(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         version: Version,

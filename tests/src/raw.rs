@@ -1,13 +1,17 @@
 //! A client that sends exactly the bytes it is told to.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rustls::{
     ClientConfig,
     pki_types::{CertificateDer, ServerName},
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -28,6 +32,13 @@ impl RawClient {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = within(TcpStream::connect(address)).await.expect("a connection");
         Self::over(stream)
+    }
+
+    /// Connects from this address of the machine.
+    pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::new(source, 0)).expect("an address of this machine");
+        Self::over(within(socket.connect(address)).await.expect("a connection"))
     }
 
     /// Over a connection that is there.

@@ -88,6 +88,11 @@ impl Tollgate {
         Self::builder().upstream(upstream).start().await
     }
 
+    /// One forward listener, named `main`, that also tunnels to the ports of tests.
+    pub async fn forward() -> Self {
+        Self::builder().forward("main").set("listener.main.targets.connect_ports", "any").start().await
+    }
+
     /// The binary with these arguments, run to its end.
     pub async fn run(arguments: &[&str]) -> Ended {
         let mut command = Command::new(binary::path());
@@ -259,6 +264,13 @@ impl Builder {
     pub fn listener(mut self, name: &str, upstream: &str) -> Self {
         self.listeners.push((name.to_owned(), upstream.to_owned()));
         self
+    }
+
+    /// A forward listener with this name.
+    #[must_use]
+    pub fn forward(self, name: &str) -> Self {
+        let listener = format!("[[listener]]\nname = \"{name}\"\nmode = \"forward\"\nbind = \"127.0.0.1:0\"\n");
+        self.config_toml(&listener)
     }
 
     /// More of the configuration file, after the listeners: tables like `[limits]` and `[addon.x]`.

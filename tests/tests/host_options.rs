@@ -242,3 +242,41 @@ async fn put_options_go_with_their_addon() {
     host.admin().in_force("a", &guest("scripted")).await;
     assert!(host.answered().await.starts_with("old "));
 }
+
+#[tokio::test]
+async fn own_generations_change_with_the_addon_alone() {
+    let origin = RawOrigin::ok().await;
+    let showing = |tag: &str| {
+        json!({"tag": tag, "rules": [
+            {"on": "request", "do": [{"note": ["asked", "{own-generation}"]}]},
+            {"on": "response", "do": [{"set": ["X-Own", "{note:asked} {own-generation}"]}]},
+        ]})
+    };
+    let host = Hosted::before(&origin.url()).scripted("a", &showing("old")).scripted("b", &json!({})).start().await;
+    let own = async || {
+        let answer = host.get("/").await;
+        let shown = answer.header("x-own").unwrap_or_default().to_owned();
+        let (asked, answered) = shown.split_once(' ').expect("two names");
+        assert!(asked == answered && asked.len() == 16 && asked.bytes().all(|byte| byte.is_ascii_hexdigit()), "{shown}");
+        asked.to_owned()
+    };
+    let first = own().await;
+    // Neither a snapshot nor another addon makes a new one.
+    host.admin().frozen("a").await;
+    assert_eq!(host.admin().reload("b").await.status, 200);
+    assert_eq!(own().await, first);
+    let mut seen = vec![first];
+    host.admin().put_options("a", &showing("new")).await;
+    seen.push(own().await);
+    host.admin().put_options("a", &showing("old")).await;
+    seen.push(own().await);
+    host.admin().reload("a").await;
+    seen.push(own().await);
+    host.drop_in("a", &rebuilt(1));
+    host.admin().in_force("a", &rebuilt(1)).await;
+    seen.push(own().await);
+    let all = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), all);
+}

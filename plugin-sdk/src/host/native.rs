@@ -107,6 +107,10 @@ impl Flow {
         self.facts.generation
     }
 
+    pub(crate) fn addon_generation(&self) -> String {
+        self.facts.addon_generation.clone()
+    }
+
     pub(crate) fn note(&self, key: &str) -> Option<String> {
         self.stage.borrow().notes.get(key).cloned()
     }

@@ -46,6 +46,10 @@ impl Flow {
         flow::generation()
     }
 
+    pub(crate) fn addon_generation(self) -> String {
+        flow::addon_generation()
+    }
+
     pub(crate) fn note(self, key: &str) -> Option<String> {
         flow::note(key)
     }

@@ -34,6 +34,8 @@ pub(super) struct Setup {
     pub(super) grants: Arc<Grants>,
     /// The document.
     pub(super) options: Arc<str>,
+    /// Names this setup and no other.
+    pub(super) generation: Arc<str>,
     /// For the random numbers of `configure`.
     pub(super) seed: [u8; 32],
     pub(super) lines: Lines,

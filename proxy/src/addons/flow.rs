@@ -1,9 +1,6 @@
 //! The `flow` interface: how a guest sees and edits its flow.
 
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use wasmtime::{Result, component::Resource};
 
@@ -89,6 +86,11 @@ impl flow::Host for HostState {
         Ok(self.facts()?.generation)
     }
 
+    fn addon_generation(&mut self) -> Result<String> {
+        self.facts()?;
+        Ok(self.generation.to_string())
+    }
+
     fn note(&mut self, key: String) -> Result<Option<String>> {
         Ok(self.stage()?.note(&key))
     }
@@ -171,9 +173,9 @@ impl flow::HostRequest for HostState {
     }
 
     fn set_upstream(&mut self, _: Resource<RequestHandle>, url: String) -> Edit {
-        let configured = Arc::clone(&self.facts()?.upstream);
+        let facts = self.facts.clone().ok_or_else(no_flow)?;
         let stage = self.stage.as_mut().ok_or_else(no_flow)?;
-        Ok(stage.set_upstream(&url, |origin| self.calls.route(origin, &configured)).map_err(EditError::from))
+        Ok(stage.set_upstream(&url, |origin| self.calls.route(origin, &facts)).map_err(EditError::from))
     }
 
     // Guests are only lent these handles, so there is never one to drop; the same below.

@@ -23,7 +23,7 @@ use super::{
     stats::Stats,
 };
 use crate::{
-    hooks::Guard,
+    hooks::{Facts, Guard},
     http::{Headers, Origin},
     outbound::{self, Caller, Error, Options, Outcome, Request, Response},
 };
@@ -59,8 +59,11 @@ impl Calls {
     }
 
     /// Whether a flow may be sent to `origin`, and what is then asked about each of its addresses.
-    pub(super) fn route(&self, origin: &Origin, configured: &Arc<Origin>) -> Result<Option<Guard>, EditError> {
-        let caller = Caller { grants: self.grants.upstreams.clone(), upstream: Arc::clone(configured), way: None };
+    pub(super) fn route(&self, origin: &Origin, facts: &Facts) -> Result<Option<Guard>, EditError> {
+        if *origin == *facts.upstream {
+            return Ok(facts.guard.clone());
+        }
+        let caller = Caller { grants: self.grants.upstreams.clone(), upstream: configured(facts), way: None };
         match self.outbound.service.route(origin, &caller) {
             Ok(guard) => Ok(guard.map(Guard)),
             Err(Error::Invalid(why)) => Err(EditError::Invalid(why)),
@@ -72,6 +75,11 @@ impl Calls {
     pub(super) const fn refill(&mut self) {
         self.made = 0;
     }
+}
+
+/// The upstream that the flow's listener is configured with. What a client chose is no such thing: an addon needs a grant for it.
+fn configured(facts: &Facts) -> Option<Arc<Origin>> {
+    facts.guard.is_none().then(|| Arc::clone(&facts.upstream))
 }
 
 impl wit::Host for HostState {
@@ -144,8 +152,8 @@ impl HostState {
             redirects: options.redirects,
             max_response,
         };
-        let (upstream, way) = (Arc::clone(&facts.upstream), facts.way.clone());
-        let caller = Caller { grants: self.calls.grants.http.clone(), upstream, way };
+        let (grants, way) = (self.calls.grants.http.clone(), facts.way.clone());
+        let caller = Caller { grants, upstream: configured(facts), way };
         let in_flight = HttpStats::begin(&self.calls.stats, limits.calls).ok_or(Error::Busy(limits.calls))?;
         Ok(Call { request, options, caller, in_flight })
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi::{p2::bindings::random::random::Host as _, random::WasiRandomCtx};
 
 use super::{
     call::Course,
@@ -93,6 +94,7 @@ impl Loader {
             grants: Arc::clone(&settings.grants),
             seed: Setup::seed(&self.engine, &compiled, &options),
             options,
+            generation: name_generation()?,
             lines: Lines::new(Arc::clone(name), &settings.limits, Arc::clone(stats)),
             stats: Arc::clone(stats),
         };
@@ -127,4 +129,10 @@ impl Loader {
         let work = move || runtime.block_on(snapshot::freeze(generation.setup(), generation.compiled(), generation.answer()));
         aside.spawn_blocking(work).await.unwrap_or_else(|error| Err(Unfrozen::Failed(error.to_string())))
     }
+}
+
+/// A name that no generation had before.
+fn name_generation() -> Result<Arc<str>, LoadError> {
+    let number = WasiRandomCtx::default().get_random_u64().map_err(|error| LoadError::Internal(error.to_string()))?;
+    Ok(format!("{number:016x}").into())
 }

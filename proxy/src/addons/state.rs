@@ -38,6 +38,8 @@ pub(super) struct HostState {
     pub(super) calls: Calls,
     /// What it keeps between flows.
     pub(super) keeping: Keeping,
+    /// Names code and options.
+    pub(super) generation: Arc<str>,
     /// Of the flow; none while `configure` runs without one.
     pub(super) facts: Option<Arc<Facts>>,
     /// The messages, while a hook runs.
@@ -101,6 +103,7 @@ impl HostState {
             lines: setup.lines.clone(),
             calls: Calls::new(setup),
             keeping: Keeping::new(setup),
+            generation: Arc::clone(&setup.generation),
             facts: purpose.facts,
             stage: None,
             outcome: None,

@@ -65,6 +65,7 @@ fn shown(flow: &EndedFlow) -> Value {
         "listener": &*facts.listener,
         "generation": facts.generation,
         "peer": facts.peer,
+        "upstream": facts.upstream.to_string(),
         "started_milliseconds": facts.started.duration_since(UNIX_EPOCH).map_or(0, milliseconds),
         "method": flow.method,
         "path": flow.path,

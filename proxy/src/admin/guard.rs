@@ -10,6 +10,8 @@ use crate::http::{Authority, BearerToken};
 /// Decides by the head of a request.
 pub(super) struct Guard {
     token: Option<BearerToken>,
+    /// A name that no stranger has, where there is one.
+    name: Option<Box<str>>,
 }
 
 /// Why a request is not answered.
@@ -39,17 +41,26 @@ impl Refused {
 impl Guard {
     /// Demands this token, if there is one.
     pub(super) const fn new(token: Option<BearerToken>) -> Self {
-        Self { token }
+        Self { token, name: None }
+    }
+
+    /// The same for requests to this name alone.
+    pub(super) fn named(token: Option<BearerToken>, name: &str) -> Self {
+        Self { token, name: Some(name.into()) }
     }
 
     /// Health needs no token, so that probes can ask for it; it tells no more than whether all is well.
     pub(super) fn check(&self, headers: &HeaderMap, is_health: bool) -> Result<(), Refused> {
-        let host = host(headers).ok_or(Refused::Host)?;
+        let host = self.host(headers).ok_or(Refused::Host)?;
         if let Some(origin) = headers.get(header::ORIGIN) {
             let is_own = origin.to_str().is_ok_and(|origin| origin == format!("http://{host}"));
             if !is_own {
                 return Err(Refused::Origin);
             }
+        }
+        // Browsers say this of requests without Origin, too: of images, links, frames (Fetch Metadata).
+        if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+            return Err(Refused::Origin);
         }
         match &self.token {
             Some(token) if !is_health => {
@@ -60,15 +71,18 @@ impl Guard {
             _ => Ok(()),
         }
     }
-}
 
-/// The one Host, if it cannot be a stranger's name.
-fn host(headers: &HeaderMap) -> Option<Authority> {
-    let mut all = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (all.next(), all.next()) else { return None };
-    let host: Authority = host.to_str().ok()?.parse().ok()?;
-    let is_address = host.bare_host().parse::<IpAddr>().is_ok();
-    (is_address || host.host().eq_ignore_ascii_case("localhost")).then_some(host)
+    /// The one Host, if it cannot be a stranger's name.
+    fn host(&self, headers: &HeaderMap) -> Option<Authority> {
+        let mut all = headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (all.next(), all.next()) else { return None };
+        let host: Authority = host.to_str().ok()?.parse().ok()?;
+        let is_own = match &self.name {
+            Some(name) => host.host().trim_end_matches('.').eq_ignore_ascii_case(name),
+            None => host.bare_host().parse::<IpAddr>().is_ok() || host.host().eq_ignore_ascii_case("localhost"),
+        };
+        is_own.then_some(host)
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +103,33 @@ mod tests {
             assert_eq!(guard.check(&headers(&[(header::HOST, host)]), false), Err(Refused::Host), "{host}");
         }
         assert_eq!(guard.check(&HeaderMap::new(), true), Err(Refused::Host));
+    }
+
+    #[test]
+    fn a_name_of_ones_own_is_the_only_one() {
+        let guard = Guard::named(None, "mitm.code");
+        for (host, expected) in [
+            ("mitm.code", Ok(())),
+            ("MITM.code.:80", Ok(())),
+            ("127.0.0.1", Err(Refused::Host)),
+            ("localhost", Err(Refused::Host)),
+            ("a.mitm.code", Err(Refused::Host)),
+        ] {
+            assert_eq!(guard.check(&headers(&[(header::HOST, host)]), false), expected, "{host}");
+        }
+        let check = |origin| guard.check(&headers(&[(header::HOST, "mitm.code"), (header::ORIGIN, origin)]), false);
+        assert_eq!((check("http://mitm.code"), check("http://evil.example")), (Ok(()), Err(Refused::Origin)));
+    }
+
+    #[test]
+    fn what_browsers_ask_for_other_pages_is_refused() {
+        let site = header::HeaderName::from_static("sec-fetch-site");
+        for (value, expected) in
+            [("none", Ok(())), ("same-origin", Ok(())), ("cross-site", Err(Refused::Origin)), ("same-site", Err(Refused::Origin))]
+        {
+            let headers = headers(&[(header::HOST, "127.0.0.1"), (site.clone(), value)]);
+            assert_eq!(Guard::new(None).check(&headers, true), expected, "{value}");
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
@@ -13,6 +12,7 @@ use super::{
 };
 use crate::{
     addons::{AddonStatus, ChangeError, Document, LoadError, RefusedOption},
+    http::Body,
     json::{self, Json},
 };
 
@@ -43,7 +43,7 @@ pub(super) fn show(state: &State, name: &str) -> Answer {
 }
 
 /// Puts a document in force, or tells all that is wrong with it.
-pub(super) async fn put(state: &State, name: &str, request: Request<Incoming>) -> Answer {
+pub(super) async fn put(state: &State, name: &str, request: Request<Body>) -> Answer {
     if !state.registry.contains(name) {
         return unknown(name);
     }

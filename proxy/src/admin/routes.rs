@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::{State, flows, options};
-use crate::hooks::Addons as _;
+use super::{Entrance, State, flows, options};
+use crate::{hooks::Addons as _, http::Body};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -19,8 +18,9 @@ pub(super) fn is_health(path: &str) -> bool {
 }
 
 /// Answers a request that may be answered.
-pub(super) async fn answer(state: &State, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(state: &State, entrance: Entrance, request: Request<Body>) -> Answer {
     let path = request.uri().path().to_owned();
+    tracing::debug!(admin.entrance = ?entrance, request.method = %request.method(), request.path = path, "an admin request");
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let method = request.method().clone();
     match (method, segments.as_slice()) {

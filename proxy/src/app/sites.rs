@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{self, UpstreamProtocol},
-    flow::{Flows, Site},
+    admin::Controller,
+    config::{self, Mode, UpstreamProtocol},
+    flow::{Flows, Forward, Route, Site},
     http1::HeadLimits,
     metrics::Metrics,
     server::{Listener, Shared, tls},
@@ -19,6 +20,8 @@ use crate::{
 const MAX_IDLE: usize = 256;
 /// Unused connections kept for all upstreams of a listener: addons may choose many.
 const MAX_KEPT: usize = 4096;
+/// Names that clients choose and that are looked up at once: the process has 512 threads for all that blocks.
+const LOOKUPS: usize = 64;
 /// What "no limit" is for a response's head.
 const FOREVER: Duration = Duration::from_hours(87600);
 
@@ -33,6 +36,7 @@ pub(super) struct Sites {
     /// Where the process listens: here and, `others`, elsewhere.
     own: OwnAddresses,
     others: Vec<SocketAddr>,
+    controller: Option<Arc<Controller>>,
 }
 
 struct Running {
@@ -59,10 +63,15 @@ impl Sites {
         tasks: TaskTracker,
         own: OwnAddresses,
     ) -> Self {
-        Self { flows, metrics, draining, closing, tasks, running: Vec::new(), own, others: Vec::new() }
+        Self { flows, metrics, draining, closing, tasks, running: Vec::new(), own, others: Vec::new(), controller: None }
     }
 
-    /// The process listens there, too: addons may not send requests there.
+    /// Forward listeners that are bound from now on have this controller.
+    pub(super) fn set_controller(&mut self, controller: Option<Arc<Controller>>) {
+        self.controller = controller;
+    }
+
+    /// The process listens there, too: neither addons nor clients of forward listeners may send requests there.
     pub(super) fn add_address(&mut self, address: SocketAddr) {
         self.others.push(address);
         self.tell_addresses();
@@ -90,6 +99,7 @@ impl Sites {
                     let shared = Arc::new(Shared {
                         flows: Arc::clone(&self.flows),
                         site: ArcSwap::new(site),
+                        controller: self.controller.clone(),
                         tls: tls.map(ArcSwap::new),
                         draining: self.draining.child_token(),
                         closing: self.closing.clone(),
@@ -128,7 +138,7 @@ impl Sites {
                     tracing::info!(
                         listener.name = %running.config.name,
                         listener.address = %running.address,
-                        upstream.origin = %running.config.upstream,
+                        upstream.origin = %upstream_of(&running.config),
                         "listening"
                     );
                     self.tasks.spawn(socket.run());
@@ -167,12 +177,15 @@ impl Sites {
             idle_timeout: listener.timeouts.idle,
             max_idle: MAX_IDLE,
             max_kept: MAX_KEPT,
-            lookups: Lookups::default(),
+            lookups: match &listener.mode {
+                Mode::Reverse(_) => Lookups::default(),
+                Mode::Forward(_) => Lookups::at_most(LOOKUPS),
+            },
             head_limits: limits,
         });
         Ok(Site {
             name: Arc::clone(&listener.name),
-            upstream: Arc::new(listener.upstream.clone()),
+            route: self.route(&listener.mode),
             client: Arc::new(client),
             preserve_host: listener.preserve_host,
             trust: listener.trust_forwarded.clone(),
@@ -182,6 +195,15 @@ impl Sites {
             half_close: listener.half_close,
             metrics: self.metrics.listener(&listener.name),
         })
+    }
+
+    fn route(&self, mode: &Mode) -> Route {
+        match mode {
+            Mode::Reverse(upstream) => Route::Reverse(Arc::new(upstream.clone())),
+            Mode::Forward(config::Forward { clients, targets }) => {
+                Route::Forward(Forward { clients: clients.clone(), targets: Arc::new(targets.clone()), own: self.own.clone() })
+            }
+        }
     }
 
     /// Name and URL of each listener.
@@ -213,6 +235,14 @@ pub(super) fn check(listener: &config::Listener) -> anyhow::Result<()> {
     }
     upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol(listener))?;
     Ok(())
+}
+
+/// For the log.
+fn upstream_of(listener: &config::Listener) -> String {
+    match &listener.mode {
+        Mode::Reverse(upstream) => upstream.to_string(),
+        Mode::Forward(_) => "forward".to_owned(),
+    }
 }
 
 const fn protocol(listener: &config::Listener) -> Protocol {

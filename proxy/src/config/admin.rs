@@ -6,26 +6,34 @@ use std::{
 };
 
 use super::{
-    Admin, Log, LogFormat, address,
+    Admin, Listener, Log, LogFormat, Mode, address,
     check::Check,
     files,
     key::Key,
     limits::usize_of,
-    raw::{RawAdmin, RawLog, RawLogFormat},
+    raw::{RawAdmin, RawLog, RawLogFormat, Scalar},
     units::Count,
 };
-use crate::http::BearerToken;
+use crate::http::{Authority, BearerToken};
 
 pub(super) const RECENT_FLOWS: RangeInclusive<Count> = Count(0)..=Count(10_000);
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
 pub(super) fn admin(check: &mut Check, key: &Key, raw: &RawAdmin) -> Option<Admin> {
-    check.refuse_unserved(&key.join("controller_host"));
     let listen = match &raw.listen {
-        Some(listen) => check.text(&key.join("listen"), &listen.to_string(), address::bind)?,
-        None => LISTEN,
+        Some(Scalar::Text(text)) if text == "none" => None,
+        Some(listen) => Some(check.text(&key.join("listen"), &listen.to_string(), address::bind)?),
+        None => Some(LISTEN),
     };
+    let at = key.join("controller_host");
+    let controller_host = match &raw.controller_host {
+        Some(text) => Some(check.text(&at, text, controller_host)?),
+        None => None,
+    };
+    if listen.is_none() && controller_host.is_none() {
+        check.fail(&key.join("listen"), "must be an address where admin.controller_host is not set");
+    }
     let token = match (&raw.token, &raw.token_file) {
         (Some(_), Some(_)) => {
             check.fail(&key.join("token_file"), "must not be set where admin.token is");
@@ -38,11 +46,44 @@ pub(super) fn admin(check: &mut Check, key: &Key, raw: &RawAdmin) -> Option<Admi
         }
         (None, None) => None,
     };
-    if token.is_none() && !listen.ip().is_loopback() && !check.has_failed(&key.join("token")) {
+    let is_near = listen.is_none_or(|listen| listen.ip().is_loopback());
+    if token.is_none() && !is_near && !check.has_failed(&key.join("token")) {
         check.fail(&key.join("listen"), "needs admin.token or admin.token_file, as it can be reached from other machines");
     }
     let recent_flows = check.number(&key.join("recent_flows"), raw.recent_flows.as_ref(), &RECENT_FLOWS, Count(256));
-    Some(Admin { listen, token, recent_flows: usize_of(recent_flows.0) })
+    Some(Admin { listen, controller_host, token, recent_flows: usize_of(recent_flows.0) })
+}
+
+/// Checks that the controller can be reached, and not by anybody who needs no token.
+pub(super) fn controller(check: &mut Check, key: &Key, admin: &Admin, listeners: &[Option<Listener>]) {
+    if admin.controller_host.is_none() || listeners.iter().any(Option::is_none) {
+        return;
+    }
+    let mut forwards = listeners.iter().flatten().filter_map(|listener| match &listener.mode {
+        Mode::Forward(forward) => Some(forward),
+        Mode::Reverse(_) => None,
+    });
+    let key = key.join("controller_host");
+    if forwards.clone().next().is_none() {
+        check.fail(&key, "needs a forward listener: it is answered through these alone");
+    } else if admin.token.is_none() && forwards.any(|forward| forward.clients.are_anybody()) {
+        check.fail(&key, "needs admin.token or admin.token_file, as a forward listener lets in anybody");
+    }
+}
+
+/// A name as it stands in URLs.
+fn controller_host(text: &str) -> Result<Box<str>, String> {
+    let name = text.to_ascii_lowercase();
+    let authority: Option<Authority> = name.parse().ok();
+    let is_name = authority.is_some_and(|authority| {
+        let last = name.rsplit('.').next().unwrap_or_default();
+        authority.host() == name && !name.starts_with(['[', '.']) && last.bytes().any(|byte| byte.is_ascii_alphabetic())
+    });
+    if is_name && name != "localhost" {
+        Ok(name.into())
+    } else {
+        Err("must be a name that no server has, without a port, like \"mitm.code\"".to_owned())
+    }
 }
 
 fn token(text: &str) -> Result<BearerToken, String> {
@@ -92,6 +133,18 @@ mod tests {
         }
         for text in ["with space", "l\u{e4}nger-than", "line\nbreak"] {
             assert!(token(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn controllers_have_names() {
+        for text in ["mitm.code", "controller", "A.b-c", "tollgate.internal"] {
+            assert_eq!(controller_host(text).as_deref(), Ok(&*text.to_ascii_lowercase()));
+        }
+        for text in
+            ["", "mitm.code:80", "127.0.0.1", "[::1]", "localhost", "LOCALHOST", "a b", "http://a", ".a", "a.", "u@a", "10.1"]
+        {
+            assert!(controller_host(text).is_err(), "{text:?}");
         }
     }
 

@@ -72,13 +72,6 @@ impl Check {
         self.tree.get(key).is_some()
     }
 
-    /// Refuses a key of a later version.
-    pub(super) fn refuse_unserved(&mut self, key: &Key) {
-        if self.is_set(key) {
-            self.fail(key, format!("{} is not served by this version", key.last().unwrap_or_default()));
-        }
-    }
-
     /// The whole document as raw structs, faults reported and left out.
     pub(super) fn read<T: for<'de> Deserialize<'de> + Default>(&mut self) -> T {
         let document = self.tree.root().clone();

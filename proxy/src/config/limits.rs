@@ -27,6 +27,7 @@ pub(super) const BODY_IDLE: RangeInclusive<Span> = Span(SHORTEST)..=Span(DAY);
 pub(super) const CONNECT: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(10));
 pub(super) const RESPONSE: RangeInclusive<Span> = Span(SHORTEST)..=Span(DAY);
 pub(super) const FLOW: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(7 * 24));
+pub(super) const TUNNEL: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(7 * 24));
 pub(super) const GRACE: RangeInclusive<Span> = Span(Duration::ZERO)..=Span(HOUR);
 
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -78,6 +79,7 @@ pub(super) fn timeouts(check: &mut Check, key: &Key, raw: &RawTimeouts, outer: &
         connect,
         response: span_or_none("response", &raw.response, &RESPONSE, outer.response),
         flow: span_or_none("flow", &raw.flow, &FLOW, outer.flow),
+        tunnel: span_or_none("tunnel", &raw.tunnel, &TUNNEL, outer.tunnel),
     }
 }
 

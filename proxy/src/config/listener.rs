@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    Limits, Listener, Timeouts, Tls, TrustedPeers, UpstreamProtocol, address,
+    Limits, Listener, Mode, Peers, Timeouts, Tls, UpstreamProtocol, address,
     check::{Check, name},
+    forward::{forward, refuse_forward},
     key::Key,
     limits::{limits, timeouts},
     raw::{RawListener, RawMode, RawProtocol, RawTls, RawTrust},
@@ -39,20 +40,23 @@ impl Ground {
 
 /// The listener at `key`, or none where something is wrong with it.
 pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &mut Ground) -> Option<Listener> {
-    if let Some(RawMode::Forward) = raw.mode {
-        check.fail(&key.join("mode"), "forward listeners are not served by this version");
-    }
     let name = required(check, key, "name", raw.name.as_deref(), |text| name(text).map(|()| Arc::from(text)));
     if let Some(name) = &name {
         ground.take_name(check, key.join("name"), name);
     }
-    let bind = required(check, key, "bind", raw.bind.map(|bind| bind.to_string()).as_deref(), address::bind);
+    let bind = required(check, key, "bind", raw.bind.as_ref().map(ToString::to_string).as_deref(), address::bind);
     if let Some(bind) = bind {
         ground.take_address(check, key.join("bind"), bind);
     }
-    let upstream = required(check, key, "upstream", raw.upstream.as_deref(), address::origin);
+    let mode = match raw.mode {
+        Some(RawMode::Forward) => forward(check, key, &raw).map(Mode::Forward),
+        None | Some(RawMode::Reverse) => {
+            refuse_forward(check, key);
+            required(check, key, "upstream", raw.upstream.as_deref(), address::origin).map(Mode::Reverse)
+        }
+    };
     let upstream_ca = raw.upstream_ca.as_deref().and_then(|path| check.readable(&key.join("upstream_ca"), path));
-    if upstream_ca.is_some() && upstream.as_ref().is_some_and(|upstream| upstream.scheme == Scheme::Http) {
+    if upstream_ca.is_some() && matches!(&mode, Some(Mode::Reverse(upstream)) if upstream.scheme == Scheme::Http) {
         check.fail(&key.join("upstream_ca"), "must not be set where the upstream is http://");
     }
     let upstream_protocol = match raw.upstream_protocol {
@@ -83,7 +87,7 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
     Some(Listener {
         name: name?,
         bind: bind?,
-        upstream: upstream?,
+        mode: mode?,
         upstream_protocol,
         upstream_ca,
         addons: raw.addons,
@@ -122,11 +126,11 @@ fn chain(check: &mut Check, key: &Key, addons: &[String]) {
     }
 }
 
-fn trust(check: &mut Check, key: &Key, raw: Option<&RawTrust>) -> TrustedPeers {
-    let mut peers = TrustedPeers::default();
+fn trust(check: &mut Check, key: &Key, raw: Option<&RawTrust>) -> Peers {
+    let mut peers = Peers::default();
     match raw {
         None | Some(RawTrust::Everybody(false)) => {}
-        Some(RawTrust::Everybody(true)) => peers = TrustedPeers::everybody(),
+        Some(RawTrust::Everybody(true)) => peers = Peers::everybody(),
         Some(RawTrust::One(text)) => drop(check.text(key, text, |text| peers.add(text))),
         Some(RawTrust::Several(texts)) => {
             for (place, text) in texts.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 
 use super::policy::{RawOnError, RawQuarantine};
 
@@ -29,7 +29,7 @@ pub(super) struct RawAdmin {
     pub(super) token: Option<String>,
     pub(super) token_file: Option<String>,
     pub(super) recent_flows: Option<Scalar>,
-    pub(super) controller_host: Option<IgnoredAny>,
+    pub(super) controller_host: Option<String>,
 }
 
 /// `[limits]` and `[listener.limits]`; `instances`, `guest_stack`, `guest_memory` and `held_bodies` in the first only.
@@ -58,6 +58,7 @@ pub(super) struct RawTimeouts {
     pub(super) connect: Option<Scalar>,
     pub(super) response: Option<Scalar>,
     pub(super) flow: Option<Scalar>,
+    pub(super) tunnel: Option<Scalar>,
     pub(super) grace: Option<Scalar>,
 }
 
@@ -87,6 +88,8 @@ pub(super) struct RawListener {
     pub(super) upstream: Option<String>,
     pub(super) upstream_protocol: Option<RawProtocol>,
     pub(super) upstream_ca: Option<String>,
+    pub(super) clients: Option<RawPeers>,
+    pub(super) targets: Option<RawTargets>,
     pub(super) addons: Option<Vec<String>>,
     pub(super) preserve_host: bool,
     pub(super) trust_forwarded: Option<RawTrust>,
@@ -121,6 +124,31 @@ pub(super) enum RawTrust {
     Everybody(bool),
     One(String),
     Several(Vec<String>),
+}
+
+/// `clients`: one network or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "must be \"any\", \"loopback\" or an array of networks like \"10.0.0.0/8\"")]
+pub(super) enum RawPeers {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// `targets`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table like { allow = [\"*\"], deny = [], connect_ports = [443] }")]
+pub(super) struct RawTargets {
+    pub(super) allow: Option<Vec<String>>,
+    pub(super) deny: Option<Vec<String>>,
+    pub(super) connect_ports: Option<RawPorts>,
+}
+
+/// `targets.connect_ports`: all of them, or some.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "must be \"any\" or an array of ports like [443]")]
+pub(super) enum RawPorts {
+    Word(String),
+    Several(Vec<Scalar>),
 }
 
 /// `tls`.

@@ -41,6 +41,12 @@ pub enum Change {
     Set(String),
     /// `UPSTREAM@[HOST:]PORT`: one more listener, named `reverse-PORT`.
     Reverse(String),
+    /// `[HOST:]PORT`: one more forward listener, named `forward-PORT`.
+    Forward(String),
+    /// `NAME=a,b`: adds to `addon.NAME.http`.
+    Grant(String),
+    /// The value of `admin.controller_host`. Where nothing else of `admin` is set, the admin listener stays off.
+    ControllerHost(String),
     /// The value of `plugins`.
     Plugins(String),
     /// The value of `cache`.
@@ -126,23 +132,54 @@ fn apply(tree: &mut Tree, change: &Override) -> Result<(), String> {
         }
         Change::Reverse(text) => {
             let (upstream, bind) = address::reverse(text)?;
-            let listener = Table::from_iter([
-                ("name".to_owned(), Value::String(free_name(tree, bind))),
-                ("bind".to_owned(), Value::String(bind.to_owned())),
-                ("upstream".to_owned(), Value::String(upstream.to_owned())),
-            ]);
-            let place = tree.get(&Key::root().join("listener")).and_then(Value::as_array).map_or(0, Vec::len);
-            tree.set(&["listener".to_owned(), place.to_string()], Value::Table(listener), source()).map(drop)
+            add_listener(tree, "reverse", bind, ("upstream", upstream), source())
+        }
+        Change::Forward(bind) => add_listener(tree, "forward", bind, ("mode", "forward"), source()),
+        Change::ControllerHost(text) => {
+            let is_alone = tree.get(&Key::root().join("admin")).is_none();
+            let path = |name: &str| ["admin".to_owned(), name.to_owned()];
+            tree.set(&path("controller_host"), Value::String(text.to_owned()), source())?;
+            if is_alone {
+                tree.set(&path("listen"), Value::String("none".to_owned()), source())?;
+            }
+            Ok(())
+        }
+        Change::Grant(text) => {
+            let grants = text.split_once('=').filter(|(name, grants)| !name.is_empty() && !grants.is_empty());
+            let (name, grants) = grants.ok_or("must be NAME=GRANT,GRANT, like \"callback=*,private\"")?;
+            let path = ["addon".to_owned(), name.to_owned(), "http".to_owned()];
+            let key = path.iter().fold(Key::root(), |key, segment| key.join(segment));
+            let count = match tree.get(&key) {
+                None => tree.set(&path, Value::Array(Vec::new()), source()).map(|_| 0)?,
+                Some(Value::Array(items)) => items.len(),
+                Some(_) => return Err(format!("{key} is no array, and nothing can be added to it")),
+            };
+            for (place, grant) in (count..).zip(grants.split(',')) {
+                let path: Vec<String> = path.iter().cloned().chain([place.to_string()]).collect();
+                tree.set(&path, Value::String(grant.trim().to_owned()), source())?;
+            }
+            Ok(())
         }
     }
 }
 
-/// `reverse-PORT`, with a number where that is taken.
-fn free_name(tree: &Tree, bind: &str) -> String {
+/// One more listener of a kind, with what is special about it.
+fn add_listener(tree: &mut Tree, kind: &str, bind: &str, (name, value): (&str, &str), source: Source) -> Result<(), String> {
+    let listener = Table::from_iter([
+        ("name".to_owned(), Value::String(free_name(tree, kind, bind))),
+        ("bind".to_owned(), Value::String(bind.to_owned())),
+        (name.to_owned(), Value::String(value.to_owned())),
+    ]);
+    let place = tree.get(&Key::root().join("listener")).and_then(Value::as_array).map_or(0, Vec::len);
+    tree.set(&["listener".to_owned(), place.to_string()], Value::Table(listener), source).map(drop)
+}
+
+/// `KIND-PORT`, with a number where that is taken.
+fn free_name(tree: &Tree, kind: &str, bind: &str) -> String {
     let port: String = bind.rsplit(':').next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     let listeners = tree.get(&Key::root().join("listener")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let is_taken = |name: &str| listeners.iter().any(|other| other.get("name").and_then(Value::as_str) == Some(name));
-    let first = format!("reverse-{port}");
+    let first = format!("{kind}-{port}");
     if !is_taken(&first) {
         return first;
     }
@@ -162,8 +199,8 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     };
     let mut ground = Ground::default();
     let admin = raw.admin.as_ref().and_then(|raw| admin::admin(check, &root.join("admin"), raw));
-    if let Some(admin) = &admin {
-        ground.take_address(check, root.join("admin").join("listen"), admin.listen);
+    if let Some(listen) = admin.as_ref().and_then(|admin| admin.listen) {
+        ground.take_address(check, root.join("admin").join("listen"), listen);
     }
     let (key, outer) = (root.join("limits"), &raw.limits);
     ground.limits = limits::limits(check, &key, outer, &ground.limits);
@@ -177,10 +214,13 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     let log = admin::log(check, &root.join("log"), &raw.log);
     let key = root.join("listener");
     if raw.listener.is_empty() && needs_listeners {
-        check.fail_missing(&key, "is missing: there must be at least one [[listener]], or --reverse");
+        check.fail_missing(&key, "is missing: there must be at least one [[listener]], --reverse or --forward");
     }
     let listeners: Vec<_> =
         raw.listener.into_iter().enumerate().map(|(place, raw)| listener(check, &key.join(place), raw, &mut ground)).collect();
+    if let Some(admin) = admin.as_ref().filter(|_| needs_listeners) {
+        admin::controller(check, &root.join("admin"), admin, &listeners);
+    }
     let key = root.join("addon");
     let addons = raw.addon.into_iter().map(|(name, raw)| (name.clone(), addon::addon(check, &key.join(name), raw))).collect();
     Some(Config {
@@ -225,6 +265,9 @@ impl std::fmt::Debug for Change {
         out.write_str(match self {
             Self::Set(_) => "Set(…)",
             Self::Reverse(_) => "Reverse(…)",
+            Self::Forward(_) => "Forward(…)",
+            Self::Grant(_) => "Grant(…)",
+            Self::ControllerHost(_) => "ControllerHost(…)",
             Self::Plugins(_) => "Plugins(…)",
             Self::Cache(_) => "Cache(…)",
             Self::Admin(_) => "Admin(…)",

@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod addons;
+mod forward;
 mod options;
 mod policy;
 
@@ -53,6 +54,13 @@ fn only_error(text: &str) -> String {
     errors.into_iter().next().unwrap_or_default()
 }
 
+fn upstream(listener: &Listener) -> String {
+    match &listener.mode {
+        Mode::Reverse(upstream) => upstream.to_string(),
+        Mode::Forward(_) => "forward".to_owned(),
+    }
+}
+
 #[test]
 fn little_needs_to_be_said() {
     let directory = directory(LISTENER);
@@ -61,7 +69,7 @@ fn little_needs_to_be_said() {
     assert_eq!((config.admin, config.instances, config.grace), (None, 2000, Duration::from_secs(30)));
     assert_eq!((config.log, config.addons.len()), (Log::default(), 0));
     let [listener] = config.listeners.as_slice() else { panic!("one listener") };
-    assert_eq!((&*listener.name, listener.bind.port(), listener.upstream.to_string()), ("a", 0, "http://127.0.0.1:1".to_owned()));
+    assert_eq!((&*listener.name, listener.bind.port(), upstream(listener)), ("a", 0, "http://127.0.0.1:1".to_owned()));
     assert_eq!((&listener.limits, &listener.timeouts), (&Limits::default(), &Timeouts::default()));
     assert_eq!((listener.preserve_host, listener.half_close, &listener.via, &listener.addons), (false, false, &None, &None));
     assert_eq!((&listener.tls, listener.upstream_protocol), (&None, UpstreamProtocol::Auto));
@@ -72,7 +80,7 @@ fn flags_alone_make_a_proxy() {
     let overrides = ["http://127.0.0.1:8008@127.0.0.1:3000", "https://h:1@3001", "http://h@[::1]:3001"]
         .map(|text| Override { source: "--reverse".to_owned(), change: Change::Reverse(text.to_owned()) });
     let config = Sources { file: None, overrides: overrides.into() }.load().expect("a configuration");
-    let listeners: Vec<_> = config.listeners.iter().map(|one| format!("{} {} {}", one.name, one.bind, one.upstream)).collect();
+    let listeners: Vec<_> = config.listeners.iter().map(|one| format!("{} {} {}", one.name, one.bind, upstream(one))).collect();
     assert_eq!(
         listeners,
         [
@@ -101,6 +109,7 @@ fn every_bound_holds_at_its_edges() {
         ("connect", "timeouts", "'0s'", "'1ms'", "'10m'", "'601s'"),
         ("response", "timeouts", "'0s'", "'1ms'", "'1d'", "'86401s'"),
         ("flow", "timeouts", "'0s'", "'1ms'", "'7d'", "'604801s'"),
+        ("tunnel", "timeouts", "'0s'", "'1ms'", "'7d'", "'604801s'"),
         ("grace", "timeouts", "'-1s'", "'0s'", "'1h'", "'3601s'"),
     ] {
         let with = |value: &str| load(&format!("{LISTENER}[{table}]\n{key} = {value}"));
@@ -169,7 +178,6 @@ fn all_errors_come_at_once() {
             "limits.conections",
             "limits.header_count",
             "listener.0.bind",
-            "listener.0.mode",
             "listener.0.name",
             "listener.0.upstream",
             "listener.1.addons.1",
@@ -213,7 +221,10 @@ fn errors_name_key_value_and_range() {
              other addresses)",
         ),
         ("[addon.x]\nkv = 'yes'", "addon.x.kv = \"yes\": must be true or false"),
-        ("[admin]\ncontroller_host = 'h'", "admin.controller_host = \"h\": controller_host is not served by this version"),
+        (
+            "[admin]\ncontroller_host = 'h'",
+            "admin.controller_host = \"h\": needs a forward listener: it is answered through these alone",
+        ),
     ] {
         assert_eq!(only_error(&format!("{text}\n{LISTENER}")), expected);
     }
@@ -249,7 +260,10 @@ fn flags_go_over_the_file() {
     assert_eq!((listener.timeouts.idle, listener.limits.connections), (Duration::from_secs(5), 7));
     assert_eq!(config.addon("x").options, OptionsSource::Inline(json!({"max": "v1.10", "more": [1]})));
     assert_eq!(config.addon("other"), AddonConfig::default());
-    assert_eq!((config.log.level.as_str(), config.admin.map(|admin| admin.listen.port())), ("debug", Some(9901)));
+    assert_eq!(
+        (config.log.level.as_str(), config.admin.and_then(|admin| admin.listen).map(|at| at.port())),
+        ("debug", Some(9901))
+    );
 }
 
 #[test]
@@ -294,7 +308,10 @@ fn foreign_admin_listener_needs_a_token() {
         fs::write(directory.path().join("tollgate.toml"), format!("{LISTENER}[admin]\n{text}")).expect("a file");
         sources(directory.path(), vec![]).load()
     };
-    assert_eq!(admin("").map(|config| config.admin.map(|admin| admin.listen.to_string())), Ok(Some("127.0.0.1:9900".to_owned())));
+    assert_eq!(
+        admin("").map(|config| config.admin.and_then(|admin| admin.listen).map(|at| at.to_string())),
+        Ok(Some("127.0.0.1:9900".to_owned()))
+    );
     assert!(admin("listen = '[::1]:9900'").is_ok());
     assert!(admin("listen = '0.0.0.0:9900'").is_err());
     assert!(admin("listen = '[::]:9900'").is_err());

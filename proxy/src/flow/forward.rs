@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::Site;
-use crate::http::{Field, Headers, RequestHead, ResponseHead};
+use crate::http::{Field, Headers, RequestHead, Version};
 
 /// Whether the client takes trailers.
 pub(super) fn takes_trailers(headers: &Headers) -> bool {
     headers.list("te").any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Sets X-Forwarded-For, -Proto and -Host, and Via if the listener has a name for it.
+/// Sets X-Forwarded-For, -Proto and -Host. Reverse listeners only: where clients choose the target, it is not told about them.
 ///
 /// What came with the request is extended if the peer is trusted, else replaced; `Forwarded` (RFC 7239) of others is removed
 /// with it, so that an upstream never believes what a client made up.
@@ -34,17 +34,13 @@ pub(super) fn set_forwarded(head: &mut RequestHead, site: &Site, peer: IpAddr) {
     if !headers.contains("x-forwarded-host") && !head.authority.is_empty() {
         set(headers, "X-Forwarded-Host", head.authority.as_str().to_owned());
     }
-    if let Some(name) = &site.via {
-        let via = join(headers, "via", &format!("{} {name}", head.version.as_str()));
-        set(headers, "Via", via);
-    }
 }
 
-/// Adds Via to a response, if the listener has a name for it.
-pub(super) fn add_via(head: &mut ResponseHead, site: &Site) {
+/// Adds Via to a message that came in this version, if the listener has a name for it.
+pub(super) fn add_via(headers: &mut Headers, version: Version, site: &Site) {
     if let Some(name) = &site.via {
-        let via = join(&head.headers, "via", &format!("{} {name}", head.version.as_str()));
-        set(&mut head.headers, "Via", via);
+        let via = join(headers, "via", &format!("{} {name}", version.as_str()));
+        set(headers, "Via", via);
     }
 }
 

@@ -111,6 +111,7 @@ mod tests {
             generation: 1,
             upstream: Arc::new("http://127.0.0.1:1".parse().expect("an origin")),
             way: None,
+            guard: None,
         };
         EndedFlow {
             facts: Arc::new(facts),

@@ -9,14 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{EndedFlow, Flows, Recent, Site, failure, filters};
+use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond};
 use crate::{
     heavy,
-    hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, Outcome},
+    hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, Outcome, ResponseMessage},
     http::Headers,
 };
 
@@ -24,6 +24,7 @@ use crate::{
 pub struct Record {
     /// What never changes.
     pub facts: Arc<Facts>,
+    destination: Destination,
     /// The chain that the flow started with and keeps.
     pub chain: Arc<Chain>,
     /// The settings that it keeps.
@@ -58,7 +59,14 @@ pub struct Ending {
 
 impl Record {
     /// A flow that starts now.
-    pub(super) fn new(facts: Facts, chain: Arc<Chain>, site: Arc<Site>, exchange: Exchange, flows: &Flows) -> Arc<Self> {
+    pub(super) fn new(
+        facts: Facts,
+        destination: Destination,
+        chain: Arc<Chain>,
+        site: Arc<Site>,
+        exchange: Exchange,
+        flows: &Flows,
+    ) -> Arc<Self> {
         let instances = Mutex::new(vec![None; chain.addons.len()]);
         let (method, accept_encoding) = {
             let head = &exchange.lock().request.head;
@@ -66,6 +74,7 @@ impl Record {
         };
         Arc::new(Self {
             facts: Arc::new(facts),
+            destination,
             chain,
             site,
             method,
@@ -170,6 +179,19 @@ impl Record {
         self.ending.lock().error.get_or_insert_with(|| why.into());
     }
 
+    /// Whether the flow goes where its client chose to go, and may not.
+    pub(super) fn is_denied(&self) -> bool {
+        let is_as_chosen = *self.exchange.lock().request.upstream == *self.facts.upstream;
+        is_as_chosen && self.destination.refused().is_some()
+    }
+
+    /// Notes that the client may not go where it chose to go, and answers that.
+    pub(super) fn denied(&self) -> ResponseMessage {
+        let why = self.destination.refused().map_or_else(|| "the target may not be reached".to_owned(), |why| why.to_string());
+        self.fail(why.clone());
+        respond::staged(StatusCode::FORBIDDEN, &why)
+    }
+
     /// Whether something went wrong so far.
     pub(crate) fn has_failed(&self) -> bool {
         self.ending.lock().error.is_some()
@@ -271,6 +293,7 @@ fn log(record: &Record, outcome: &Outcome, ledger: &Ledger) {
         flow.listener = %record.facts.listener,
         flow.generation = record.facts.generation,
         client.address = %record.facts.peer,
+        upstream.origin = %record.facts.upstream,
         request.method = %head.method,
         request.path = %path,
         request.version = head.version.as_str(),

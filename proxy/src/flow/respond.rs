@@ -53,6 +53,7 @@ pub(super) fn date() -> Option<Field> {
 const fn errcode(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "M_TOO_LARGE",
+        StatusCode::FORBIDDEN => "M_FORBIDDEN",
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::EXPECTATION_FAILED => "M_UNRECOGNIZED",
         _ => "M_UNKNOWN",
     }

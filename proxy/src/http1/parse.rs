@@ -83,8 +83,20 @@ pub fn find_end(buffer: &[u8], scanned: &mut usize, limits: HeadLimits) -> Resul
     Ok(None)
 }
 
-/// Reads a request's head, which ends with its empty line. `scheme` is what the connection speaks.
-pub fn request(bytes: &Bytes, scheme: Scheme, limits: HeadLimits) -> Result<RequestHead, ParseError> {
+/// How a request names what it is about (RFC 9112, 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetForm {
+    /// A path, or `*`; Host tells whose.
+    Origin,
+    /// A URL with this scheme.
+    Absolute(Scheme),
+    /// Host and port alone: CONNECT.
+    Authority,
+}
+
+/// Reads a request's head, which ends with its empty line. `scheme` is what the connection speaks, and that of the head, whatever
+/// the target says.
+pub fn request(bytes: &Bytes, scheme: Scheme, limits: HeadLimits) -> Result<(RequestHead, TargetForm), ParseError> {
     let mut slots = Slots::new(limits.count);
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(bytes, slots.get()) {
@@ -101,13 +113,14 @@ pub fn request(bytes: &Bytes, scheme: Scheme, limits: HeadLimits) -> Result<Requ
     let mut headers = fields(bytes, parsed.headers)?;
     let host = host(&headers, version)?;
     let target = parsed.path.unwrap_or_default();
-    let is_absolute = !target.starts_with('/') && target.contains("://");
-    let (scheme, authority, target) = split_target(bytes, target, &method, scheme, host)?;
-    if is_absolute && let Ok(field) = Field::new("Host", authority.as_str().to_owned()) {
+    let (form, authority, target) = split_target(bytes, target, &method, host)?;
+    if matches!(form, TargetForm::Absolute(_))
+        && let Ok(field) = Field::new("Host", authority.as_str().to_owned())
+    {
         // What the target names replaces what Host names, for hooks as for upstreams (RFC 9112, 3.2.2).
         headers.set(field);
     }
-    Ok(RequestHead { method, scheme, authority, target, version, headers })
+    Ok((RequestHead { method, scheme, authority, target, version, headers }, form))
 }
 
 /// Reads a response's head, which ends with its empty line.
@@ -213,25 +226,24 @@ fn split_target(
     bytes: &Bytes,
     target: &str,
     method: &Method,
-    scheme: Scheme,
     host: Authority,
-) -> Result<(Scheme, Authority, Bytes), ParseError> {
+) -> Result<(TargetForm, Authority, Bytes), ParseError> {
     if !target.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'#') {
         return Err(Malformed("not a request target"));
     }
     if *method == Method::CONNECT {
         let authority = authority(target.as_bytes())?;
-        return Ok((scheme, authority, bytes.slice_ref(target.as_bytes())));
+        return Ok((TargetForm::Authority, authority, bytes.slice_ref(target.as_bytes())));
     }
     if target.starts_with('/') {
-        return Ok((scheme, host, bytes.slice_ref(target.as_bytes())));
+        return Ok((TargetForm::Origin, host, bytes.slice_ref(target.as_bytes())));
     }
     if target == "*" && *method == Method::OPTIONS {
-        return Ok((scheme, host, Bytes::from_static(b"*")));
+        return Ok((TargetForm::Origin, host, Bytes::from_static(b"*")));
     }
-    // What a client writes here says nothing about how it is connected: that scheme stays.
-    let rest = match target.split_once("://") {
-        Some((text, rest)) if text.eq_ignore_ascii_case("http") || text.eq_ignore_ascii_case("https") => rest,
+    let (scheme, rest) = match target.split_once("://") {
+        Some((text, rest)) if text.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+        Some((text, rest)) if text.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
         _ => return Err(Malformed("not a request target")),
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -244,7 +256,7 @@ fn split_target(
         path if path.starts_with('/') => bytes.slice_ref(path.as_bytes()),
         query => Bytes::from(format!("/{query}")),
     };
-    Ok((scheme, authority, path))
+    Ok((TargetForm::Absolute(scheme), authority, path))
 }
 
 /// Whether a client wants to be told before it sends its body (RFC 9110, 10.1.1).
@@ -283,7 +295,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<RequestHead, ParseError> {
-        request(&Bytes::copy_from_slice(text.as_bytes()), Scheme::Http, HeadLimits::default())
+        request(&Bytes::copy_from_slice(text.as_bytes()), Scheme::Http, HeadLimits::default()).map(|(head, _)| head)
     }
 
     fn end(text: &str, limits: HeadLimits) -> Result<Option<usize>, ParseError> {

@@ -7,10 +7,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///
 /// Not public are addresses of this host, this link and this site, shared space (RFC 6598), multicast, documentation,
 /// benchmarks, what is reserved, and every form of IPv6 that leads to such an address of IPv4: mapped, NAT64, 6to4.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+/// The address of IPv4 that one of IPv6 leads to: mapped, NAT64, 6to4. All others as they are.
+pub(crate) fn reached(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            embedded(high, low).into()
+        }
+        _ => address,
     }
 }
 
@@ -117,6 +128,15 @@ mod tests {
         ] {
             assert!(!public(address), "{address}: {of_what}");
         }
+    }
+
+    #[test]
+    fn every_form_leads_to_the_same_address() {
+        let reached = |text: &str| reached(text.parse().expect(text)).to_string();
+        for text in ["10.0.0.7", "::ffff:10.0.0.7", "64:ff9b::10.0.0.7", "2002:a00:7::1"] {
+            assert_eq!(reached(text), "10.0.0.7", "{text}");
+        }
+        assert_eq!(reached("fe80::a00:7"), "fe80::a00:7");
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Call<'_> {
             interim: None,
             may_dial: Some(may_dial),
         };
-        let own_way = self.caller.way.as_ref().filter(|_| target.is_at(&self.caller.upstream));
+        let own_way = self.caller.way.as_ref().filter(|_| self.caller.is_own_upstream(target));
         let client = match own_way {
             Some(Way(client)) => client,
             None => self.service.client().await?,
@@ -95,7 +95,7 @@ impl Call<'_> {
 
 /// What is asked about each address of the target; an error if none can be right.
 pub(super) fn guard(own: &OwnAddresses, caller: &Caller, target: &Target) -> Result<MayDial, Error> {
-    let is_own_upstream = target.is_at(&caller.upstream);
+    let is_own_upstream = caller.is_own_upstream(target);
     if !is_own_upstream && !caller.grants.may_cover(target) {
         return Err(Error::Denied(format!("{}: the configuration does not grant it", target.origin)));
     }

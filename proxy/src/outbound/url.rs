@@ -10,12 +10,12 @@ use crate::http::{Origin, Scheme};
 
 /// Where a request goes.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     url: Url,
     name: String,
     address: Option<IpAddr>,
     /// Scheme, host and port, each in one way of writing.
-    pub(super) origin: Arc<Origin>,
+    pub(crate) origin: Arc<Origin>,
 }
 
 /// Longest URL, in bytes.
@@ -23,7 +23,7 @@ const MAX_URL: usize = 64 << 10;
 
 impl Target {
     /// An absolute URL.
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         at_most(text)?;
         Self::new(Url::parse(text).map_err(|error| Error::Invalid(format!("the URL: {error}")))?)
     }
@@ -63,12 +63,12 @@ impl Target {
     }
 
     /// The host in lower case, without a dot at its end; an address in its shortest form.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The address, if that is what the host is.
-    pub(super) const fn address(&self) -> Option<IpAddr> {
+    pub(crate) const fn address(&self) -> Option<IpAddr> {
         self.address
     }
 

@@ -12,11 +12,22 @@ use http::{Method, StatusCode};
 use http_body::Body as _;
 use tokio::time::timeout;
 
-use super::{Peer, Shared, interim::Interims, request_body::Input, tunnel};
+use super::{
+    Peer, Shared,
+    interim::Interims,
+    request_body::Input,
+    route::{self, Way, way},
+    tunnel,
+};
 use crate::{
     flow::{Arrival, Departure, Ending, Site, refuse},
     http::{Body, RequestHead, ResponseHead, Scheme, Version},
-    http1::{Framing, ParseError, Reader, Writer, framing::may_have_body, parse, read::ReadError},
+    http1::{
+        Framing, ParseError, Reader, Writer,
+        framing::may_have_body,
+        parse::{self, TargetForm},
+        read::ReadError,
+    },
     socket::End,
     upstream::Tunnel,
 };
@@ -59,14 +70,15 @@ enum Next {
 impl Connection {
     async fn run(mut self) {
         loop {
-            let site = self.shared.site.load_full();
+            let mut site = self.shared.site.load_full();
             let next = match self.read_head(&site).await {
-                // Boxed: an idle connection should not hold the room that a flow takes.
-                Ok(head) => Box::pin(self.exchange(&site, head)).await,
-                Err(Some(error)) => {
-                    site.metrics.refused(error.0);
-                    self.refuse(error.0, &error.1).await
+                Ok((head, form)) => {
+                    // They may have changed while nothing came.
+                    site = self.shared.site.load_full();
+                    // Boxed: an idle connection should not hold the room that a flow takes.
+                    Box::pin(self.exchange(&site, head, form)).await
                 }
+                Err(Some((status, why))) => self.refuse(&site, status, &why).await,
                 Err(None) => Next::Close,
             };
             match next {
@@ -74,18 +86,20 @@ impl Connection {
                 Next::Request | Next::Linger => return self.linger().await,
                 Next::Close => return,
                 Next::Tunnel(upstream, ending) => {
+                    let record = ending.record();
+                    let silence = record.site.timeouts.tunnel.filter(|_| record.method == Method::CONNECT);
                     // Nothing else shares the input: the upgrade request had no body, or it was read.
                     let Some(reader) = self.input.into_reader() else { return };
                     let (reader, buffer) = reader.into_parts();
                     let client = Tunnel { reader, buffer, writer: self.writer.into_io(), end: self.end };
-                    return tunnel::run(client, upstream, ending).await;
+                    return tunnel::run(client, upstream, silence, ending).await;
                 }
             }
         }
     }
 
     /// The next head, once its first byte has come. `None`: the connection is over and nobody is left to be told.
-    async fn read_head(&mut self, site: &Site) -> Result<RequestHead, Option<(StatusCode, String)>> {
+    async fn read_head(&mut self, site: &Site) -> Result<(RequestHead, TargetForm), Option<(StatusCode, String)>> {
         let first = poll_fn(|context| self.input.poll_first(context));
         let is_there = tokio::select! {
             biased;
@@ -104,14 +118,11 @@ impl Connection {
             Err(_) => return Err(Some((StatusCode::REQUEST_TIMEOUT, "the head did not come in time".to_owned()))),
         };
         let scheme = if self.peer.is_tls { Scheme::Https } else { Scheme::Http };
-        let head = parse::request(&bytes, scheme, limits).map_err(|error| Some(explain(error)))?;
-        if head.method == Method::CONNECT {
-            return Err(Some(explain(ParseError::Method)));
-        }
-        Ok(head)
+        parse::request(&bytes, scheme, limits).map_err(|error| Some(explain(error)))
     }
 
-    async fn refuse(&mut self, status: StatusCode, why: &str) -> Next {
+    async fn refuse(&mut self, site: &Site, status: StatusCode, why: &str) -> Next {
+        site.metrics.refused(status);
         let (head, mut body) = refuse(status, why);
         let framing = Framing::Length(body.size_hint().exact().unwrap_or_default());
         self.writer.push_response(&head, framing, None, Some("close"));
@@ -121,16 +132,10 @@ impl Connection {
         }
     }
 
-    async fn exchange(&mut self, site: &Arc<Site>, head: RequestHead) -> Next {
-        let framing = Framing::of_request(&head.headers, head.version);
-        let expects = parse::expects_continue(&head.headers, head.version);
-        let (framing, expects_continue) = match (framing, expects) {
-            (Ok(framing), Ok(expects)) => (framing, expects),
-            (Err(error), _) | (_, Err(error)) => {
-                let (status, why) = explain(error);
-                site.metrics.refused(status);
-                return self.refuse(status, &why).await;
-            }
+    async fn exchange(&mut self, site: &Arc<Site>, mut head: RequestHead, form: TargetForm) -> Next {
+        let (way, framing, expects_continue) = match self.admit(site, &mut head, form) {
+            Ok(admitted) => admitted,
+            Err((status, why)) => return self.refuse(site, status, &why).await,
         };
         self.writer.set_patience(site.timeouts.body_idle);
         let interims = Interims::default();
@@ -138,10 +143,25 @@ impl Connection {
         let request = Asked {
             method: head.method.clone(),
             version: head.version,
-            keeps_alive: keeps_alive(&head),
+            // After CONNECT, what comes may be meant for the tunnel that there is not.
+            keeps_alive: keeps_alive(&head) && head.method != Method::CONNECT,
             upgrades: parse::upgrade(&head.headers, head.version),
         };
+        let shared = Arc::clone(&self.shared);
+        let (destination, is_tunnel) = match (way, &shared.controller) {
+            (Way::Flow(destination), _) => (destination, false),
+            (Way::Tunnel(destination), _) => (destination, true),
+            (Way::Controller, Some(controller)) => {
+                let answer = controller.answer(head, body);
+                let answered = self.attend(site, &interims, Box::pin(async { Some(answer.await) })).await.flatten();
+                let Some((head, body)) = answered else { return Next::Close };
+                site.metrics.refused(head.status);
+                return self.respond(site, &request, head, body).await;
+            }
+            (Way::Controller, None) => return Next::Close,
+        };
         let arrival = Arrival {
+            destination,
             head,
             body,
             framing,
@@ -151,12 +171,16 @@ impl Connection {
             upgrade: request.upgrades.clone(),
             interim: (request.version == Version::Http11).then(|| interims.sink()),
         };
-        let shared = Arc::clone(&self.shared);
-        let departure = self.attend(site, &interims, Box::pin(shared.flows.run(site, arrival))).await;
+        let departure = if is_tunnel {
+            self.attend(site, &interims, Box::pin(shared.flows.tunnel(site, arrival))).await
+        } else {
+            self.attend(site, &interims, Box::pin(shared.flows.run(site, arrival))).await
+        };
         match departure {
             Some(Departure::Response(head, body)) => self.respond(site, &request, head, body).await,
             Some(Departure::Upgrade(head, tunnel, ending)) => {
-                self.writer.push_response(&head, Framing::None, None, Some("Upgrade"));
+                let connection = (head.status == StatusCode::SWITCHING_PROTOCOLS).then_some("Upgrade");
+                self.writer.push_response(&head, Framing::None, None, connection);
                 match self.writer.flush().await {
                     Ok(()) => Next::Tunnel(tunnel, ending),
                     Err(_) => Next::Close,
@@ -166,13 +190,19 @@ impl Connection {
         }
     }
 
-    /// Awaits the flow's departure; meanwhile writes interim responses and looks out for the client. `None`: it is gone.
-    async fn attend(
-        &mut self,
-        site: &Site,
-        interims: &Interims,
-        mut run: Pin<Box<impl Future<Output = Departure>>>,
-    ) -> Option<Departure> {
+    /// What a head says beyond its fields, if all of it makes sense.
+    fn admit(&self, site: &Site, head: &mut RequestHead, form: TargetForm) -> Result<(Way, Framing, bool), (StatusCode, String)> {
+        let framing = Framing::of_request(&head.headers, head.version).map_err(explain)?;
+        let expects_continue = parse::expects_continue(&head.headers, head.version).map_err(explain)?;
+        let way = way(&self.shared, site, self.peer, head, form)?;
+        if matches!(way, Way::Tunnel(_)) {
+            route::may_tunnel(framing)?;
+        }
+        Ok((way, framing, expects_continue))
+    }
+
+    /// Awaits what becomes of a request; meanwhile writes interim responses and looks out for the client. `None`: it is gone.
+    async fn attend<T>(&mut self, site: &Site, interims: &Interims, mut run: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
         poll_fn(|context| {
             let departure = run.as_mut().poll(context);
             while let Some(head) = interims.pop(context.waker()) {

@@ -18,11 +18,14 @@ use tokio::{
 use activity::{Active, Activity};
 use paced::Paced;
 
-use super::{Peer, Shared};
+use super::{
+    Peer, Shared,
+    route::{Way, way},
+};
 use crate::{
     flow::{Arrival, Departure, Site, refuse},
     http::{Field, RequestHead, ResponseHead, Scheme, Version, body},
-    http1::Framing,
+    http1::{Framing, parse::TargetForm},
     http2,
 };
 
@@ -79,15 +82,27 @@ async fn exchange(
     let site = shared.site.load_full();
     let (parts, incoming) = request.into_parts();
     let length = incoming.size_hint().exact();
-    let (head, body) = match read_head(&parts, &site, peer) {
-        Err((status, why)) => {
+    let body = http2::body(incoming, body::Peer::Client, false);
+    let admitted = read_head(&parts, &site, peer).and_then(|mut head| {
+        let form = TargetForm::Absolute(scheme(&parts, &site)?);
+        Ok((way(&shared, &site, peer, &mut head, form)?, head))
+    });
+    let (head, body) = match (admitted, &shared.controller) {
+        (Err((status, why)), _) => {
             site.metrics.refused(status);
             refuse(status, &why)
         }
-        Ok(head) => {
+        (Ok((Way::Controller, head)), Some(controller)) => {
+            let (head, body) = controller.answer(head, body).await;
+            site.metrics.refused(head.status);
+            (head, body)
+        }
+        (Ok((Way::Tunnel(_) | Way::Controller, _)), _) => return Err(Dropped),
+        (Ok((Way::Flow(destination), head)), _) => {
             let arrival = Arrival {
+                destination,
                 head,
-                body: http2::body(incoming, body::Peer::Client, false),
+                body,
                 framing: length.map_or(Framing::Chunked, Framing::Length),
                 peer: peer.address,
                 is_tls: peer.is_tls,
@@ -142,6 +157,16 @@ fn read_head(parts: &http::request::Parts, site: &Site, peer: Peer) -> Result<Re
     };
     let scheme = if peer.is_tls { Scheme::Https } else { Scheme::Http };
     Ok(RequestHead { method: parts.method.clone(), scheme, authority, target, version: Version::Http2, headers })
+}
+
+/// What the client means to be spoken with its target; of interest where it chooses that.
+fn scheme(parts: &http::request::Parts, site: &Site) -> Result<Scheme, (StatusCode, String)> {
+    match parts.uri.scheme_str() {
+        Some("https") => Ok(Scheme::Https),
+        Some("http") | None => Ok(Scheme::Http),
+        Some(_) if site.is_forward() => Err((StatusCode::BAD_REQUEST, "the scheme is not http or https".to_owned())),
+        Some(_) => Ok(Scheme::Http),
+    }
 }
 
 /// HTTP/2 clients may split Cookie; elsewhere there is one (RFC 9113, 8.2.3).

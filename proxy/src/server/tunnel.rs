@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use futures_util::future::{Either, select};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -28,20 +28,28 @@ use crate::{
 /// How much is copied at once.
 const PIECE: usize = 16 * 1024;
 
-/// Copies until both sides have closed, or one is lost. A side that closes its sending is closed towards the other, which may go
-/// on as long as it sends something within the idle timeout. Where it broke, both connections are reset, so that neither side
-/// takes what it got for all there was.
-pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending) {
+/// How many looks at a tunnel there are within the time that it may be silent for.
+const LOOKS: u32 = 8;
+
+/// Copies until both sides have closed, or one is lost, or nothing has moved for longer than `silence`. A side that closes its
+/// sending is closed towards the other, which may go on as long as it sends something within the idle timeout. Where it broke, both
+/// connections are reset, so that neither side takes what it got for all there was.
+pub(super) async fn run(client: Tunnel, upstream: Tunnel, silence: Option<Duration>, mut ending: Ending) {
     let record = Arc::clone(ending.record());
     let ends = [client.end, upstream.end];
     ends.iter().for_each(End::by_reset);
     let up = pin!(copy(client.reader, client.buffer, upstream.writer, &record.request_bytes));
     let down = pin!(copy(upstream.reader, upstream.buffer, client.writer, &record.response_bytes));
     let idle = record.site.timeouts.idle;
-    let ended = match select(up, down).await {
-        Either::Left((Ok(()), down)) => finish(down, &record.response_bytes, idle).await,
-        Either::Right((Ok(()), up)) => finish(up, &record.request_bytes, idle).await,
-        Either::Left((Err(error), _)) | Either::Right((Err(error), _)) => Err(error),
+    let first = tokio::select! {
+        first = select(up, down) => Some(first),
+        () = silent([&record.request_bytes, &record.response_bytes], silence) => None,
+    };
+    let ended = match first {
+        Some(Either::Left((Ok(()), down))) => finish(down, &record.response_bytes, idle).await,
+        Some(Either::Right((Ok(()), up))) => finish(up, &record.request_bytes, idle).await,
+        Some(Either::Left((Err(error), _)) | Either::Right((Err(error), _))) => Err(error),
+        None => Err(io::ErrorKind::TimedOut.into()),
     };
     match ended {
         Ok(()) => {
@@ -49,6 +57,20 @@ pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending) {
             ending.complete();
         }
         Err(error) => record.fail(format!("the tunnel broke: {error}")),
+    }
+}
+
+/// Waits until nothing has been counted for so long; for ever if there is no limit.
+async fn silent(counts: [&AtomicU64; 2], limit: Option<Duration>) {
+    let Some(limit) = limit else { return std::future::pending().await };
+    let read = || counts.map(|count| count.load(Relaxed));
+    let (mut last, mut moved) = (read(), Instant::now());
+    while moved.elapsed() < limit {
+        sleep((limit / LOOKS).max(Duration::from_millis(1))).await;
+        let now = read();
+        if now != last {
+            (last, moved) = (now, Instant::now());
+        }
     }
 }
 

@@ -6,12 +6,12 @@ use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
-    MayDial, Protocol, Settings,
+    MayDial, Protocol, Settings, Tunnel,
     http1::Connection,
     http2,
     pool::{Pool, Transport},
@@ -118,12 +118,40 @@ enum Stream {
     Tls(Box<tokio_rustls::client::TlsStream<Socket<TcpStream>>>),
 }
 
+/// A connection without anything on top, within the connect timeout.
+pub(super) async fn tunnel(origin: &Origin, settings: &Settings, may_dial: Option<&MayDial>) -> Result<Tunnel, ConnectError> {
+    let connected = timeout(settings.connect_timeout, connect_tcp(origin, settings, may_dial));
+    let (stream, _) = connected.await.map_err(|_| ConnectError::Timeout)??;
+    let end = End::default();
+    let (reader, writer) = socket::split(stream, end.clone());
+    Ok(Tunnel { reader: Box::new(reader), buffer: BytesMut::new(), writer: Box::new(writer), end })
+}
+
 async fn dial(
     origin: &Origin,
     settings: &Settings,
     tls: &Arc<rustls::ClientConfig>,
     may_dial: Option<&MayDial>,
 ) -> Result<(Stream, SocketAddr), ConnectError> {
+    let (stream, peer) = connect_tcp(origin, settings, may_dial).await?;
+    match origin.scheme {
+        Scheme::Http => Ok((Stream::Tcp(stream), peer)),
+        Scheme::Https => {
+            let host = origin.authority.bare_host().to_owned();
+            let name = ServerName::try_from(host).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+            let connector = TlsConnector::from(Arc::clone(tls));
+            let stream = Socket::new(stream, End::default());
+            let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
+            Ok((Stream::Tls(Box::new(stream)), peer))
+        }
+    }
+}
+
+async fn connect_tcp(
+    origin: &Origin,
+    settings: &Settings,
+    may_dial: Option<&MayDial>,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let host = origin.authority.bare_host();
     let mut addresses = settings.lookups.find(host, origin.port()).await.map_err(ConnectError::Dns)?;
     if let Some(may_dial) = may_dial {
@@ -145,14 +173,5 @@ async fn dial(
     }
     let (stream, peer) = connected.ok_or(ConnectError::Connect(last))?;
     stream.set_nodelay(true).map_err(ConnectError::Connect)?;
-    match origin.scheme {
-        Scheme::Http => Ok((Stream::Tcp(stream), peer)),
-        Scheme::Https => {
-            let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
-            let connector = TlsConnector::from(Arc::clone(tls));
-            let stream = Socket::new(stream, End::default());
-            let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
-            Ok((Stream::Tls(Box::new(stream)), peer))
-        }
-    }
+    Ok((stream, peer))
 }

@@ -286,6 +286,7 @@ impl Scripted {
             "matched" => listed(flow.matched()),
             "id" => flow.id().to_string(),
             "generation" => flow.generation().to_string(),
+            "own-generation" => flow.addon_generation(),
             "listener" => flow.listener(),
             "peer" => flow.peer(),
             "tls" => flow.is_tls().to_string(),

@@ -1,19 +1,27 @@
-//! Peers that are believed what they say about others.
+//! Peers by their addresses: whom a listener serves, and whom it believes what they say about others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Networks whose peers are trusted. Nobody by default.
+/// The peers of some networks. Nobody by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TrustedPeers(Vec<Network>);
+pub struct Peers(Vec<Network>);
 
-/// The addresses that begin with the same bits.
+/// The addresses that begin with the same bits: `10.0.0.0/8`, `192.168.1.7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
+pub struct Network {
     address: IpAddr,
     bits: u32,
 }
 
-impl TrustedPeers {
+impl Peers {
+    /// Those of this machine.
+    pub(super) fn loopback() -> Self {
+        Self(vec![
+            Network { address: Ipv4Addr::new(127, 0, 0, 0).into(), bits: 8 },
+            Network { address: Ipv6Addr::LOCALHOST.into(), bits: 128 },
+        ])
+    }
+
     /// Every peer there is.
     #[must_use]
     pub fn everybody() -> Self {
@@ -23,18 +31,22 @@ impl TrustedPeers {
         ])
     }
 
-    /// Whether this peer is trusted. An IPv4 address mapped into IPv6 counts as IPv4.
+    /// Whether this peer is one of them. An IPv4 address mapped into IPv6 counts as IPv4.
     #[must_use]
     pub fn contains(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.0.iter().any(|network| network.contains(peer))
     }
 
+    /// Whether this is about anybody rather than about some networks: a prefix of less than 8 bits of IPv4, or 7 of IPv6.
+    pub(super) fn are_anybody(&self) -> bool {
+        self.0.iter().any(|network| network.bits < if network.address.is_ipv4() { 8 } else { 7 })
+    }
+
     /// Adds `loopback`, an address, or a network like `10.0.0.0/8`.
     pub(super) fn add(&mut self, text: &str) -> Result<(), String> {
         if text == "loopback" {
-            self.0.push(Network { address: Ipv4Addr::new(127, 0, 0, 0).into(), bits: 8 });
-            self.0.push(Network { address: Ipv6Addr::LOCALHOST.into(), bits: 128 });
+            self.0.extend(Self::loopback().0);
         } else {
             self.0.push(Network::parse(text)?);
         }
@@ -43,7 +55,8 @@ impl TrustedPeers {
 }
 
 impl Network {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// A network or an address; text for people if it is none.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let expected = || "must be \"loopback\", an IP address or a network like \"10.0.0.0/8\"".to_owned();
         let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| expected())?;
@@ -62,8 +75,20 @@ impl Network {
         Ok(Self { address, bits })
     }
 
-    fn contains(&self, peer: IpAddr) -> bool {
-        self.address.is_ipv4() == peer.is_ipv4() && masked(peer, self.bits) == self.address
+    /// This address alone.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Self { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// Whether an address is in it; one of IPv4 that is mapped into IPv6 must be given as IPv4.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        self.address.is_ipv4() == address.is_ipv4() && masked(address, self.bits) == self.address
+    }
+
+    /// Whether all of it is in the other one.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        self.bits >= other.bits && other.contains(self.address)
     }
 }
 
@@ -85,15 +110,15 @@ fn masked(address: IpAddr, bits: u32) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn trusted(texts: &[&str]) -> TrustedPeers {
-        let mut peers = TrustedPeers::default();
+    fn trusted(texts: &[&str]) -> Peers {
+        let mut peers = Peers::default();
         for text in texts {
             peers.add(text).expect(text);
         }
         peers
     }
 
-    fn contains(peers: &TrustedPeers, peer: &str) -> bool {
+    fn contains(peers: &Peers, peer: &str) -> bool {
         peers.contains(peer.parse().expect(peer))
     }
 
@@ -115,10 +140,36 @@ mod tests {
         for (peer, is_near) in
             [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("8.8.8.8", false), ("2001:db8::1", false)]
         {
-            assert!(!contains(&TrustedPeers::default(), peer));
-            assert!(contains(&TrustedPeers::everybody(), peer));
+            assert!(!contains(&Peers::default(), peer));
+            assert!(contains(&Peers::everybody(), peer));
             assert_eq!(contains(&trusted(&["loopback"]), peer), is_near, "{peer}");
         }
+    }
+
+    #[test]
+    fn anybody_is_no_network() {
+        for (text, is_anybody) in
+            [("0.0.0.0/0", true), ("128.0.0.0/7", true), ("10.0.0.0/8", false), ("2000::/3", true), ("fc00::/7", false)]
+        {
+            assert_eq!(trusted(&[text]).are_anybody(), is_anybody, "{text}");
+        }
+        assert!(Peers::everybody().are_anybody() && !trusted(&["loopback"]).are_anybody());
+    }
+
+    #[test]
+    fn networks_lie_within_wider_ones() {
+        let network = |text: &str| Network::parse(text).expect(text);
+        for (one, other, is_within) in [
+            ("10.1.0.0/16", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/7", "10.0.0.0/8", false),
+            ("11.0.0.0/16", "10.0.0.0/8", false),
+            ("fe80::1", "fe80::/10", true),
+            ("::/0", "0.0.0.0/0", false),
+        ] {
+            assert_eq!(network(one).is_within(&network(other)), is_within, "{one} {other}");
+        }
+        assert_eq!(Network::of("::ffff:10.0.0.1".parse().expect("an address")), network("10.0.0.1"));
     }
 
     #[test]
@@ -135,7 +186,7 @@ mod tests {
             "10/8",
             "1.2.3.4/8/8",
         ] {
-            assert!(TrustedPeers::default().add(text).is_err(), "{text:?}");
+            assert!(Peers::default().add(text).is_err(), "{text:?}");
         }
     }
 }

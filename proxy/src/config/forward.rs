@@ -1,0 +1,102 @@
+//! What `[[listener]]` says where `mode = "forward"`.
+
+use super::{
+    Forward, Peers,
+    check::Check,
+    key::Key,
+    raw::{RawListener, RawPeers, RawPorts, RawTargets, Scalar},
+};
+use crate::targets::{InvalidPattern, Pattern, Targets};
+
+/// Keys that are about an upstream of the configuration, or about clients that are not the operator's own.
+const OF_REVERSE: [&str; 3] = ["upstream", "preserve_host", "trust_forwarded"];
+/// Keys that are about clients who say where they go.
+const OF_FORWARD: [&str; 2] = ["clients", "targets"];
+
+/// The settings of a forward listener, or none where something is wrong with them.
+pub(super) fn forward(check: &mut Check, key: &Key, raw: &RawListener) -> Option<Forward> {
+    refuse(check, key, &OF_REVERSE, "forward");
+    let at = key.join("clients");
+    let clients = match &raw.clients {
+        None => Some(Peers::loopback()),
+        Some(RawPeers::One(text)) => peers(check, &[(at.clone(), text)]),
+        Some(RawPeers::Several(texts)) if texts.is_empty() => {
+            check.fail(&at, "must name somebody, like [\"loopback\"]");
+            None
+        }
+        Some(RawPeers::Several(texts)) => {
+            let texts: Vec<_> = texts.iter().enumerate().map(|(place, text)| (at.join(place), text)).collect();
+            peers(check, &texts)
+        }
+    };
+    let targets = targets(check, &key.join("targets"), raw.targets.as_ref());
+    let is_open = clients.as_ref().is_some_and(Peers::are_anybody);
+    if is_open && raw.targets.as_ref().is_none_or(|targets| targets.allow.is_none()) {
+        let allow = key.join("targets").join("allow");
+        check.fail_missing(&allow, &format!("is missing: {at} lets in anybody, so it must be said where they may go"));
+    }
+    Some(Forward { clients: clients?, targets: targets? })
+}
+
+/// Refuses the settings of a forward listener.
+pub(super) fn refuse_forward(check: &mut Check, key: &Key) {
+    refuse(check, key, &OF_FORWARD, "reverse");
+}
+
+fn refuse(check: &mut Check, key: &Key, names: &[&str], mode: &str) {
+    for name in names {
+        if check.is_set(&key.join(name)) {
+            check.fail(&key.join(name), format!("must not be set where mode is {mode}"));
+        }
+    }
+}
+
+fn peers(check: &mut Check, texts: &[(Key, &String)]) -> Option<Peers> {
+    let mut peers = Peers::default();
+    let mut is_good = true;
+    for (key, text) in texts {
+        if *text == "any" {
+            peers = Peers::everybody();
+        } else {
+            let read = |text: &str| peers.add(text).map_err(|problem| problem.replacen("must be", "must be \"any\",", 1));
+            is_good &= check.text(key, text, read).is_some();
+        }
+    }
+    is_good.then_some(peers)
+}
+
+fn targets(check: &mut Check, key: &Key, raw: Option<&RawTargets>) -> Option<Targets> {
+    let otherwise = Targets::default();
+    let Some(raw) = raw else { return Some(otherwise) };
+    let allow = match &raw.allow {
+        Some(texts) => patterns(check, &key.join("allow"), texts),
+        None => Some(otherwise.allow),
+    };
+    let deny = patterns(check, &key.join("deny"), raw.deny.as_deref().unwrap_or_default());
+    let at = key.join("connect_ports");
+    let connect_ports = match &raw.connect_ports {
+        None => Some(otherwise.connect_ports),
+        Some(RawPorts::Word(text)) => check.text(&at, text, any).map(|()| None),
+        Some(RawPorts::Several(ports)) => {
+            let ports = ports.iter().enumerate().map(|(place, raw)| port(check, &at.join(place), raw));
+            ports.collect::<Option<Vec<u16>>>().map(Some)
+        }
+    };
+    Some(Targets { allow: allow?, deny: deny?, connect_ports: connect_ports? })
+}
+
+fn patterns(check: &mut Check, key: &Key, texts: &[String]) -> Option<Vec<Pattern>> {
+    let read = |text: &str| text.parse().map_err(|error: InvalidPattern| error.to_string());
+    // All of them, so that each error is told.
+    let patterns: Vec<_> = texts.iter().enumerate().map(|(place, text)| check.text(&key.join(place), text, read)).collect();
+    patterns.into_iter().collect()
+}
+
+fn any(text: &str) -> Result<(), String> {
+    if text == "any" { Ok(()) } else { Err("must be \"any\" or an array of ports like [443]".to_owned()) }
+}
+
+fn port(check: &mut Check, key: &Key, raw: &Scalar) -> Option<u16> {
+    let read = |text: &str| text.parse().ok().filter(|&port| port != 0).ok_or("must be a port from 1 to 65535".to_owned());
+    check.text(key, &raw.to_string(), read)
+}

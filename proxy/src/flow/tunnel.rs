@@ -1,0 +1,53 @@
+//! CONNECT (RFC 9110, 9.3.6): a tunnel that nobody looks into.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::{Arrival, Departure, Flows, Site, chain::Passed, collect::Held, depart::depart, respond};
+use crate::{
+    hooks::{Chain, ResponseMessage, Source, StagedBody},
+    http::{Body, Headers, ResponseHead},
+    upstream::SendFailure,
+};
+
+impl Flows {
+    /// Opens a tunnel to the destination. It is counted and logged like other flows; no addon sees it.
+    ///
+    /// Dropping the future ends it, as the client went away.
+    pub async fn tunnel(&self, site: &Arc<Site>, mut arrival: Arrival) -> Departure {
+        // Nothing of it is for the other end, and credentials for a proxy may be among it.
+        arrival.head.headers = Headers::new();
+        arrival.body = Body::empty();
+        let generation = self.addons.chain(&site.name).generation;
+        let (ending, _) = self.begin_with(site, arrival, Arc::new(Chain::new(generation, Vec::new())));
+        let record = Arc::clone(ending.record());
+        let (origin, guard) = {
+            let request = &record.exchange.lock().request;
+            (Arc::clone(&request.upstream), request.guard.clone())
+        };
+        let response = match site.client.tunnel(&origin, guard.map(|guard| guard.0).as_ref()).await {
+            Ok(tunnel) => {
+                let mut head = ResponseHead::new(StatusCode::OK);
+                head.reason = Some("Connection established".into());
+                let response = ResponseMessage {
+                    head: head.clone(),
+                    body: StagedBody::Streaming,
+                    origin: Source::Core,
+                    may_have_body: false,
+                };
+                record.exchange.lock().response = Some(response);
+                return Departure::Upgrade(head, tunnel, ending);
+            }
+            Err(SendFailure::Denied(_)) => record.denied(),
+            Err(SendFailure::Upstream(failure)) => {
+                site.metrics.upstream_failed(failure.kind);
+                record.fail(failure.message);
+                respond::staged(failure.kind.status(), &format!("the tunnel failed: {}", failure.reason))
+            }
+            Err(SendFailure::Client(error)) => respond::staged(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        record.exchange.lock().response = Some(response);
+        depart(ending, Passed::Response(Held::new(Body::empty()), 0), None).await
+    }
+}

@@ -1,0 +1,89 @@
+//! Where a request is to go: upstream, through a tunnel, or to the controller.
+
+use http::{Method, StatusCode};
+
+use super::{Peer, Shared};
+use crate::{
+    flow::{Destination, Forward, Route, Site},
+    http::{Authority, Origin, RequestHead, Scheme},
+    http1::{Framing, parse::TargetForm},
+    targets::Target,
+};
+
+/// What becomes of a request.
+pub(super) enum Way {
+    /// A flow.
+    Flow(Destination),
+    /// A tunnel.
+    Tunnel(Destination),
+    /// The pages of the admin listener.
+    Controller,
+}
+
+type Refusal = (StatusCode, String);
+
+/// Decides by the head, before anything is looked up or dialled. The head of a flow gets the scheme that its client means.
+pub(super) fn way(shared: &Shared, site: &Site, peer: Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
+    match &site.route {
+        Route::Reverse(_) if head.method == Method::CONNECT => {
+            Err((StatusCode::METHOD_NOT_ALLOWED, "the method is not served here".to_owned()))
+        }
+        Route::Reverse(upstream) => Ok(Way::Flow(Destination::configured(upstream.clone()))),
+        Route::Forward(forward) => forwarded(shared, forward, peer, head, form),
+    }
+}
+
+/// A request for a tunnel has no content (RFC 9110, 9.3.6): what follows is the tunnel's.
+pub(super) fn may_tunnel(framing: Framing) -> Result<(), Refusal> {
+    match framing {
+        Framing::None => Ok(()),
+        _ => Err((StatusCode::BAD_REQUEST, "CONNECT has no body".to_owned())),
+    }
+}
+
+fn forwarded(shared: &Shared, forward: &Forward, peer: Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
+    let client = peer.address.ip();
+    if !forward.clients.contains(client) {
+        let why = "clients of your address may not use this listener: its setting clients says who may";
+        return Err((StatusCode::FORBIDDEN, why.to_owned()));
+    }
+    if let Some(controller) = shared.controller.as_ref().filter(|controller| controller.is_named(&head.authority)) {
+        let is_page = matches!(form, TargetForm::Origin | TargetForm::Absolute(Scheme::Http));
+        if is_page && head.authority.port().is_none_or(|port| port == Scheme::Http.default_port()) {
+            return Ok(Way::Controller);
+        }
+        return Err((StatusCode::FORBIDDEN, format!("the controller is at http://{}/ alone", controller.host())));
+    }
+    let authority = head.authority.clone();
+    match form {
+        TargetForm::Origin => {
+            let why = "this is a forward proxy: ask for a whole URL, as in `GET http://host/path HTTP/1.1`, or with CONNECT";
+            Err((StatusCode::BAD_REQUEST, why.to_owned()))
+        }
+        TargetForm::Absolute(scheme) => {
+            head.scheme = scheme;
+            destination(forward, Origin { scheme, authority }, peer).map(Way::Flow)
+        }
+        TargetForm::Authority => {
+            let port = authority.port().ok_or_else(|| bad("CONNECT needs host and port"))?;
+            forward.targets.may_tunnel(port).map_err(|refused| (StatusCode::FORBIDDEN, refused.to_string()))?;
+            destination(forward, Origin { scheme: Scheme::Http, authority }, peer).map(Way::Tunnel)
+        }
+    }
+}
+
+fn destination(forward: &Forward, origin: Origin, peer: Peer) -> Result<Destination, Refusal> {
+    let origin = Origin { authority: without_empty_port(origin.authority), ..origin };
+    let target = Target::of(&origin).ok_or_else(|| bad("the target has no legal host"))?;
+    let destination = forward.destination(origin, target, peer.address.ip());
+    destination.map_err(|refused| (StatusCode::FORBIDDEN, refused.to_string()))
+}
+
+/// `a.test:` is `a.test` (RFC 3986, 3.2.3): so it is in Host, too.
+fn without_empty_port(authority: Authority) -> Authority {
+    authority.as_str().strip_suffix(':').and_then(|text| text.parse().ok()).unwrap_or(authority)
+}
+
+fn bad(why: &str) -> Refusal {
+    (StatusCode::BAD_REQUEST, why.to_owned())
+}
