@@ -281,6 +281,7 @@ async fn one_addon_may_have_fewer_instances() {
 async fn budgets_are_shown_as_configured() {
     let settings = [
         ("cpu", json!("30ms")),
+        ("cpu_per_mib", json!("2ms")),
         ("wall", json!("3s")),
         ("configure", json!("4s")),
         ("memory", json!("32MiB")),
@@ -308,6 +309,7 @@ async fn budgets_are_shown_as_configured() {
     let defaults = host.admin().status("b").await["limits"].clone();
     for (key, value) in [
         ("cpu", json!("50ms")),
+        ("cpu_per_mib", json!("50ms")),
         ("wall", json!("60s")),
         ("configure", json!("10s")),
         ("memory", json!("64MiB")),

@@ -171,6 +171,8 @@ async fn the_last_good_copy_serves_a_start() {
     host.admin().until("a", |status| status["options"]["is_copy"] == false && status["options"]["error"].is_null()).await;
     shelf.put(versioned("better"));
     is_tagged(&host, "better").await;
+    // It is kept once it is in force.
+    eventually(async || std::fs::read_to_string(copies[0].path()).is_ok_and(|copy| copy.contains("better"))).await;
     drop(host);
     shelf.fail("503 Down");
     assert_eq!(tag(&builder().start().await).await, "better");
