@@ -150,9 +150,13 @@ async fn capped_responses_pass_unseen_above() {
 #[tokio::test]
 async fn capped_responses_are_cut_above() {
     let origin = RawOrigin::ok().await;
-    let host = Hosted::before(&origin.url()).scripted("a", &showing("response", &json!({"truncate": 1}))).start().await;
+    let mut options = showing("response", &json!({"truncate": 1}));
+    let tries = [json!({"try": {"set-body": "other"}}), json!({"set": ["X-Tried", "{tried}"]})];
+    options["rules"][0]["do"].as_array_mut().expect("actions").extend(tries);
+    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
     let answer = host.get("/").await;
     assert_eq!((answer.text().as_str(), answer.header("x-body")), ("ok", Some("o true")));
+    assert_eq!(answer.header("x-tried"), Some("the message is read-only in this hook"));
 }
 
 #[tokio::test]

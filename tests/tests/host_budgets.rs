@@ -73,6 +73,32 @@ async fn memory_is_limited() {
 }
 
 #[tokio::test]
+async fn all_guests_share_the_memory_of_the_process() {
+    let origin = RawOrigin::ok().await;
+    let taking = |bytes: usize| json!({"rules": [{"on": "request", "do": [{"take": bytes}, {"log": "took"}, {"wait": 2_000}]}]});
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &taking(36 << 20))
+        .scripted("b", &taking(20 << 20))
+        .set("limits.guest_memory", "64MiB")
+        .set("listener.main.addons", "[\"a\"]")
+        .with(|builder| builder.listener("other", &origin.url()))
+        .set("listener.other.addons", "[\"b\"]")
+        .start()
+        .await;
+    let held = tokio::spawn(Client::fetch(Version::Http1, host.address(), "/"));
+    host.logged("took").await;
+    // What one of them may have at one time is more than the other has left, and so is what a second one of its own wants.
+    assert_eq!(host.get("/").await.status, 503);
+    host.logged("it had asked for more than its all_memory limit of 67108864").await;
+    assert_eq!(host.admin().over_budget("a", "all_memory").await, 1);
+    assert_eq!(Client::fetch(Version::Http1, host.address_of("other"), "/").await.status, 200);
+    assert_eq!(host.admin().over_budget("b", "all_memory").await, 0);
+    assert_eq!(held.await.expect("a flow").status, 200);
+    // What ended gives it back.
+    assert_eq!(host.get("/").await.status, 200);
+}
+
+#[tokio::test]
 async fn handles_are_limited() {
     // One is that of the request.
     let said = "over its budget of 10 handles";
@@ -182,6 +208,24 @@ async fn headers_are_as_large_as_configured() {
     assert_eq!((ended.first().map(String::as_str), ended.last().map(String::as_str)), (Some("done"), Some("done")));
     assert!(ended.get(1).is_some_and(|ended| ended.ends_with(" bytes of header fields, limit 1024")), "{ended:?}");
     assert_eq!(host.admin().over_budget("a", "headers").await, 1);
+}
+
+#[tokio::test]
+async fn headers_are_measured_to_the_byte() {
+    // Of the two fields that come, four for each included.
+    const BEFORE: usize = "X-A1".len() + 4 + "Content-Length2".len() + 4;
+    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nok").await;
+    for edit in ["append", "set"] {
+        for (bytes, expected) in [(1_023, "done"), (1_024, "done"), (1_025, "too large: 1025 bytes of header fields, limit 1024")]
+        {
+            let value = "x".repeat(bytes - BEFORE - "X-B".len() - 4);
+            let script =
+                json!({"rules": [{"on": "response", "do": [{"try": {edit: ["X-B", value]}}, {"log": "it is {tried}."}]}]});
+            let host = Hosted::before(&origin.url()).scripted("a", &script).set("addon.a.header_bytes", "1KiB").start().await;
+            assert_eq!(host.get("/").await.header("x-b").map(str::len), (expected == "done").then_some(value.len()), "{bytes}");
+            host.logged(&format!("it is {expected}.")).await;
+        }
+    }
 }
 
 /// Lines dropped, and for which budget, after this was logged with this setting.

@@ -134,10 +134,12 @@ async fn finish_comes_after_a_failed_hook() {
         {"on": "request", "filter": "~p ^/failed$", "do": ["trap"]},
         {"on": "finish", "do": finishing()},
     ]});
-    let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
-    assert_eq!(host.get("/failed").await.status, 503);
-    let told = finishes(&host, "/failed").await;
-    assert!(told.starts_with("503 true core 0 "), "{told}");
+    for (policy, status, expected) in [("closed", 503, "503 true core 0 "), ("open", 200, "200 true upstream 0 2 ")] {
+        let host = Hosted::before(&origin.url()).scripted("a", &options).set("addon.a.on_error", policy).start().await;
+        assert_eq!(host.get("/failed").await.status, status, "{policy}");
+        let told = finishes(&host, "/failed").await;
+        assert!(told.starts_with(expected), "{policy}: {told}");
+    }
 }
 
 #[tokio::test]

@@ -135,6 +135,30 @@ async fn spinning_guests_harm_no_other_flow() {
 }
 
 #[tokio::test]
+async fn flows_go_by_while_guests_spin() {
+    let origin = RawOrigin::ok().await;
+    let spinning = json!({"rules": [{"on": "request", "filter": "~p ^/spin", "do": [{"log": "spins at {target}"}, "spin"]}]});
+    let host = Hosted::before(&origin.url()).scripted("a", &spinning).set("addon.a.cpu", "1m").start().await;
+    // More than there are threads that serve.
+    let crowd = 2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let spins: Vec<_> = (0..crowd)
+        .map(|number| {
+            let address = host.address();
+            tokio::spawn(async move { Client::fetch(Version::Http1, address, &format!("/spin{number}.")).await })
+        })
+        .collect();
+    for number in 0..crowd {
+        host.logged(&format!("spins at /spin{number}.")).await;
+    }
+    for version in Version::BOTH {
+        for _ in 0..10 {
+            assert_eq!(Client::fetch(version, host.address(), "/fine").await.status, 200);
+        }
+    }
+    assert!(spins.iter().all(|spin| !spin.is_finished()), "flows waited for guests");
+}
+
+#[tokio::test]
 async fn waiting_guests_use_no_processor() {
     let origin = RawOrigin::ok().await;
     // Waiting takes six times the budget of the processor.

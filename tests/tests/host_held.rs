@@ -191,6 +191,26 @@ async fn what_was_decoded_is_held_no_longer_than_it_is_shown() {
 }
 
 #[tokio::test]
+async fn what_codings_hide_counts_too() {
+    let coded = |bytes: usize| {
+        let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        coder.write_all(&vec![b'q'; bytes]).expect("coded");
+        coder.finish().expect("coded")
+    };
+    // Both are held while a hook is shown one of them.
+    let most = (0..LIMIT).rev().find(|bytes| bytes + coded(*bytes).len() <= LIMIT).expect("a size");
+    let (origin, permits) = gated().await;
+    permits.add_permits(100);
+    let host = host(&origin, "request").await;
+    for (bytes, expected) in [(most, 200), (most + 1, 503), (most, 200)] {
+        let request = Request::post("/").header("content-encoding", "gzip").body(full(coded(bytes))).expect("a request");
+        let answer = Client::connect(Version::Http1, host.address()).await.ask(request).await;
+        assert_eq!(answer.status, expected, "{bytes}");
+        holds(&host, 0).await;
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_held_after_a_storm() {
     let (origin, permits) = gated().await;
     permits.add_permits(100_000);
@@ -221,7 +241,9 @@ async fn nothing_is_held_after_a_storm() {
         flows.spawn(async move {
             let path = ["edit", "fail", "cut", "refuse", "made", "replace", "piece", "pass"][number / 2 % 8];
             let request = Request::post(format!("/{path}")).body(full(vec![b'q'; number * 97 % 50_000])).expect("a request");
-            let answer = Client::connect(version, address).await.start(request);
+            // Dropped, it takes its connection along.
+            let mut client = Client::connect(version, address).await;
+            let answer = client.start(request);
             // Some leave before the end.
             if number % 5 == 0 {
                 let _ = tokio::time::timeout(std::time::Duration::from_millis(number as u64 % 20), answer).await;
@@ -233,6 +255,13 @@ async fn nothing_is_held_after_a_storm() {
     while let Some(flow) = flows.join_next().await {
         flow.expect("a flow");
     }
+    // A storm of which nothing arrived would hold nothing, either.
+    let metrics = host.admin().get("/metrics").await.text();
+    let served = |class: &str| {
+        let start = format!("tollgate_flows_total{{listener=\"main\",status=\"{class}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    assert!(served("2xx") > 0 && served("5xx") > 0, "{metrics}");
     holds(&host, 0).await;
     host.admin().until("a", |status| status["instances_live"] == 0).await;
     assert_eq!(status(&host, 1_000).await, 200);

@@ -42,11 +42,13 @@ async fn grants_decide_what_is_reached() {
     let port = service.port();
     let ip = format!("127.0.0.1:{port}");
     let name = format!("localhost:{port}");
+    // Nobody is asked for the address of what is not granted at any: that would not be denied, but unknown.
+    let nowhere = format!("nowhere.invalid:{port}");
     for (grants, reached, denied) in [
-        (vec![], vec![], vec![&ip, &name]),
-        (vec!["127.0.0.1:1", "127.0.0.1", "localhost"], vec![], vec![&ip, &name]),
-        (vec![ip.as_str()], vec![&ip], vec![&name]),
-        (vec![name.as_str()], vec![&name], vec![&ip]),
+        (vec![], vec![], vec![&ip, &name, &nowhere]),
+        (vec!["127.0.0.1:1", "127.0.0.1", "localhost"], vec![], vec![&ip, &name, &nowhere]),
+        (vec![ip.as_str()], vec![&ip], vec![&name, &nowhere]),
+        (vec![name.as_str()], vec![&name], vec![&ip, &nowhere]),
         (vec!["private"], vec![&ip, &name], vec![]),
         (vec!["*"], vec![], vec![&ip, &name]),
     ] {

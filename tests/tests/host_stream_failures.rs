@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tollgate_tests::{
-    Client, Echo, RawClient, RawOrigin, Version,
+    Client, Echo, Frame, FrameOrigin, RawClient, RawOrigin, Version,
     addons::{Hosted, Load},
     eventually,
 };
@@ -172,6 +172,35 @@ async fn an_early_answer_is_no_failure() {
         assert_eq!((seen.status.as_u16(), seen.header("x-seen")), (401, Some("1")), "{answer}");
         assert_eq!(host.admin().status("a").await["traps"], 0);
     }
+}
+
+/// Nobody wants the rest of the request then, but the hook that decides about a piece of it comes to its end, and the flow goes
+/// on with the same instance.
+#[tokio::test]
+async fn an_upload_that_is_not_wanted_any_more_is_no_failure() {
+    let origin = RawOrigin::start(|conversation| async move {
+        let Some(mut origin) = FrameOrigin::accept(conversation).await else { return };
+        while let Some(stream) = origin.request().await {
+            let no_error = Frame::new(3, 0, stream, bytes::Bytes::from_static(&[0; 4]));
+            origin.send(&[Frame::headers(stream, &[(":status", b"401")], true), no_error]).await;
+        }
+    })
+    .await;
+    let script = json!({"rules": [
+        {"on": "request-chunk", "do": [{"wait": 300}, {"log": "decided"}]},
+        {"on": "response", "do": [{"set": ["X-Seen", "1"]}]},
+    ]});
+    let host = Hosted::before(&origin.url())
+        .scripted("a", &script)
+        .set("addon.a.on_error", "open")
+        .set("listener.main.upstream_protocol", "h2")
+        .start()
+        .await;
+    let seen = host.post("/", "hello").await;
+    assert_eq!((seen.status.as_u16(), seen.header("x-seen")), (401, Some("1")));
+    host.logged("decided").await;
+    let status = host.admin().status("a").await;
+    assert_eq!((&status["instances_created"], &status["traps"]), (&json!(1), &json!(0)));
 }
 
 #[tokio::test]
