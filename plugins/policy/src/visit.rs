@@ -49,11 +49,31 @@ impl Visit {
         })
     }
 
-    /// The Matrix ID of who asks.
+    /// The Matrix ID of who asks. None also where it can't be told: where that matters, the flow has been ended before.
     pub(crate) fn user(&mut self, terms: &Terms, request: &Request<'_>) -> Option<&str> {
         match self.asker(terms, request) {
             Asker::Known(user) => Some(user),
-            Asker::Anonymous | Asker::Refused | Asker::Unanswered => None,
+            Asker::Anonymous | Asker::Refused(_) | Asker::Illegal(_) | Asker::Unanswered => None,
+        }
+    }
+
+    /// Whether it makes a difference to this hook who asks: somebody known, or nobody.
+    ///
+    /// What is for nobody alone does not count: it takes nobody's place where nothing is for somebody.
+    pub(crate) fn depends_on_asker(&self, hook: &Hook) -> bool {
+        use EventType::{
+            AfterAny, AfterAuthenticated, AfterAuthenticatedPolicyChecked, AfterUnauthenticated, BeforeAny, BeforeAuthenticated,
+            BeforeAuthenticatedPolicyChecked, BeforeUnauthenticated,
+        };
+        match (hook.event, &self.route) {
+            // Nobody is known there.
+            (_, Route::Login) => false,
+            (BeforeAuthenticated | AfterAuthenticated, _)
+            | (BeforeAuthenticatedPolicyChecked | AfterAuthenticatedPolicyChecked, Route::Checked(_)) => true,
+            (BeforeAuthenticatedPolicyChecked | AfterAuthenticatedPolicyChecked, Route::Open) => false,
+            // A service is told who asks, and may go by it.
+            (BeforeAny | AfterAny, _) => hook.has_user_rule() || hook.deed.consults(),
+            (BeforeUnauthenticated | AfterUnauthenticated, _) => hook.has_user_rule(),
         }
     }
 
