@@ -65,15 +65,16 @@ impl Visit {
             AfterAny, AfterAuthenticated, AfterAuthenticatedPolicyChecked, AfterUnauthenticated, BeforeAny, BeforeAuthenticated,
             BeforeAuthenticatedPolicyChecked, BeforeUnauthenticated,
         };
-        match (hook.event, &self.route) {
+        if matches!(self.route, Route::Login) {
             // Nobody is known there.
-            (_, Route::Login) => false,
-            (BeforeAuthenticated | AfterAuthenticated, _)
-            | (BeforeAuthenticatedPolicyChecked | AfterAuthenticatedPolicyChecked, Route::Checked(_)) => true,
-            (BeforeAuthenticatedPolicyChecked | AfterAuthenticatedPolicyChecked, Route::Open) => false,
+            return false;
+        }
+        match hook.event {
+            BeforeAuthenticated | AfterAuthenticated => true,
+            BeforeAuthenticatedPolicyChecked | AfterAuthenticatedPolicyChecked => matches!(self.route, Route::Checked(_)),
             // A service is told who asks, and may go by it.
-            (BeforeAny | AfterAny, _) => hook.has_user_rule() || hook.deed.consults(),
-            (BeforeUnauthenticated | AfterUnauthenticated, _) => hook.has_user_rule(),
+            BeforeAny | AfterAny => hook.has_user_rule() || hook.deed.consults(),
+            BeforeUnauthenticated | AfterUnauthenticated => hook.has_user_rule(),
         }
     }
 

@@ -95,16 +95,14 @@ impl<'a> Cache<'a> {
 
     fn known(&self, key: &str, token: &Token) -> Option<Kept> {
         let Entry { user, epoch, token_seal, user_seal } = read(Bucket::new(ANSWERS).get_json(key))??;
-        let is_current = self.epoch()? == epoch
-            && token_seal == self.seal(&self.token_key(token))?
-            && user_seal == self.seal(&self.user_key(&user))?;
+        let is_current =
+            self.epoch()? == epoch && token_seal == seal(&self.token_key(token))? && user_seal == seal(&self.user_key(&user))?;
         is_current.then_some(Kept::Known(user))
     }
 
     fn refused(&self, key: &str, token: &Token) -> Option<Kept> {
         let entry: Negative = read(Bucket::new(REFUSALS).get_json(key.get(..PLACE)?))??;
-        let is_current =
-            entry.key == key && self.epoch()? == entry.epoch && entry.token_seal == self.seal(&self.token_key(token))?;
+        let is_current = entry.key == key && self.epoch()? == entry.epoch && entry.token_seal == seal(&self.token_key(token))?;
         is_current.then_some(Kept::Refused(entry.refusal))
     }
 
@@ -114,7 +112,7 @@ impl<'a> Cache<'a> {
             return None;
         }
         let epoch = self.epoch().or_else(|| self.begin_epoch())?;
-        Some(Before { epoch, token_seal: self.seal(&self.token_key(token))?, any_seal: self.seal(&self.hash(&[ANY]))? })
+        Some(Before { epoch, token_seal: seal(&self.token_key(token))?, any_seal: seal(&self.hash(&[ANY]))? })
     }
 
     /// Keeps an answer, unless it may be outdated by now.
@@ -124,14 +122,14 @@ impl<'a> Cache<'a> {
             Kept::Refused(_) => self.settings.unknown,
         };
         let (Some(ttl), Some(Before { epoch, token_seal, any_seal })) = (ttl, before) else { return };
-        if self.epoch().as_ref() != Some(&epoch) || self.seal(&self.hash(&[ANY])) != Some(any_seal) {
+        if self.epoch().as_ref() != Some(&epoch) || seal(&self.hash(&[ANY])) != Some(any_seal) {
             return;
         }
         let _ = read(Bucket::new(NOTES).insert(FULL, "0", None));
         let key = self.answer_key(token);
         let outcome = match answer {
             Kept::Known(user) => {
-                let Some(user_seal) = self.seal(&self.user_key(user)) else { return };
+                let Some(user_seal) = seal(&self.user_key(user)) else { return };
                 let entry = Entry { user: user.clone(), epoch, token_seal, user_seal };
                 Bucket::new(ANSWERS).set_json(&key, &entry, ttl)
             }
@@ -194,12 +192,6 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// None if it cannot be told; then no answer that depends on it is believed.
-    #[allow(clippy::option_option, reason = "no seal and no store are not the same")]
-    fn seal(&self, key: &str) -> Option<Option<String>> {
-        read(Bucket::new(SEALS).get_str(key))
-    }
-
     /// Whether it was done, or needs not be done.
     fn replace_seal(&self, key: &str) -> bool {
         let Some(longest) = self.settings.known.max(self.settings.unknown) else { return true };
@@ -241,6 +233,12 @@ impl<'a> Cache<'a> {
             digits
         })
     }
+}
+
+/// None if it cannot be told; then no answer that depends on it is believed.
+#[allow(clippy::option_option, reason = "no seal and no store are not the same")]
+fn seal(key: &str) -> Option<Option<String>> {
+    read(Bucket::new(SEALS).get_str(key))
 }
 
 /// What no two seals or epochs share.
