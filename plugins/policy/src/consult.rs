@@ -16,21 +16,20 @@ use crate::document::action::Call;
 #[derive(Debug)]
 pub(crate) struct Patience {
     limit: Duration,
-    since: Option<Instant>,
+    since: Instant,
 }
 
 /// Redirects that are followed.
 const REDIRECTS: u8 = 10;
 
 impl Patience {
-    /// As long as this from the first call on.
-    pub(crate) const fn new(limit: Duration) -> Self {
-        Self { limit, since: None }
+    /// As long as this from now on, so that what else takes time in the stage, like the question who asks, counts, too.
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, since: Instant::now() }
     }
 
-    fn left(&mut self) -> Duration {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        self.limit.saturating_sub(since.elapsed())
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.since.elapsed())
     }
 }
 

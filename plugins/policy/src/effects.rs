@@ -83,7 +83,7 @@ impl Deferred {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) const fn new(terms: &'a Terms, visit: &'a mut Visit, deferred: &'a mut Deferred) -> Self {
+    pub(crate) fn new(terms: &'a Terms, visit: &'a mut Visit, deferred: &'a mut Deferred) -> Self {
         Self { terms, visit, deferred, patience: Patience::new(terms.consultation_limit) }
     }
 

@@ -11,7 +11,8 @@
 //! | `whoami.unknownCacheMilliseconds` | 30000 | 0 to 86400000 | the same for tokens that the homeserver does not know |
 //!
 //! That a homeserver did not answer is not kept. Two flows with the same new token may both ask. Without the grant `kv` every
-//! flow asks; then each question is a warning in the log. If the store is full, what is new is not kept.
+//! flow asks; then each question is a warning in the log. If the store is full, what is new is not kept, and what ends one token
+//! ends belief in all that is kept. Of tokens that the homeserver refuses at most 4,096 are kept.
 //!
 //! A token is forgotten when its logout went well, or when the homeserver answers 401 to it; all tokens of a user when
 //! `logout/all`, a change of the password, the end of the account or of a device went well, by the client's API or by Synapse's
@@ -31,6 +32,7 @@ use tollgate_sdk::{
     serde_json::{Map, Value},
 };
 
+pub(crate) use self::whoami::Refusal;
 use self::{
     cache::{Cache, Kept},
     endings::Ending,
@@ -47,9 +49,12 @@ pub(crate) enum Asker {
     Anonymous,
     /// This user, or an application service on behalf of it.
     Known(String),
-    /// Somebody whose token the homeserver does not know.
-    Refused,
-    /// Somebody with a token about which the homeserver does not say anything, or that is withheld from the addon.
+    /// Somebody whose token the homeserver does not take.
+    Refused(Refusal),
+    /// Somebody with credentials that homeservers refuse, or read in more than one way.
+    Illegal(Denied),
+    /// Somebody with a token about which the homeserver does not say anything, or that is withheld from the addon. It may be
+    /// anybody: never to be taken as nobody where anything depends on who asks.
     Unanswered,
 }
 
@@ -70,7 +75,7 @@ impl Identity {
 
     /// What [`request`](Self::request), [`refuses`](Self::refuses) and [`response`](Self::response) have to see.
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
-        let mut subscriptions = vec![Subscription::to(Event::Request).filter(forms::FILTER).with_body()];
+        let mut subscriptions = vec![Subscription::to(Event::Request).filter(forms::FILTER)];
         if self.is_caching() {
             subscriptions.extend([
                 Subscription::to(Event::Request).filter(endings::FILTER),
@@ -83,10 +88,14 @@ impl Identity {
 
     /// Who sent this request. Asks the homeserver if it is not known.
     pub(crate) fn asker(&self, request: &Request<'_>) -> Asker {
+        self.find(request, true)
+    }
+
+    fn find(&self, request: &Request<'_>, keeps_refusals: bool) -> Asker {
         let token = match Credentials::of(request) {
             Credentials::None => return Asker::Anonymous,
             Credentials::Token(token) => token,
-            Credentials::Illegal => return Asker::Refused,
+            Credentials::Illegal(denied) => return Asker::Illegal(denied),
             Credentials::Withheld => {
                 log::warn!("Authorization is withheld from this addon: it cannot tell who asks");
                 return Asker::Unanswered;
@@ -96,7 +105,7 @@ impl Identity {
         let cache = Cache::new(&homeserver, &self.settings);
         match cache.get(&token) {
             Some(Kept::Known(user)) => return Asker::Known(user),
-            Some(Kept::Unknown) => return Asker::Refused,
+            Some(Kept::Refused(refusal)) => return Asker::Refused(refusal),
             None => {}
         }
         if self.is_caching() && !cache::is_granted() {
@@ -105,12 +114,14 @@ impl Identity {
         let before = cache.before(&token);
         match whoami::ask(&homeserver, &token, request, self.settings.timeout) {
             Answer::Known(user) => {
-                cache.keep(&token, Some(&user), before);
+                cache.keep(&token, &Kept::Known(user.clone()), before);
                 Asker::Known(user)
             }
-            Answer::Unknown => {
-                cache.keep(&token, None, before);
-                Asker::Refused
+            Answer::Refused(refusal) => {
+                if keeps_refusals {
+                    cache.keep(&token, &Kept::Refused(refusal.clone()), before);
+                }
+                Asker::Refused(refusal)
             }
             Answer::Nothing => Asker::Unanswered,
         }
@@ -118,13 +129,14 @@ impl Identity {
 
     /// Why a request is not let through whoever sent it: its body could tell the homeserver another identity than it told us.
     pub(crate) fn refuses(request: &Request<'_>) -> Option<Denied> {
-        forms::hides_identity(request).then_some(Denied::forbidden("access tokens and user IDs in forms are not let through"))
+        forms::may_hide_identity(request).then_some(Denied::forbidden("forms are not let through to this API: send JSON"))
     }
 
     /// To be called for requests: whose tokens a request ends has to be known before it does.
     pub(crate) fn request(&self, request: &Request<'_>) {
         if self.is_caching() && Ending::of(request) == Some(Ending::Asker) {
-            let _ = self.asker(request);
+            // Nothing depends on who it is, so strangers leave nothing behind.
+            let _ = self.find(request, false);
         }
     }
 
@@ -144,11 +156,11 @@ impl Identity {
         match ending {
             _ if response.status() == 401 => forget_refused(&cache, &token),
             Some(Ending::Token) => cache.forget_token(&token),
-            Some(Ending::Asker) => {
-                if let Some(Kept::Known(user)) = cache.get(&token) {
-                    cache.forget_user(&user);
-                }
-            }
+            Some(Ending::Asker) => match cache.get(&token) {
+                Some(Kept::Known(user)) => cache.forget_user(&user),
+                // It went well, so somebody's tokens have ended, but there was no room to keep whose.
+                _ => cache.forget_all(),
+            },
             Some(Ending::User(_)) | None => {}
         }
     }

@@ -6,11 +6,11 @@ use crate::{
     chain::{self, Exchange, Run},
     checks::{self, Denied},
     document::{
-        hook::{EventType, Stage},
+        hook::{EventType, Hook, Stage},
         reply::{self, Reply},
     },
     effects::{After, Before},
-    identity::{Asker, Identity},
+    identity::{Asker, Identity, Refusal},
     path,
     stages::Route,
     subscribe,
@@ -21,17 +21,19 @@ pub(crate) fn before(flow: &mut Before<'_, '_>) -> Option<MadeResponse> {
     if flow.context.visit.is_preflight() {
         return None;
     }
-    redirect(flow).or_else(|| ask(flow).map(Reply::into_response)).or_else(|| {
-        remember(flow);
-        None
-    })
+    redirect(flow).or_else(|| ask(flow).or_else(|| remember(flow)).map(Reply::into_response))
 }
 
 fn ask(flow: &mut Before<'_, '_>) -> Option<Reply> {
-    check_request(flow).or_else(|| run_before(flow, EventType::BeforeAny)).or_else(|| check_token(flow)).or_else(|| {
-        let types = types_before(flow);
-        types.iter().find_map(|event| run_before(flow, *event)).or_else(|| check_policy(flow))
-    })
+    check_request(flow)
+        .or_else(|| check_asker(flow, |hook| hook.event == EventType::BeforeAny))
+        .or_else(|| run_before(flow, EventType::BeforeAny))
+        .or_else(|| check_token(flow))
+        .or_else(|| check_asker(flow, |hook| hook.event.stage() == Stage::Before && hook.event != EventType::BeforeAny))
+        .or_else(|| {
+            let types = types_before(flow);
+            types.iter().find_map(|event| run_before(flow, *event)).or_else(|| check_policy(flow))
+        })
 }
 
 /// To the path without empty and dot segments, which whoever is between this and the homeserver could take out: rules about
@@ -60,7 +62,8 @@ pub(crate) fn after(mut flow: After<'_, '_, '_>) -> Option<MadeResponse> {
     if flow.context.visit.is_preflight() {
         return None;
     }
-    let failed = run_after(&mut flow, EventType::AfterAny).or_else(|| {
+    let closed = check_asker_after(&mut flow);
+    let failed = closed.or_else(|| run_after(&mut flow, EventType::AfterAny)).or_else(|| {
         let types = types_after(&mut flow);
         types.iter().find_map(|event| run_after(&mut flow, *event))
     });
@@ -92,11 +95,42 @@ fn check_token(flow: &mut Before<'_, '_>) -> Option<Reply> {
     let is_needed = checked.token_needed();
     match flow.context.visit.asker(flow.context.terms, flow.request) {
         Asker::Anonymous if is_needed => Some(Reply::error(401, "M_MISSING_TOKEN", "Missing access token")),
-        Asker::Refused => Some(Reply::error(403, "M_UNKNOWN_TOKEN", "Failed mapping access token to user id")),
+        Asker::Refused(refusal) => Some(refused(refusal)),
+        asker => unclear(asker),
+    }
+}
+
+/// Where one of these hooks depends on who asks, somebody of whom that can't be told is not taken for nobody: otherwise a request
+/// about which the homeserver says nothing would go round hooks.
+fn check_asker(flow: &mut Before<'_, '_>, is_meant: impl Fn(&Hook) -> bool) -> Option<Reply> {
+    let hooks = flow.context.visit.matching(flow.context.terms);
+    let is_needed = hooks.into_iter().any(|hook| is_meant(hook) && flow.context.visit.depends_on_asker(hook));
+    if is_needed { unclear(flow.context.visit.asker(flow.context.terms, flow.request)) } else { None }
+}
+
+/// The same once the homeserver has answered, for flows whose request was not seen.
+fn check_asker_after(flow: &mut After<'_, '_, '_>) -> Option<Reply> {
+    let hooks = flow.context.visit.matching(flow.context.terms);
+    let is_needed = hooks.into_iter().any(|hook| hook.event.stage() == Stage::After && flow.context.visit.depends_on_asker(hook));
+    if is_needed { unclear(flow.context.visit.asker(flow.context.terms, flow.request)) } else { None }
+}
+
+/// The answer to somebody who is neither known nor nobody.
+fn unclear(asker: &Asker) -> Option<Reply> {
+    match asker {
+        Asker::Anonymous | Asker::Known(_) => None,
+        Asker::Refused(refusal) => (!refusal.is_of_nobody()).then(|| refused(refusal)),
+        Asker::Illegal(denied) => Some(deny(*denied)),
         // Not M_UNKNOWN_TOKEN: clients would take themselves for logged out.
         Asker::Unanswered => Some(Reply::error(503, "M_UNKNOWN", "The homeserver does not tell whose access token this is")),
-        Asker::Anonymous | Asker::Known(_) => None,
     }
+}
+
+/// As the homeserver would answer: clients look at `soft_logout`, and may have a refresh token.
+fn refused(refusal: &Refusal) -> Reply {
+    // A struct of strings always has a JSON.
+    let body = serde_json::to_vec(refusal).unwrap_or_default();
+    Reply { body, ..Reply::error(401, "M_UNKNOWN_TOKEN", "") }
 }
 
 fn check_policy(flow: &mut Before<'_, '_>) -> Option<Reply> {
@@ -124,8 +158,13 @@ fn types_after(flow: &mut After<'_, '_, '_>) -> &'static [EventType] {
     flow.context.visit.route.after(is_known)
 }
 
-/// What after hooks need and what will be gone by then: who asked, should the homeserver forget the token, and what was sent.
-fn remember(flow: &mut Before<'_, '_>) {
+/// What after hooks need and what will be gone by then: who asked, should the homeserver forget the token, and what was sent. The
+/// answer where that can't be told.
+fn remember(flow: &mut Before<'_, '_>) -> Option<Reply> {
+    let closed = check_asker(flow, |hook| hook.event.stage() == Stage::After);
+    if closed.is_some() {
+        return closed;
+    }
     let terms = flow.context.terms;
     terms.identity.request(flow.request);
     let mut after = flow.context.visit.matching(terms);
@@ -136,4 +175,5 @@ fn remember(flow: &mut Before<'_, '_>) {
     if after.iter().any(|hook| hook.deed.consults()) {
         flow.context.visit.request_body = flow.request.body();
     }
+    None
 }

@@ -49,11 +49,32 @@ impl Visit {
         })
     }
 
-    /// The Matrix ID of who asks.
+    /// The Matrix ID of who asks. None also where it can't be told: where that matters, the flow has been ended before.
     pub(crate) fn user(&mut self, terms: &Terms, request: &Request<'_>) -> Option<&str> {
         match self.asker(terms, request) {
             Asker::Known(user) => Some(user),
-            Asker::Anonymous | Asker::Refused | Asker::Unanswered => None,
+            Asker::Anonymous | Asker::Refused(_) | Asker::Illegal(_) | Asker::Unanswered => None,
+        }
+    }
+
+    /// Whether it makes a difference to this hook who asks: somebody known, or nobody.
+    ///
+    /// What is for nobody alone does not count: it takes nobody's place where nothing is for somebody.
+    pub(crate) fn depends_on_asker(&self, hook: &Hook) -> bool {
+        use EventType::{
+            AfterAny, AfterAuthenticated, AfterAuthenticatedPolicyChecked, AfterUnauthenticated, BeforeAny, BeforeAuthenticated,
+            BeforeAuthenticatedPolicyChecked, BeforeUnauthenticated,
+        };
+        if matches!(self.route, Route::Login) {
+            // Nobody is known there.
+            return false;
+        }
+        match hook.event {
+            BeforeAuthenticated | AfterAuthenticated => true,
+            BeforeAuthenticatedPolicyChecked | AfterAuthenticatedPolicyChecked => matches!(self.route, Route::Checked(_)),
+            // A service is told who asks, and may go by it.
+            BeforeAny | AfterAny => hook.has_user_rule() || hook.deed.consults(),
+            BeforeUnauthenticated | AfterUnauthenticated => hook.has_user_rule(),
         }
     }
 

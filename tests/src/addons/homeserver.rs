@@ -116,7 +116,7 @@ impl Homeserver {
 /// Whether the connection goes on.
 async fn respond(conversation: &mut Conversation, request: &Request, state: &State) -> bool {
     let token = request.fields.get("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    let unknown = || Homeserver::response(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"unknown token"}"#);
+    let unknown = || Homeserver::response(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"unknown token","soft_logout":true}"#);
     let is_known = token.ends_with("-token") && !state.ended.lock().contains(token);
     let answer = if request.target.starts_with(WHOAMI) {
         if state.is_dumb.load(SeqCst) {

@@ -2,7 +2,10 @@
 //!
 //! Keys are hashes of homeserver and token, so the store holds no credentials. An answer carries the seals of its token and of its
 //! user as they were when the homeserver was asked. To forget, a seal is replaced: answers with another one are not believed, also
-//! those that another flow is just about to keep.
+//! those that another flow is just about to keep. Where there is no room for a seal, all answers are forgotten together: they carry
+//! the epoch, too, and to delete it takes no room.
+//!
+//! Tokens that the homeserver refused have a fixed number of places, so that made-up ones can't fill the store.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +16,7 @@ use tollgate_sdk::{
     log,
 };
 
-use super::{settings::Settings, token::Token};
+use super::{settings::Settings, token::Token, whoami::Refusal};
 
 /// The cache for one homeserver.
 #[derive(Debug)]
@@ -27,34 +30,49 @@ pub(super) struct Cache<'a> {
 pub(super) enum Kept {
     /// The token is this user's.
     Known(String),
-    /// The token is nobody's.
-    Unknown,
+    /// It does not take the token.
+    Refused(Refusal),
 }
 
 /// How it is kept.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
-    /// None: the homeserver does not know the token.
-    user: Option<String>,
+    user: String,
+    epoch: String,
     /// Of the token.
     token_seal: Option<String>,
     /// Of the user.
     user_seal: Option<String>,
 }
 
+/// How it is kept that a token is refused.
+#[derive(Debug, Serialize, Deserialize)]
+struct Negative {
+    /// Of the token: others may have had this place before.
+    key: String,
+    refusal: Refusal,
+    epoch: String,
+    token_seal: Option<String>,
+}
+
 /// Seals before the homeserver was asked.
 #[derive(Debug)]
 pub(super) struct Before {
+    epoch: String,
     token_seal: Option<String>,
     /// Replaced whenever one of a user is.
     any_seal: Option<String>,
 }
 
 const ANSWERS: &str = "whoami";
+const REFUSALS: &str = "whoami.refused";
+/// Hexadecimal digits of a token's hash that are its place among the refused ones: 4,096 places, some 2 MiB.
+const PLACE: usize = 3;
 const SEALS: &str = "whoami.seals";
 /// Notes of the cache's own.
 const NOTES: &str = "whoami.notes";
 const ANY: &str = "any";
+const EPOCH: &str = "epoch";
 const FULL: &str = "full";
 /// How often it is told that the store is full, at most.
 const FULL_AGAIN: Duration = Duration::from_hours(1);
@@ -71,28 +89,57 @@ impl<'a> Cache<'a> {
         if !self.is_used() {
             return None;
         }
-        let entry: Entry = read(Bucket::new(ANSWERS).get_json(&self.answer_key(token)))??;
-        let is_current = entry.token_seal == self.seal(&self.token_key(token))
-            && entry.user.as_ref().is_none_or(|user| entry.user_seal == self.seal(&self.user_key(user)));
-        is_current.then(|| entry.user.map_or(Kept::Unknown, Kept::Known))
+        let key = self.answer_key(token);
+        self.known(&key, token).or_else(|| self.refused(&key, token))
     }
 
-    /// To be called before the homeserver is asked.
-    pub(super) fn before(&self, token: &Token) -> Before {
-        Before { token_seal: self.seal(&self.token_key(token)), any_seal: self.seal(&self.hash(&[ANY])) }
+    fn known(&self, key: &str, token: &Token) -> Option<Kept> {
+        let Entry { user, epoch, token_seal, user_seal } = read(Bucket::new(ANSWERS).get_json(key))??;
+        let is_current =
+            self.epoch()? == epoch && token_seal == seal(&self.token_key(token))? && user_seal == seal(&self.user_key(&user))?;
+        is_current.then_some(Kept::Known(user))
+    }
+
+    fn refused(&self, key: &str, token: &Token) -> Option<Kept> {
+        let entry: Negative = read(Bucket::new(REFUSALS).get_json(key.get(..PLACE)?))??;
+        let is_current = entry.key == key && self.epoch()? == entry.epoch && entry.token_seal == seal(&self.token_key(token))?;
+        is_current.then_some(Kept::Refused(entry.refusal))
+    }
+
+    /// To be called before the homeserver is asked. None: its answer can't be kept.
+    pub(super) fn before(&self, token: &Token) -> Option<Before> {
+        if !self.is_used() {
+            return None;
+        }
+        let epoch = self.epoch().or_else(|| self.begin_epoch())?;
+        Some(Before { epoch, token_seal: seal(&self.token_key(token))?, any_seal: seal(&self.hash(&[ANY]))? })
     }
 
     /// Keeps an answer, unless it may be outdated by now.
-    pub(super) fn keep(&self, token: &Token, user: Option<&str>, before: Before) {
-        let ttl = if user.is_some() { self.settings.known } else { self.settings.unknown };
-        let Some(ttl) = ttl else { return };
-        let user_seal = user.and_then(|user| self.seal(&self.user_key(user)));
-        if self.seal(&self.hash(&[ANY])) != before.any_seal {
+    pub(super) fn keep(&self, token: &Token, answer: &Kept, before: Option<Before>) {
+        let ttl = match answer {
+            Kept::Known(_) => self.settings.known,
+            Kept::Refused(_) => self.settings.unknown,
+        };
+        let (Some(ttl), Some(Before { epoch, token_seal, any_seal })) = (ttl, before) else { return };
+        if self.epoch().as_ref() != Some(&epoch) || seal(&self.hash(&[ANY])) != Some(any_seal) {
             return;
         }
-        let entry = Entry { user: user.map(str::to_owned), token_seal: before.token_seal, user_seal };
         let _ = read(Bucket::new(NOTES).insert(FULL, "0", None));
-        match Bucket::new(ANSWERS).set_json(&self.answer_key(token), &entry, ttl) {
+        let key = self.answer_key(token);
+        let outcome = match answer {
+            Kept::Known(user) => {
+                let Some(user_seal) = seal(&self.user_key(user)) else { return };
+                let entry = Entry { user: user.clone(), epoch, token_seal, user_seal };
+                Bucket::new(ANSWERS).set_json(&key, &entry, ttl)
+            }
+            Kept::Refused(refusal) => {
+                let place = key.get(..PLACE).unwrap_or_default().to_owned();
+                let entry = Negative { key, refusal: refusal.clone(), epoch, token_seal };
+                Bucket::new(REFUSALS).set_json(&place, &entry, ttl)
+            }
+        };
+        match outcome {
             Err(Error::TooLarge(_)) => tell_full(),
             other => drop(read(other)),
         }
@@ -100,36 +147,61 @@ impl<'a> Cache<'a> {
 
     /// Forgets one answer: the homeserver has just refused the token.
     pub(super) fn forget(&self, token: &Token) {
-        let _ = read(Bucket::new(ANSWERS).delete(&self.answer_key(token)));
+        if read(Bucket::new(ANSWERS).delete(&self.answer_key(token))).is_none() {
+            self.forget_all();
+        }
     }
 
     /// Forgets a token, whoever acts with it.
     pub(super) fn forget_token(&self, token: &Token) {
         self.forget(token);
-        self.replace_seal(&self.token_key(token));
+        if !self.replace_seal(&self.token_key(token)) {
+            self.forget_all();
+        }
     }
 
     /// Forgets all tokens of a user.
     pub(super) fn forget_user(&self, user: &str) {
-        self.replace_seal(&self.user_key(user));
-        self.replace_seal(&self.hash(&[ANY]));
+        if !self.replace_seal(&self.user_key(user)) || !self.replace_seal(&self.hash(&[ANY])) {
+            self.forget_all();
+        }
+    }
+
+    /// Forgets all answers of this homeserver, also those that are about to be kept.
+    pub(super) fn forget_all(&self) {
+        let _ = read(Bucket::new(NOTES).delete(&self.hash(&[EPOCH])));
     }
 
     const fn is_used(&self) -> bool {
         self.settings.known.is_some() || self.settings.unknown.is_some()
     }
 
-    fn seal(&self, key: &str) -> Option<String> {
-        if self.is_used() { read(Bucket::new(SEALS).get_str(key)).flatten() } else { None }
+    /// None: there is no answer to be believed.
+    fn epoch(&self) -> Option<String> {
+        read(Bucket::new(NOTES).get_str(&self.hash(&[EPOCH]))).flatten()
     }
 
-    fn replace_seal(&self, key: &str) {
-        let Some(longest) = self.settings.known.max(self.settings.unknown) else { return };
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    fn begin_epoch(&self) -> Option<String> {
+        // If another flow was first, its epoch counts.
+        match Bucket::new(NOTES).insert(&self.hash(&[EPOCH]), now(), None) {
+            Err(Error::TooLarge(_)) => {
+                log::warn!("the store has no room for identities; kv_bytes and kv_keys of the addon are its limits");
+                None
+            }
+            other => read(other).and_then(|_| self.epoch()),
+        }
+    }
+
+    /// Whether it was done, or needs not be done.
+    fn replace_seal(&self, key: &str) -> bool {
+        let Some(longest) = self.settings.known.max(self.settings.unknown) else { return true };
         let ttl = longest.saturating_add(self.settings.timeout).saturating_add(MARGIN);
-        match Bucket::new(SEALS).set(key, now.as_nanos().to_string(), ttl) {
-            Err(Error::TooLarge(_)) => tell_full(),
-            other => drop(read(other)),
+        match Bucket::new(SEALS).set(key, now(), ttl) {
+            Err(Error::TooLarge(_)) => {
+                tell_full();
+                false
+            }
+            other => read(other).is_some(),
         }
     }
 
@@ -161,6 +233,17 @@ impl<'a> Cache<'a> {
             digits
         })
     }
+}
+
+/// None if it cannot be told; then no answer that depends on it is believed.
+#[allow(clippy::option_option, reason = "no seal and no store are not the same")]
+fn seal(key: &str) -> Option<Option<String>> {
+    read(Bucket::new(SEALS).get_str(key))
+}
+
+/// What no two seals or epochs share.
+fn now() -> String {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos().to_string()
 }
 
 /// None where the store failed: then there is no cache.

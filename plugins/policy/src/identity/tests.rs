@@ -69,12 +69,12 @@ impl Homeserver {
         let user = match bearer.as_slice() {
             b"Bearer t" | b"Bearer t2" => "@a:b",
             b"Bearer u" => "@u:b",
-            b"Bearer service" if request.url.ends_with("?user_id=%40c%3Ab") => "@c:b",
+            b"Bearer service" if request.url.ends_with("?user_id=@c:b") => "@c:b",
             b"Bearer service" => "@service:b",
             b"Bearer down" => return Err(http::Error::Timeout),
             b"Bearer broken" => return Ok(http::Response::new(500)),
             b"Bearer odd" => "nobody",
-            _ => return Ok(http::Response::new(401).with_body(r#"{"errcode":"M_UNKNOWN_TOKEN"}"#)),
+            _ => return Ok(http::Response::new(401).with_body(r#"{"errcode":"M_UNKNOWN_TOKEN","soft_logout":true}"#)),
         };
         Ok(http::Response::new(200).with_body(json!({ "user_id": user }).to_string()))
     }
@@ -96,6 +96,7 @@ fn with_token(token: &str) -> TestRequest {
 }
 
 const A: &str = "Known(\"@a:b\")";
+const REFUSED: &str = "Refused(Refusal { errcode: \"M_UNKNOWN_TOKEN\", error: \"\", soft_logout: Some(true) })";
 
 #[test]
 fn the_homeserver_says_who_asks() {
@@ -104,7 +105,7 @@ fn the_homeserver_says_who_asks() {
     for (token, expected) in [
         ("t", A),
         ("u", "Known(\"@u:b\")"),
-        ("x", "Refused"),
+        ("x", REFUSED),
         ("down", "Unanswered"),
         ("broken", "Unanswered"),
         ("odd", "Unanswered"),
@@ -114,7 +115,7 @@ fn the_homeserver_says_who_asks() {
     assert_eq!(asker(&harness, TestRequest::get("/?access_token=t")), A);
     assert_eq!(homeserver.asked(), 6);
     assert_eq!(asker(&harness, TestRequest::get("/")), "Anonymous");
-    assert_eq!(asker(&harness, TestRequest::get("/?access_token=a%20b")), "Refused");
+    assert!(asker(&harness, TestRequest::get("/?access_token=a%20b")).starts_with("Illegal"));
     assert_eq!(homeserver.asked(), 0);
 }
 
@@ -265,27 +266,61 @@ fn an_answer_from_before_a_logout_is_not_kept() {
 }
 
 #[test]
-fn identities_in_forms_are_refused() {
+fn forms_are_refused_where_tokens_are_taken() {
     let homeserver = Homeserver::default();
     let harness = homeserver.harness(json!({}));
-    let refused = |content_type: &str, body: &str| {
-        let request =
-            TestRequest::post("/_matrix/client/v3/rooms/!a:b/ban").with_header("Content-Type", content_type).with_body(body);
+    let refused = |path: &str, content_type: &str| {
+        let request = TestRequest::post(path).with_header("Content-Type", content_type).with_body("a");
         let done = harness.exchange(request, |_| TestResponse::new(200));
         done.sent.as_ref().expect("a request").header("x-refused").is_some()
     };
-    let form = "application/x-www-form-urlencoded";
-    for body in [
-        "access_token=t",
-        r#"{"user_id":"@x:b","reason":"&access_token=t&"}"#,
-        r#"{"user_id":"@x:b","reason":";acc%65ss_token=t;"}"#,
-        "a=b&user_id=@c:b",
-    ] {
-        for content_type in [form, "Application/X-WWW-Form-URLencoded; charset=utf-8"] {
-            assert!(refused(content_type, body), "{content_type} {body}");
-        }
-        assert!(!refused("application/json", body), "{body}");
+    for content_type in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=a"] {
+        assert!(refused("/_matrix/client/v3/rooms/!a:b/ban", content_type), "{content_type}");
+        assert!(!refused("/_matrix/client/v3/auth/m.login.terms/fallback/web", content_type), "{content_type}");
+        assert!(!refused("/oauth2/token", content_type), "{content_type}");
     }
-    assert!(!refused(form, r#"{"user_id":"@x:b"}"#));
-    assert!(!refused(form, ""));
+    assert!(!refused("/_matrix/client/v3/rooms/!a:b/ban", "application/json"));
+}
+
+#[test]
+fn questions_wait_for_other_requests_of_the_addon() {
+    for (refused, expected, asked) in [(3, A, 1), (usize::MAX, "Unanswered", 0)] {
+        let homeserver = Homeserver::default();
+        let (answering, tries) = (homeserver.clone(), AtomicUsize::new(0));
+        let harness = homeserver.harness(json!({"whoami": {"timeoutMilliseconds": 500}})).with_http(move |request| {
+            let is_busy = tries.fetch_add(1, Ordering::Relaxed) < refused;
+            if is_busy { Err(http::Error::Busy(64)) } else { answering.answer(request) }
+        });
+        assert_eq!(asker(&harness, with_token("t")), expected);
+        assert_eq!(homeserver.asked(), asked);
+    }
+}
+
+#[test]
+fn only_homeservers_refuse_tokens() {
+    for (body, expected) in [
+        (r#"{"errcode":"M_UNKNOWN_TOKEN"}"#, "Refused"),
+        (r#"{"errcode":"M_USER_LOCKED","error":"locked","soft_logout":true}"#, "Refused"),
+        (r#"{"errcode":"NONE"}"#, "Unanswered"),
+        (r#"{"error":"of a proxy"}"#, "Unanswered"),
+        ("<html>", "Unanswered"),
+    ] {
+        let harness = Homeserver::default().harness(json!({})).with_http(move |_| Ok(http::Response::new(401).with_body(body)));
+        assert!(asker(&harness, with_token("t")).starts_with(expected), "{body}");
+    }
+}
+
+#[test]
+fn strangers_have_few_places() {
+    let homeserver = Homeserver::default();
+    let harness = homeserver.harness(json!({"whoami": {"unknownCacheMilliseconds": 86_400_000}}));
+    asker(&harness, with_token("t"));
+    for number in 0..9_000 {
+        asker(&harness, with_token(&format!("made-up-{number}")));
+    }
+    homeserver.asked();
+    let kept = (0..0x1000).filter(|place| harness.kv("whoami.refused", &format!("{place:03x}")).is_some()).count();
+    assert!(kept > 3_000, "{kept} of 4,096");
+    assert_eq!(asker(&harness, with_token("t")), A);
+    assert_eq!(homeserver.asked(), 0);
 }

@@ -66,7 +66,7 @@ fn users_are_whole_matrix_ids() {
 
 #[test]
 fn unknown_users_match_inverted_rules_alone() {
-    for request in [TestRequest::get("/"), by("stranger", TestRequest::get("/")), by("silence", TestRequest::get("/"))] {
+    for request in [TestRequest::get("/"), by("stranger", TestRequest::get("/"))] {
         assert!(!matches(rule("matrixUserID", "."), request.clone()));
         assert!(!matches(rule("matrixUserID", ""), request.clone()));
         assert!(matches(inverted("matrixUserID", "."), request));

@@ -1,7 +1,7 @@
 //! Which event types a flow goes through.
 
 use tollgate_sdk::{
-    http,
+    ResponseVerdict, http,
     serde_json::{Value, json},
     testing::{TestRequest, TestResponse},
 };
@@ -39,7 +39,7 @@ fn open_routes_know_users_or_not() {
     let known = ["beforeAnyRequest", "beforeAuthenticatedRequest", "afterAnyRequest", "afterAuthenticatedRequest"];
     assert_eq!(types(by("me", TestRequest::get("/_matrix/client/v3/sync"))), known);
     let unknown = ["beforeAnyRequest", "beforeUnauthenticatedRequest", "afterAnyRequest", "afterUnauthenticatedRequest"];
-    for request in [TestRequest::get("/x"), by("stranger", TestRequest::get("/x")), by("silence", TestRequest::get("/x"))] {
+    for request in [TestRequest::get("/x"), by("stranger", TestRequest::get("/x"))] {
         assert_eq!(types(request), unknown);
     }
     assert_eq!(types(TestRequest::get("/x?access_token=stranger")), unknown);
@@ -76,7 +76,7 @@ fn checked_routes_need_somebody() {
     let harness = policy(json!({}));
     for (request, status, code) in [
         (TestRequest::post(CHECKED), 401, "M_MISSING_TOKEN"),
-        (by("stranger", TestRequest::post(CHECKED)), 403, "M_UNKNOWN_TOKEN"),
+        (by("stranger", TestRequest::post(CHECKED)), 401, "M_UNKNOWN_TOKEN"),
         (by("silence", TestRequest::post(CHECKED)), 503, "M_UNKNOWN"),
     ] {
         let done = exchange(&harness, request.with_body("{}"));
@@ -127,6 +127,72 @@ fn who_asked_is_known_before_the_token_ends() {
     let asked = flow.http().len();
     flow.response(TestResponse::new(200)).unwrap();
     assert_eq!((flow.http().len(), flow.staged_response().header("x-a")), (asked, Some("1")));
+}
+
+#[test]
+fn who_can_not_be_told_is_not_taken_for_nobody() {
+    let row = |event: &str, rules: Value| {
+        let mut hook = json!({ "id": "h", "eventType": event, "matchRules": rules, "action": "pass.modifiedRequest", "injectHeadersIntoRequest": { "X-A": "1" } });
+        if event.starts_with("after") {
+            hook["action"] = json!("pass.modifiedResponse");
+            hook["injectHeadersIntoResponse"] = json!({ "X-A": "1" });
+            hook.as_object_mut().unwrap().remove("injectHeadersIntoRequest");
+        }
+        policy(hooks(json!([hook])))
+    };
+    let user = || json!([{ "type": "matrixUserID", "regex": "^@me:" }]);
+    for (harness, is_closed) in [
+        (row("beforeAuthenticatedRequest", json!([])), true),
+        (row("afterAuthenticatedRequest", json!([])), true),
+        (row("beforeAnyRequest", user()), true),
+        (row("afterAnyRequest", user()), true),
+        (row("beforeUnauthenticatedRequest", user()), true),
+        (row("beforeAuthenticatedRequest", json!([{ "type": "route", "regex": "^/y" }])), false),
+        (row("beforeAuthenticatedRequest", json!([{ "type": "method", "regex": "POST" }])), false),
+        (row("beforeAuthenticatedPolicyCheckedRequest", json!([])), false),
+        (row("beforeAnyRequest", json!([])), false),
+        (row("beforeUnauthenticatedRequest", json!([])), false),
+        (row("afterUnauthenticatedRequest", json!([])), false),
+    ] {
+        let status = if is_closed { 503 } else { 200 };
+        let done = exchange(&harness, by("silence", TestRequest::get("/x")));
+        assert_eq!((done.response().status, done.sent.is_none()), (status, is_closed));
+        for request in [by("me", TestRequest::get("/x")), by("stranger", TestRequest::get("/x")), TestRequest::get("/x")] {
+            assert_eq!(exchange(&harness, request).response().status, 200);
+        }
+    }
+}
+
+#[test]
+fn who_can_not_be_told_after_gets_no_response() {
+    let hook = json!({ "id": "h", "eventType": "afterAuthenticatedRequest", "action": "pass.modifiedResponse", "injectHeadersIntoResponse": { "X-A": "1" } });
+    let harness = policy(hooks(json!([hook])));
+    let done = harness.response(by("silence", TestRequest::get("/")), TestResponse::new(200));
+    assert!(matches!(done.verdict, Ok(ResponseVerdict::Replace(made)) if made.status == 503));
+}
+
+#[test]
+fn services_are_not_told_nobody_of_who_can_not_be_told() {
+    let hook =
+        json!({ "id": "h", "eventType": "beforeAnyRequest", "action": "consult.RESTServiceURL", "RESTServiceURL": "http://h/" });
+    let harness = with_service(hooks(json!([hook])), |_| Ok(answer(&json!({ "action": "pass.unmodified" }))));
+    let done = exchange(&harness, by("silence", TestRequest::get("/x")));
+    assert_eq!((done.response().status, told(&done).len()), (503, 0));
+}
+
+#[test]
+fn credentials_that_mean_more_than_one_thing_are_refused() {
+    let hook = json!({ "id": "h", "eventType": "beforeAuthenticatedRequest", "action": "pass.modifiedRequest", "injectHeadersIntoRequest": { "X-A": "1" } });
+    let harness = policy(hooks(json!([hook])));
+    for (target, status, code) in [
+        (format!("/x?user_id=@{}:b", "-".repeat(5_500)), 400, "M_INVALID_PARAM"),
+        ("/x?a;user_id=@a:b".to_owned(), 400, "M_INVALID_PARAM"),
+        ("/x?access_token=me".to_owned(), 401, "M_MISSING_TOKEN"),
+    ] {
+        let done = exchange(&harness, by("me", TestRequest::get(&target)));
+        assert_eq!((done.response().status, errcode(&done).as_deref()), (status, Some(code)), "{target}");
+        assert!(done.sent.is_none() && done.http.is_empty(), "{target}");
+    }
 }
 
 #[test]

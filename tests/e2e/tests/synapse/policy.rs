@@ -164,7 +164,7 @@ async fn managed_people_stay_and_are_known_until_they_log_out() {
     assert_eq!(rooms["joined_rooms"], json!([decoded(&kept)]));
     alice.call("POST", "/_matrix/client/v3/logout", &json!({})).await;
     let refused = alice.ask("POST", &leave(&free), &json!({})).await;
-    assert_eq!((refused.status.as_u16(), &refused.json()["errcode"]), (403, &json!("M_UNKNOWN_TOKEN")));
+    assert_eq!((refused.status.as_u16(), &refused.json()["errcode"]), (401, &json!("M_UNKNOWN_TOKEN")));
 }
 
 /// Synapse takes a token from what is JSON for everybody else. The proxy does not let that through.
