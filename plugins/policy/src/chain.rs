@@ -145,8 +145,12 @@ impl Trouble {
             (Self::NoObject(Stage::After), _) => {
                 Reply::error(502, "M_UNKNOWN", "The body of the homeserver's response is not a JSON object")
             }
-            (Self::Part(Stage::Before), _) => Reply::error(400, "M_UNKNOWN", "The body of the request is a part of a whole (Content-Range)"),
-            (Self::Part(Stage::After), _) => Reply::error(502, "M_UNKNOWN", "The body of the homeserver's response is a part of a whole"),
+            (Self::Part(Stage::Before), _) => {
+                Reply::error(400, "M_UNKNOWN", "The body of the request is a part of a whole (Content-Range)")
+            }
+            (Self::Part(Stage::After), _) => {
+                Reply::error(502, "M_UNKNOWN", "The body of the homeserver's response is a part of a whole")
+            }
             (_, Stage::Before) => Reply::error(503, "M_UNKNOWN", "Hook execution failed, cannot proceed"),
             (_, Stage::After) => Reply::error(503, "M_UNKNOWN", "After-hook execution failed, cannot proceed"),
         }

@@ -68,7 +68,9 @@ impl Checked {
 
     /// Whether [`judge`](Self::judge) looks at the body.
     pub(crate) fn needs_body(&self) -> bool {
-        self.routes.iter().any(|route| matches!(route, Route::Kick { .. } | Route::CreateRoom | Route::DisplayName { .. } | Route::Profile { .. }))
+        self.routes.iter().any(|route| {
+            matches!(route, Route::Kick { .. } | Route::CreateRoom | Route::DisplayName { .. } | Route::Profile { .. })
+        })
     }
 
     /// Whether it is refused without a token, whatever the policy says. Passwords can be reset without.

@@ -190,9 +190,7 @@ impl<'a, 'r, 's> After<'a, 'r, 's> {
     fn told<T>(&mut self, hook: &str, tell: impl FnOnce(&mut Self, Payload<'_>) -> T) -> Result<T, Trouble> {
         let head = match &self.made {
             Some(made) => ResponseHead { status_code: made.status, headers: payload::headers(&made.headers) },
-            None => {
-                ResponseHead { status_code: self.response.status(), headers: payload::headers(&self.response.headers()) }
-            }
+            None => ResponseHead { status_code: self.response.status(), headers: payload::headers(&self.response.headers()) },
         };
         let held = mem::take(self.held());
         let request_body = self.context.visit.request_body.take().or_else(|| self.request.body()).unwrap_or_default();

@@ -42,7 +42,8 @@ fn push_valid(out: &mut Vec<u8>, text: &[u8], end: usize) -> bool {
             0x08 => b"\\b",
             0x0c => b"\\f",
             control => {
-                let digit = |value: u8| if value < 10 { b'0'.wrapping_add(value) } else { b'a'.wrapping_add(value).wrapping_sub(10) };
+                let digit =
+                    |value: u8| if value < 10 { b'0'.wrapping_add(value) } else { b'a'.wrapping_add(value).wrapping_sub(10) };
                 buffer = [b'\\', b'u', b'0', b'0', digit(control >> 4), digit(control & 15)];
                 &buffer
             }
@@ -91,7 +92,9 @@ mod tests {
     fn texts_come_out_as_serde_writes_them() {
         let all: String = (0..0x250).filter_map(char::from_u32).collect();
         for start in 0..16 {
-            for text in [format!("{}{all}{all}", "x".repeat(start)), format!("{}\"", "x".repeat(start)), "é\u{1f600}".repeat(start)] {
+            for text in
+                [format!("{}{all}{all}", "x".repeat(start)), format!("{}\"", "x".repeat(start)), "é\u{1f600}".repeat(start)]
+            {
                 let wanted = serde_json::to_string(&text).unwrap();
                 assert_eq!(escaped(text.as_bytes(), usize::MAX), (wanted[1..wanted.len() - 1].to_owned(), true), "{text}");
             }
