@@ -108,7 +108,7 @@ impl<'a, 'r> Before<'a, 'r> {
     }
 
     /// The same, for when all is done.
-    pub(crate) fn into_body(&mut self) -> Vec<u8> {
+    pub(crate) fn take_body(&mut self) -> Vec<u8> {
         mem::take(self.held()).into_bytes()
     }
 

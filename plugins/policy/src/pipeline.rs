@@ -149,6 +149,6 @@ fn remember(flow: &mut Before<'_, '_>) {
         flow.context.visit.asker(terms, flow.request);
     }
     if after.iter().any(|hook| hook.deed.consults()) {
-        flow.context.visit.request_body = Some(flow.into_body());
+        flow.context.visit.request_body = Some(flow.take_body());
     }
 }
