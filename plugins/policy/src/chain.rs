@@ -30,6 +30,8 @@ pub(crate) trait Exchange {
 pub(crate) enum Trouble {
     /// The body of the message of this stage is no JSON object.
     NoObject(Stage),
+    /// The message of this stage is a part of a whole, which can't be changed.
+    Part(Stage),
     /// A service was asked and there is no answer that can be carried out.
     Consultation(String),
     /// The core took an edit not.
@@ -137,11 +139,17 @@ fn name(deed: &Deed, hook: &str, role: &str) -> String {
 
 impl Trouble {
     /// What the client is answered.
-    fn into_reply(self, stage: Stage) -> Reply {
+    pub(crate) fn into_reply(self, stage: Stage) -> Reply {
         match (self, stage) {
             (Self::NoObject(Stage::Before), _) => Reply::error(400, "M_NOT_JSON", "The body of the request is not a JSON object"),
             (Self::NoObject(Stage::After), _) => {
                 Reply::error(502, "M_UNKNOWN", "The body of the homeserver's response is not a JSON object")
+            }
+            (Self::Part(Stage::Before), _) => {
+                Reply::error(400, "M_UNKNOWN", "The body of the request is a part of a whole (Content-Range)")
+            }
+            (Self::Part(Stage::After), _) => {
+                Reply::error(502, "M_UNKNOWN", "The body of the homeserver's response is a part of a whole")
             }
             (_, Stage::Before) => Reply::error(503, "M_UNKNOWN", "Hook execution failed, cannot proceed"),
             (_, Stage::After) => Reply::error(503, "M_UNKNOWN", "After-hook execution failed, cannot proceed"),
@@ -154,6 +162,8 @@ impl fmt::Display for Trouble {
         match self {
             Self::NoObject(Stage::Before) => out.write_str("the body of the request is no JSON object"),
             Self::NoObject(Stage::After) => out.write_str("the body of the response is no JSON object"),
+            Self::Part(Stage::Before) => out.write_str("the body of the request is a part of a whole, which can't be changed"),
+            Self::Part(Stage::After) => out.write_str("the body of the response is a part of a whole, which can't be changed"),
             Self::Consultation(why) => write!(out, "the consultation failed: {why}"),
             Self::Edit(error) => error.fmt(out),
         }

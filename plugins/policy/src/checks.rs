@@ -7,14 +7,17 @@
 //! | `PUT rooms/{room}/state/m.room.member/{user}` | the same, if it is the user's own; name and avatar in that room, too |
 //! | `PUT rooms/{room}/state/m.room.encryption` | `forbidEncryptedRoomCreation` |
 //! | `POST createRoom` | `forbidRoomCreation`; `forbidEncryptedRoomCreation`, `forbidUnencryptedRoomCreation` by `initial_state` |
+//! | `POST rooms/{room}/upgrade` | `forbidRoomCreation` |
 //! | `PUT rooms/{room}/send/{type}/{txn}` | never: it is there for hooks |
 //! | `PUT profile/{user}/displayname` | the own name of a managed user, unless `allowCustomUserDisplayNames`; every name with `[x] ` in it |
 //! | `PUT profile/{user}/avatar_url` | the own avatar of a managed user, unless `allowCustomUserAvatars` |
+//! | `PUT`, `PATCH profile/{user}` | both |
 //! | `POST account/deactivate` | every managed user |
 //! | `POST account/password` | managed users, unless `allowCustomPassthroughUserPasswords` and `authType` is `passthrough`; who has no token, unless `allowUnauthenticatedPasswordResets` |
 //!
 //! `POST` and `PUT` are one here, with a transaction at the end or without, and `DELETE` of a profile's field counts as well.
 
+mod body;
 mod filters;
 mod path;
 mod rooms;
@@ -22,9 +25,10 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-use tollgate_sdk::serde_json::{self, Value};
+use tollgate_sdk::serde_json::Value;
 
 use crate::managed::Managed;
+use body::object;
 pub(crate) use filters::Filter;
 use rooms::Encryption;
 use route::Route;
@@ -46,6 +50,7 @@ pub(crate) struct Denied {
 
 /// What display names of users that were deactivated start with.
 const DEACTIVATED: &str = "[x] ";
+const CREATION_FORBIDDEN: &str = "the policy forbids that you create rooms";
 
 impl Checked {
     /// What is checked about a request to this path: without query, percent-decoded once but for `%2F`, as `~p` of filters has it.
@@ -63,7 +68,9 @@ impl Checked {
 
     /// Whether [`judge`](Self::judge) looks at the body.
     pub(crate) fn needs_body(&self) -> bool {
-        self.routes.iter().any(|route| matches!(route, Route::Kick { .. } | Route::CreateRoom | Route::DisplayName { .. }))
+        self.routes.iter().any(|route| {
+            matches!(route, Route::Kick { .. } | Route::CreateRoom | Route::DisplayName { .. } | Route::Profile { .. })
+        })
     }
 
     /// Whether it is refused without a token, whatever the policy says. Passwords can be reset without.
@@ -117,10 +124,15 @@ fn judge(route: &Route, managed: &Managed, asker: Option<&str>, body: &[u8]) -> 
         Route::Member { room, user } if user == asker => stay(managed, asker, room),
         Route::Encryption => allow(!managed.forbids_encrypted_room_creation(asker), "the policy forbids encrypted rooms"),
         Route::CreateRoom => create_room(managed, asker, body),
+        Route::UpgradeRoom => allow(!managed.forbids_room_creation(asker), CREATION_FORBIDDEN),
         Route::DisplayName { user } => display_name(managed, asker, user, body),
-        Route::Avatar { user } if user == asker => allow(managed.allows_avatar(asker), "the policy sets your avatar"),
+        Route::Avatar { user } => avatar(managed, asker, user),
+        Route::Profile { user } => {
+            avatar(managed, asker, user)?;
+            display_name(managed, asker, user, body)
+        }
         Route::Deactivate => allow(!managed.is_managed(asker), "the policy does not let you deactivate your account"),
-        Route::Member { .. } | Route::Avatar { .. } | Route::Send | Route::Password => Ok(()),
+        Route::Member { .. } | Route::Send | Route::Password => Ok(()),
     }
 }
 
@@ -129,12 +141,16 @@ fn stay(managed: &Managed, asker: &str, room: &str) -> Result<(), Denied> {
 }
 
 fn create_room(managed: &Managed, asker: &str, body: &[u8]) -> Result<(), Denied> {
-    allow(!managed.forbids_room_creation(asker), "the policy forbids that you create rooms")?;
+    allow(!managed.forbids_room_creation(asker), CREATION_FORBIDDEN)?;
     let encryption = Encryption::of(&object(body)?)?;
     let is_forbidden = encryption.is_mentioned && managed.forbids_encrypted_room_creation(asker);
     allow(!is_forbidden, "the policy forbids encrypted rooms")?;
     let is_forbidden = !encryption.is_sure && managed.forbids_unencrypted_room_creation(asker);
     allow(!is_forbidden, "the policy forbids rooms without encryption")
+}
+
+fn avatar(managed: &Managed, asker: &str, user: &str) -> Result<(), Denied> {
+    allow(user != asker || managed.allows_avatar(asker), "the policy sets your avatar")
 }
 
 fn display_name(managed: &Managed, asker: &str, user: &str, body: &[u8]) -> Result<(), Denied> {
@@ -146,11 +162,6 @@ fn display_name(managed: &Managed, asker: &str, user: &str, body: &[u8]) -> Resu
     let body = object(body)?;
     let name = body.get("displayname").and_then(Value::as_str).unwrap_or_default();
     allow(!name.contains(DEACTIVATED), "this display name is for users that were deactivated")
-}
-
-fn object(body: &[u8]) -> Result<Value, Denied> {
-    let value: Value = serde_json::from_slice(body).map_err(|_| Denied::bad_json("the body is no JSON"))?;
-    if value.is_object() { Ok(value) } else { Err(Denied::bad_json("the body is no JSON object")) }
 }
 
 const fn allow(is_allowed: bool, message: &'static str) -> Result<(), Denied> {

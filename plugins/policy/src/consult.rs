@@ -1,10 +1,11 @@
 //! Calls of services.
 
 pub(crate) mod answer;
+mod escape;
 pub(crate) mod payload;
 
 use std::{
-    thread,
+    fmt, thread,
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,15 @@ use crate::document::action::Call;
 pub(crate) struct Patience {
     limit: Duration,
     since: Instant,
+}
+
+/// Why a service did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What was to be sent is no legal request, as where it is over the addon's `max_body`. Nothing was sent.
+    Unsendable(String),
+    /// All else.
+    Other(String),
 }
 
 /// Redirects that are followed.
@@ -42,10 +52,10 @@ impl Patience {
 pub(crate) fn ask<T>(
     hook: &str,
     call: &Call,
-    payload: &[u8],
+    payload: Vec<u8>,
     patience: &mut Patience,
     read: impl Fn(&http::Response) -> Result<T, String>,
-) -> Result<T, String> {
+) -> Result<T, Failure> {
     let mut request = http::Request::new(&call.method, call.url.as_str()).body(payload).redirects(REDIRECTS);
     if !call.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
         request = request.header("Content-Type", "application/json");
@@ -57,7 +67,7 @@ pub(crate) fn ask<T>(
     loop {
         let left = patience.left();
         if left.is_zero() {
-            return Err("the time for consultations is over (\"consultationLimitMilliseconds\")".to_owned());
+            return Err(Failure::Other("the time for consultations is over (\"consultationLimitMilliseconds\")".to_owned()));
         }
         request.timeout = Some(call.timeout.min(left));
         let why = match request.send() {
@@ -66,21 +76,30 @@ pub(crate) fn ask<T>(
                 Err(why) => why,
             },
             // Nothing of this gets better by another try.
-            Err(error @ (http::Error::Denied(_) | http::Error::Invalid(_))) => return Err(error.to_string()),
+            Err(error @ http::Error::Invalid(_)) => return Err(Failure::Unsendable(error.to_string())),
+            Err(error @ http::Error::Denied(_)) => return Err(Failure::Other(error.to_string())),
             Err(error) => error.to_string(),
         };
         if attempt == call.retries {
-            return Err(why);
+            return Err(Failure::Other(why));
         }
         attempt = attempt.saturating_add(1);
         if patience.left() <= call.wait {
-            return Err(format!("{why}; no time is left for another attempt (\"consultationLimitMilliseconds\")"));
+            let limit = "\"consultationLimitMilliseconds\"";
+            return Err(Failure::Other(format!("{why}; no time is left for another attempt ({limit})")));
         }
         log::info!(hook = hook, attempt = attempt; "calling the service again, since {why}");
         if !call.wait.is_zero() {
             // Only this flow waits.
             thread::sleep(call.wait);
         }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unsendable(why) | Self::Other(why)) = self;
+        out.write_str(why)
     }
 }
 

@@ -1,6 +1,9 @@
 //! What hooks do to a flow: to its messages as they stand, and outside of it.
 
-use std::borrow::Cow;
+mod deferred;
+mod held;
+
+use std::mem;
 
 use tollgate_sdk::{MadeResponse, Request, Response, log};
 
@@ -8,7 +11,7 @@ use crate::{
     chain::{Exchange, Trouble},
     consult::{
         self, Patience, answer,
-        payload::{self, Payload},
+        payload::{self, Message, Payload, RequestHead, ResponseHead},
     },
     document::{
         Terms,
@@ -16,20 +19,10 @@ use crate::{
         hook::Stage,
         reply::Reply,
     },
-    merge::merge,
     visit::Visit,
 };
-
-/// Calls of services that are made when the flow has ended.
-#[derive(Debug, Default)]
-pub(crate) struct Deferred(Vec<Pending>);
-
-#[derive(Debug)]
-struct Pending {
-    hook: String,
-    call: Call,
-    payload: Vec<u8>,
-}
+pub(crate) use deferred::Deferred;
+use held::Held;
 
 /// What both stages have.
 pub(crate) struct Context<'a> {
@@ -43,80 +36,87 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Before<'a, 'r> {
     pub(crate) context: Context<'a>,
     pub(crate) request: &'a mut Request<'r>,
+    held: Option<Held>,
 }
 
 /// A flow whose homeserver has answered.
 pub(crate) struct After<'a, 'r, 's> {
     pub(crate) context: Context<'a>,
     pub(crate) request: &'a Request<'r>,
-    pub(crate) response: &'a mut Response<'s>,
-    /// What a hook put in the place of the response.
-    pub(crate) made: Option<MadeResponse>,
+    response: &'a mut Response<'s>,
+    /// What a hook put in the place of the response; its body is held.
+    made: Option<MadeResponse>,
+    held: Option<Held>,
 }
 
-/// Calls that one flow may leave for its end.
-const MAX_DEFERRED: usize = 16;
-/// Bytes that services are told by them.
-const MAX_DEFERRED_BYTES: usize = 8 * 1024 * 1024;
-
-impl Deferred {
-    fn push(&mut self, hook: &str, call: &Call, payload: Vec<u8>) {
-        let bytes = self.0.iter().map(|pending| pending.payload.len()).sum::<usize>().saturating_add(payload.len());
-        if self.0.len() >= MAX_DEFERRED || bytes > MAX_DEFERRED_BYTES {
-            log::warn!(
-                hook = hook;
-                "the service is not told: a flow has at most {MAX_DEFERRED} asynchronous calls of {MAX_DEFERRED_BYTES} bytes"
-            );
-            return;
-        }
-        self.0.push(Pending { hook: hook.to_owned(), call: call.clone(), payload });
-    }
-
-    /// Makes the calls, in order.
-    pub(crate) fn send(&mut self, mut patience: Patience) {
-        for Pending { hook, call, payload } in std::mem::take(&mut self.0) {
-            if let Err(why) = consult::ask(&hook, &call, &payload, &mut patience, consult::accepted) {
-                log::warn!(hook = hook.as_str(); "asynchronous consultation failed: {why}");
-            }
-        }
-    }
-}
+/// A part of a whole; put together, it would not be that part.
+const PARTIAL_CONTENT: u16 = 206;
 
 impl<'a> Context<'a> {
     pub(crate) fn new(terms: &'a Terms, visit: &'a mut Visit, deferred: &'a mut Deferred) -> Self {
         Self { terms, visit, deferred, patience: Patience::new(terms.consultation_limit) }
     }
 
-    fn ask(&mut self, hook: &str, call: &Call, stage: Stage, payload: &[u8]) -> Result<Deed, Trouble> {
+    fn ask(&mut self, hook: &str, call: &Call, stage: Stage, payload: Vec<u8>) -> Result<Deed, Trouble> {
         let answer = consult::ask(hook, call, payload, &mut self.patience, |response| answer::read(hook, stage, response));
-        answer.map_err(Trouble::Consultation)
+        answer.map_err(|why| Trouble::Consultation(why.to_string()))
     }
 
     /// What a service is told.
-    fn payload(
+    fn payload<'b>(
         &mut self,
         hook: &str,
         request: &Request<'_>,
-        request_body: &[u8],
-        response: Option<payload::Response<'_>>,
-    ) -> Result<Vec<u8>, Trouble> {
+        request_body: &'b [u8],
+        response: Option<Message<'b>>,
+    ) -> Result<Payload<'b>, Trouble> {
         let user = self.visit.user(self.terms, request).map(str::to_owned);
-        let request = payload::Request {
+        let head = RequestHead {
             uri: request.path_and_query(),
             path: String::from_utf8_lossy(&self.visit.path),
             method: &self.visit.method,
             headers: payload::headers(&request.headers()),
-            payload: String::from_utf8_lossy(request_body),
         };
-        let payload = Payload::new(hook, user.as_deref(), request, response);
-        serde_json::to_vec(&payload).map_err(|error| Trouble::Consultation(error.to_string()))
+        let payload = Message::new(&head, request_body);
+        let payload = payload.and_then(|request| Payload::new(hook, user.as_deref(), request, response));
+        payload.map_err(|error| Trouble::Consultation(error.to_string()))
     }
 }
 
-impl Before<'_, '_> {
-    fn payload(&mut self, hook: &str) -> Result<Vec<u8>, Trouble> {
-        let body = self.request.body().unwrap_or_default();
-        self.context.payload(hook, self.request, &body, None)
+impl<'a, 'r> Before<'a, 'r> {
+    pub(crate) const fn new(context: Context<'a>, request: &'a mut Request<'r>) -> Self {
+        Self { context, request, held: None }
+    }
+
+    fn held(&mut self) -> &mut Held {
+        self.held.get_or_insert_with(|| Held::new(self.request.body().unwrap_or_default()))
+    }
+
+    /// Writes what hooks left to be merged.
+    pub(crate) fn settle(&mut self) -> Result<(), Trouble> {
+        let Some(held) = &mut self.held else { return Ok(()) };
+        if let Some(merged) = held.collected().map_err(|_| Trouble::NoObject(Stage::Before))? {
+            self.request.set_body(&merged)?;
+            held.set(merged);
+        }
+        Ok(())
+    }
+
+    /// The body as it was settled last.
+    pub(crate) fn body(&mut self) -> &[u8] {
+        self.held().bytes()
+    }
+
+    /// The same, for when all is done.
+    pub(crate) fn take_body(&mut self) -> Vec<u8> {
+        mem::take(self.held()).into_bytes()
+    }
+
+    fn told<T>(&mut self, hook: &str, tell: impl FnOnce(&mut Self, Payload<'_>) -> T) -> Result<T, Trouble> {
+        let held = mem::take(self.held());
+        let told = self.context.payload(hook, self.request, held.bytes(), None).map(|payload| tell(self, payload));
+        self.held = Some(held);
+        told
     }
 }
 
@@ -126,13 +126,17 @@ impl Exchange for Before<'_, '_> {
     }
 
     fn modify(&mut self, changes: &Changes) -> Result<(), Trouble> {
-        if !changes.json.is_empty() {
-            let body = self.request.body().unwrap_or_default();
-            let merged = merge(&body, &changes.json).map_err(|_| Trouble::NoObject(Stage::Before))?;
-            self.request.set_body(merged)?;
+        if changes.json.is_empty() {
+            return Ok(held::edit(self.request, &changes.headers, None)?);
         }
-        for (name, value) in &changes.headers {
-            self.request.set_header(name, value)?;
+        if self.request.header("content-range").is_some() {
+            return Err(Trouble::Part(Stage::Before));
+        }
+        let first = self.held().first(changes).map_err(|_| Trouble::NoObject(Stage::Before))?;
+        held::edit(self.request, &changes.headers, first.as_deref())?;
+        match first {
+            Some(merged) => self.held().set(merged),
+            None => self.held().collect(changes),
         }
         Ok(())
     }
@@ -141,39 +145,70 @@ impl Exchange for Before<'_, '_> {
     fn replace(&mut self, _reply: &Reply) {}
 
     fn consult(&mut self, hook: &str, call: &Call) -> Result<Deed, Trouble> {
-        let payload = self.payload(hook)?;
-        self.context.ask(hook, call, Stage::Before, &payload)
+        self.settle()?;
+        let payload = self.told(hook, |_, payload| payload.to_json(usize::MAX))?;
+        self.context.ask(hook, call, Stage::Before, payload)
     }
 
     fn defer(&mut self, hook: &str, call: &Call) {
-        match self.payload(hook) {
-            Ok(payload) => self.context.deferred.push(hook, call, payload),
-            Err(trouble) => log::warn!(hook = hook; "the service is not told: {trouble}"),
+        // What can't be settled is settled again, and reported, when the stage ends.
+        let settled = self.settle();
+        let told = self.told(hook, |flow, payload| flow.context.deferred.push(hook, call, payload));
+        if let Err(trouble) = settled.and(told) {
+            log::warn!(hook = hook; "the service is not told all: {trouble}");
         }
     }
 }
 
-impl After<'_, '_, '_> {
-    fn payload(&mut self, hook: &str) -> Result<Vec<u8>, Trouble> {
-        let (status_code, headers, body) = match &self.made {
-            Some(made) => (made.status, payload::headers(&made.headers), Cow::Borrowed(made.body.as_slice())),
-            None => (
-                self.response.status(),
-                payload::headers(&self.response.headers()),
-                Cow::Owned(self.response.body().unwrap_or_default()),
-            ),
-        };
-        let response = payload::Response { status_code, headers, payload: String::from_utf8_lossy(&body) };
-        let request_body = self.context.visit.request_body.take().or_else(|| self.request.body()).unwrap_or_default();
-        let payload = self.context.payload(hook, self.request, &request_body, Some(response));
-        self.context.visit.request_body = Some(request_body);
-        payload
+impl<'a, 'r, 's> After<'a, 'r, 's> {
+    pub(crate) const fn new(context: Context<'a>, request: &'a Request<'r>, response: &'a mut Response<'s>) -> Self {
+        Self { context, request, response, made: None, held: None }
     }
 
-    /// RFC 9110, 6.4.1.
+    fn held(&mut self) -> &mut Held {
+        self.held.get_or_insert_with(|| Held::new(self.response.body().unwrap_or_default()))
+    }
+
+    /// Writes what hooks left to be merged.
+    pub(crate) fn settle(&mut self) -> Result<(), Trouble> {
+        let Some(held) = &mut self.held else { return Ok(()) };
+        if let Some(merged) = held.collected().map_err(|_| Trouble::NoObject(Stage::After))? {
+            if self.made.is_none() {
+                self.response.set_body(&merged)?;
+            }
+            held.set(merged);
+        }
+        Ok(())
+    }
+
+    /// What takes the place of the response, if anything.
+    pub(crate) fn into_made(self) -> Option<MadeResponse> {
+        let body = self.held.map(Held::into_bytes).unwrap_or_default();
+        self.made.map(|made| MadeResponse { body, ..made })
+    }
+
+    fn told<T>(&mut self, hook: &str, tell: impl FnOnce(&mut Self, Payload<'_>) -> T) -> Result<T, Trouble> {
+        let head = match &self.made {
+            Some(made) => ResponseHead { status_code: made.status, headers: payload::headers(&made.headers) },
+            None => ResponseHead { status_code: self.response.status(), headers: payload::headers(&self.response.headers()) },
+        };
+        let held = mem::take(self.held());
+        let request_body = self.context.visit.request_body.take().or_else(|| self.request.body()).unwrap_or_default();
+        let response = Message::new(&head, held.bytes()).map_err(|error| Trouble::Consultation(error.to_string()));
+        let payload = response.and_then(|response| self.context.payload(hook, self.request, &request_body, Some(response)));
+        let told = payload.map(|payload| tell(self, payload));
+        self.context.visit.request_body = Some(request_body);
+        self.held = Some(held);
+        told
+    }
+
+    fn status(&self) -> u16 {
+        self.made.as_ref().map_or_else(|| self.response.status(), |made| made.status)
+    }
+
+    /// RFC 9110, 6.4.1 and 15.3.6.
     fn may_have_body(&self) -> bool {
-        let status = self.made.as_ref().map_or_else(|| self.response.status(), |made| made.status);
-        self.context.visit.method != "HEAD" && !matches!(status, 204 | 304)
+        self.context.visit.method != "HEAD" && !matches!(self.status(), 204 | 205 | 304)
     }
 }
 
@@ -185,40 +220,44 @@ impl Exchange for After<'_, '_, '_> {
     fn modify(&mut self, changes: &Changes) -> Result<(), Trouble> {
         // Where there is no body there is none to put anything into.
         let has_json = !changes.json.is_empty() && self.may_have_body();
-        let put = |body: &[u8]| merge(body, &changes.json).map_err(|_| Trouble::NoObject(Stage::After));
+        if has_json && self.made.is_none() && self.status() == PARTIAL_CONTENT {
+            return Err(Trouble::Part(Stage::After));
+        }
+        let first = if has_json { self.held().first(changes).map_err(|_| Trouble::NoObject(Stage::After))? } else { None };
         if let Some(made) = &mut self.made {
-            if has_json {
-                made.body = put(&made.body)?;
-            }
             for (name, value) in &changes.headers {
                 made.headers.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
                 made.headers.push((name.clone(), value.as_bytes().to_vec()));
             }
-            return Ok(());
+        } else {
+            held::edit(self.response, &changes.headers, first.as_deref())?;
         }
-        if has_json {
-            let merged = put(&self.response.body().unwrap_or_default())?;
-            self.response.set_body(merged)?;
-        }
-        for (name, value) in &changes.headers {
-            self.response.set_header(name, value)?;
+        match first {
+            Some(merged) => self.held().set(merged),
+            None if has_json => self.held().collect(changes),
+            None => {}
         }
         Ok(())
     }
 
     fn replace(&mut self, reply: &Reply) {
-        self.made = Some(reply.clone().into_response());
+        let mut made = reply.clone().into_response();
+        self.held = Some(Held::new(mem::take(&mut made.body)));
+        self.made = Some(made);
     }
 
     fn consult(&mut self, hook: &str, call: &Call) -> Result<Deed, Trouble> {
-        let payload = self.payload(hook)?;
-        self.context.ask(hook, call, Stage::After, &payload)
+        self.settle()?;
+        let payload = self.told(hook, |_, payload| payload.to_json(usize::MAX))?;
+        self.context.ask(hook, call, Stage::After, payload)
     }
 
     fn defer(&mut self, hook: &str, call: &Call) {
-        match self.payload(hook) {
-            Ok(payload) => self.context.deferred.push(hook, call, payload),
-            Err(trouble) => log::warn!(hook = hook; "the service is not told: {trouble}"),
+        // As before.
+        let settled = self.settle();
+        let told = self.told(hook, |flow, payload| flow.context.deferred.push(hook, call, payload));
+        if let Err(trouble) = settled.and(told) {
+            log::warn!(hook = hook; "the service is not told all: {trouble}");
         }
     }
 }

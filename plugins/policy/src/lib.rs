@@ -69,7 +69,7 @@ impl Addon for Policy {
     fn request(&mut self, _flow: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
         let visit = self.visit.insert(Visit::of(&self.terms, request));
         let context = Context::new(&self.terms, visit, &mut self.deferred);
-        let answer = pipeline::before(&mut Before { context, request });
+        let answer = pipeline::before(&mut Before::new(context, request));
         Ok(answer.map_or(RequestVerdict::Next, RequestVerdict::Respond))
     }
 
@@ -81,7 +81,7 @@ impl Addon for Policy {
         }
         let visit = self.visit.get_or_insert_with(|| Visit::of(&self.terms, request));
         let context = Context::new(&self.terms, visit, &mut self.deferred);
-        let answer = pipeline::after(After { context, request, response, made: None });
+        let answer = pipeline::after(After::new(context, request, response));
         Ok(answer.map_or(ResponseVerdict::Next, ResponseVerdict::Replace))
     }
 

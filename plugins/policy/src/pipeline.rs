@@ -1,11 +1,12 @@
 //! The way of a flow: event types and policy checks in their order.
 
-use tollgate_sdk::MadeResponse;
+use tollgate_sdk::{MadeResponse, log};
 
 use crate::{
-    chain::{self, Exchange, Run},
+    chain::{self, Exchange, Run, Trouble},
     checks::{self, Denied},
     document::{
+        OnTrouble, Terms,
         hook::{EventType, Hook, Stage},
         reply::{self, Reply},
     },
@@ -24,6 +25,13 @@ pub(crate) fn before(flow: &mut Before<'_, '_>) -> Option<MadeResponse> {
     redirect(flow).or_else(|| ask(flow).or_else(|| remember(flow)).map(Reply::into_response))
 }
 
+/// The answer where what hooks changed can't be put into the message.
+fn failed(settled: Result<(), Trouble>, stage: Stage, terms: &Terms) -> Option<Reply> {
+    let trouble = settled.err()?;
+    log::warn!("changes of hooks not carried out: {trouble}");
+    (terms.on_trouble == OnTrouble::Refuse).then(|| trouble.into_reply(stage))
+}
+
 fn ask(flow: &mut Before<'_, '_>) -> Option<Reply> {
     check_request(flow)
         .or_else(|| check_asker(flow, |hook| hook.event == EventType::BeforeAny))
@@ -32,8 +40,10 @@ fn ask(flow: &mut Before<'_, '_>) -> Option<Reply> {
         .or_else(|| check_asker(flow, |hook| hook.event.stage() == Stage::Before && hook.event != EventType::BeforeAny))
         .or_else(|| {
             let types = types_before(flow);
-            types.iter().find_map(|event| run_before(flow, *event)).or_else(|| check_policy(flow))
+            types.iter().find_map(|event| run_before(flow, *event))
         })
+        .or_else(|| failed(flow.settle(), Stage::Before, flow.context.terms))
+        .or_else(|| check_policy(flow))
 }
 
 /// To the path without empty and dot segments, which whoever is between this and the homeserver could take out: rules about
@@ -48,6 +58,9 @@ fn redirect(flow: &Before<'_, '_>) -> Option<MadeResponse> {
 
 /// What no hook is asked about.
 fn check_request(flow: &Before<'_, '_>) -> Option<Reply> {
+    if let Some(refusal) = flow.context.visit.refusal() {
+        return Some(refusal);
+    }
     let is_refused = checks::api_version_refused(&String::from_utf8_lossy(&flow.context.visit.path));
     let denied = if is_refused { Some(Denied::VERSION) } else { Identity::refuses(flow.request) };
     denied.map(deny)
@@ -62,12 +75,13 @@ pub(crate) fn after(mut flow: After<'_, '_, '_>) -> Option<MadeResponse> {
     if flow.context.visit.is_preflight() {
         return None;
     }
-    let closed = check_asker_after(&mut flow);
+    let closed = flow.context.visit.refusal().or_else(|| check_asker_after(&mut flow));
     let failed = closed.or_else(|| run_after(&mut flow, EventType::AfterAny)).or_else(|| {
         let types = types_after(&mut flow);
         types.iter().find_map(|event| run_after(&mut flow, *event))
     });
-    failed.map(Reply::into_response).or(flow.made)
+    let failed = failed.or_else(|| self::failed(flow.settle(), Stage::After, flow.context.terms));
+    failed.map(Reply::into_response).or_else(|| flow.into_made())
 }
 
 fn run_before(flow: &mut Before<'_, '_>, event: EventType) -> Option<Reply> {
@@ -135,8 +149,10 @@ fn refused(refusal: &Refusal) -> Reply {
 
 fn check_policy(flow: &mut Before<'_, '_>) -> Option<Reply> {
     let Route::Checked(checked) = flow.context.visit.route.clone() else { return None };
-    let body = if checked.needs_body() { flow.request.body().unwrap_or_default() } else { Vec::new() };
-    checked.judge(&flow.context.terms.managed, flow.user(), &body).err().map(deny)
+    let asker = flow.user().map(str::to_owned);
+    let managed = &flow.context.terms.managed;
+    let body = if checked.needs_body() { flow.body() } else { &[] };
+    checked.judge(managed, asker.as_deref(), body).err().map(deny)
 }
 
 /// Who asks is only resolved where a hook depends on it: that may take a call of the homeserver.
@@ -173,7 +189,7 @@ fn remember(flow: &mut Before<'_, '_>) -> Option<Reply> {
         flow.context.visit.asker(terms, flow.request);
     }
     if after.iter().any(|hook| hook.deed.consults()) {
-        flow.context.visit.request_body = flow.request.body();
+        flow.context.visit.request_body = Some(flow.take_body());
     }
     None
 }

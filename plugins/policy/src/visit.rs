@@ -6,10 +6,12 @@ use crate::{
     document::{
         Terms,
         hook::{EventType, Hook},
+        reply::Reply,
     },
     identity::Asker,
     path,
     stages::Route,
+    subscribe,
 };
 
 /// A flow as its request came in. Later hooks go by it, whatever other addons made of the request.
@@ -19,21 +21,33 @@ pub(crate) struct Visit {
     /// Decoded.
     pub(crate) path: Vec<u8>,
     pub(crate) route: Route,
-    /// Places of the hooks whose rules about method and path match.
-    matching: Vec<usize>,
+    /// Places of the hooks whose rules about method and path match; none where the path is too long for them.
+    matching: Option<Vec<usize>>,
     /// None before it is asked for.
     asker: Option<Asker>,
     /// As it was sent on, where an after hook may tell it to a service.
     pub(crate) request_body: Option<Vec<u8>>,
 }
 
+/// Bytes of a decoded path that rules are evaluated on. Synapse takes 16 KiB of request line, and real paths are far below this.
+const MAX_PATH: usize = 8 * 1024;
+
 impl Visit {
     pub(crate) fn of(terms: &Terms, request: &Request<'_>) -> Self {
         let (method, path) = (request.method(), path::decoded(&request.path_and_query()));
         let route = Route::of(&method, &String::from_utf8_lossy(&path));
-        let hooks = terms.hooks.iter().enumerate().filter(|(_, hook)| hook.is_for(&method, &path));
-        let matching = hooks.map(|(place, _)| place).collect();
+        let is_too_long = path.len() > MAX_PATH && subscribe::has_routes(&terms.hooks);
+        let matching = (!is_too_long).then(|| {
+            let hooks = terms.hooks.iter().enumerate().filter(|(_, hook)| hook.is_for(&method, &path));
+            hooks.map(|(place, _)| place).collect()
+        });
         Self { method, path, route, matching, asker: None, request_body: None }
+    }
+
+    /// The answer where rules would take too long to look at the path: that none of them matches is not known.
+    pub(crate) fn refusal(&self) -> Option<Reply> {
+        let is_too_long = self.matching.is_none();
+        is_too_long.then(|| Reply::error(414, "M_UNKNOWN", &format!("The path is longer than {MAX_PATH} bytes")))
     }
 
     /// Whether hooks don't apply: a browser asks whether it may ask, and has to be told by the homeserver.
@@ -85,6 +99,6 @@ impl Visit {
 
     /// All hooks whose rules about method and path match.
     pub(crate) fn matching<'t>(&self, terms: &'t Terms) -> Vec<&'t Hook> {
-        self.matching.iter().filter_map(|place| terms.hooks.get(*place)).collect()
+        self.matching.iter().flatten().filter_map(|place| terms.hooks.get(*place)).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use serde_json::Value;
+use http::Method;
 use tempfile::TempDir;
 use tollgate_tests::{
     Builder, Client, Tollgate, Version,
@@ -37,14 +37,14 @@ impl Stage {
         Self::with(&[(CLAMP, components::bundled(CLAMP))]).await
     }
 
-    /// With the addon `policy` in force by this document; it may consult services on this machine.
-    pub async fn policed(policy: &Value) -> Self {
+    /// With the addon `policy` in force by this document, as it is written; it may consult services on this machine.
+    pub async fn policed(policy: &str) -> Self {
         let granted = |builder: Builder| {
             let builder = builder.set("addon.policy.http", "[\"private\"]").set("addon.policy.kv", "true");
             builder.set("addon.policy.calls", "1000")
         };
         let stage = Self::with_settings(&[(POLICY, components::bundled(POLICY))], granted).await;
-        let answer = stage.admin().put_options(POLICY, policy).await;
+        let answer = stage.admin().send(Method::PUT, "/addons/policy/options", policy.to_owned()).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         stage
     }

@@ -1,8 +1,9 @@
 //! What actions of event hooks come to over the wire.
 
+use http::HeaderValue;
 use serde_json::{Value, json};
 use tollgate_tests::{
-    Version,
+    Client, Version,
     addons::{Guarded, Homeserver, hooks},
 };
 
@@ -175,4 +176,64 @@ async fn changes_accumulate_in_the_order_of_the_policy() {
     guarded.ask("PUT", "/", None, "{}").await;
     let arrived = guarded.homeserver.last_request();
     assert_eq!(arrived.text(), r#"{"last":"three","one":true,"two":true,"three":true}"#);
+}
+
+#[tokio::test]
+async fn a_reset_has_no_body() {
+    let respond = json!({"action": "respond", "responseStatusCode": 205, "responsePayload": {"a": 1}});
+    let inject = json!({"action": "pass.modifiedResponse", "injectJSONIntoResponse": {"a": 1}});
+    let mut later = inject;
+    later["matchRules"] = json!([{"type": "route", "regex": "^/after$"}]);
+    let guarded =
+        Guarded::by(&hooks(&[("before", BEFORE, respond.clone()), ("after", AFTER, respond), ("later", AFTER, later)])).await;
+    for version in Version::BOTH {
+        for target in ["/before", "/after"] {
+            let answer = guarded.ask_over(version, "PUT", target, None, SENT).await;
+            let found = (answer.status.as_u16(), answer.body.len(), answer.header("content-type"));
+            assert_eq!(found, (205, 0, None), "{version:?} {target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn paths_too_long_for_rules_are_refused() {
+    let header = json!({"action": "pass.modifiedRequest", "injectHeadersIntoRequest": {"X-A": "1"},
+        "matchRules": [{"type": "route", "regex": "b$"}]});
+    let later = json!({"action": "pass.modifiedResponse", "injectHeadersIntoResponse": {"X-A": "1"},
+        "matchRules": [{"type": "route", "regex": "c$"}]});
+    let guarded = Guarded::by(&hooks(&[("header", BEFORE, header), ("later", AFTER, later)])).await;
+    // As it is decoded.
+    let path = |length: usize, end: &str| format!("/%61{}{end}", "a".repeat(length - 3));
+    for version in Version::BOTH {
+        for end in ["b", "c"] {
+            for (length, expected) in [(8191, 200), (8192, 200), (8193, 414)] {
+                let answer = guarded.ask_over(version, "GET", &path(length, end), None, "").await;
+                assert_eq!(answer.status.as_u16(), expected, "{version:?} {length} {end}: {}", answer.text());
+            }
+            let answer = guarded.ask_over(version, "GET", &path(8193, end), None, "").await;
+            assert_eq!(answer.json()["errcode"], "M_UNKNOWN", "{version:?} {end}");
+        }
+        // Paths that no rule can match are none of the addon's.
+        assert_eq!(guarded.ask_over(version, "GET", &path(8193, "d"), None, "").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_changes_nothing() {
+    let homeserver = Homeserver::start().await;
+    let both = json!({"action": "pass.modifiedRequest", "injectJSONIntoRequest": {"a": 1}, "matchRules": [],
+        "injectHeadersIntoRequest": {"X-Allowed": "new", "X-New-Allowed": "1", "Y": "1"}});
+    let mut policy = hooks(&[("both", BEFORE, both)]);
+    policy["onHookFailure"] = json!("pass");
+    let host = Guarded::builder(&homeserver, &policy).set("addon.policy.write_headers", "[\"X-*\"]").start().await;
+    let guarded = Guarded { host, homeserver };
+    for version in Version::BOTH {
+        let mut client = Client::connect(version, guarded.host.address()).await;
+        let mut request = Guarded::request("PUT", "/", None, SENT);
+        request.headers_mut().insert("x-allowed", HeaderValue::from_static("old"));
+        assert_eq!(client.ask(request).await.status, 200, "{version:?}");
+        let arrived = guarded.homeserver.last_request();
+        let fields = ["x-allowed", "x-new-allowed", "y"].map(|name| arrived.fields.get(name));
+        assert_eq!((arrived.text().as_str(), fields), (SENT, [Some("old"), None, None]), "{version:?}");
+    }
 }

@@ -165,3 +165,69 @@ async fn bodies_that_no_hook_needs_are_not_held() {
     assert_eq!((answer.status.as_u16(), answer.body.len(), answer.header("x-new")), (200, length, Some("1")));
     assert_eq!(guarded.homeserver.last_request().body.len(), length);
 }
+
+#[tokio::test]
+async fn parts_of_wholes_are_refused() {
+    let homeserver = Homeserver::answering(|request| match request.method.as_str() {
+        "GET" => b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/4\r\nContent-Length: 2\r\n\r\n{}".to_vec(),
+        _ => Homeserver::response(200, "{}"),
+    })
+    .await;
+    let service = Service::start().await;
+    let guarded = Guarded::before(homeserver, &changing(&service).0).await;
+    for version in Version::BOTH {
+        let mut client = Client::connect(version, guarded.host.address()).await;
+        let mut request = Guarded::request("PUT", "/", None, "{}");
+        request.headers_mut().insert("content-range", http::HeaderValue::from_static("bytes 0-1/4"));
+        let answer = client.ask(request).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["errcode"].as_str()), (400, Some("M_UNKNOWN")), "{version:?}");
+    }
+    assert!(guarded.homeserver.requests().is_empty());
+    let only_after = json!({"action": "pass.modifiedResponse", "injectJSONIntoResponse": {"new": true}, "matchRules": []});
+    let answer = guarded.host.admin().put_options("policy", &hooks(&[("response", "afterAnyRequest", only_after)])).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(guarded.ask("GET", "/", None, "").await.status, 502);
+}
+
+/// Within the CPU that a hook has by default.
+#[tokio::test]
+async fn large_bodies_are_changed_and_told() {
+    let text = |length: usize| format!(r#"{{"chunk":[{}"é"],"end":1}}"#, r#"{"type":"m.x","n":1.50},"#.repeat(length / 24));
+    let flat = format!(r#"{{{}"":1}}"#, r#""":1,"#.repeat(200_000));
+    let answers = [text(2 << 20), text(2 << 20), flat, text(60 << 10)];
+    let own = answers.clone();
+    let homeserver = Homeserver::answering(move |request| {
+        let number = request.target.trim_start_matches('/').parse::<usize>().unwrap_or_default();
+        Homeserver::response(200, own.get(number).map_or("{}", String::as_str))
+    })
+    .await;
+    let service = Service::start().await;
+    let number = service.told(r#"{"action":"pass.unmodified"}"#);
+    let told = format!("/told/{number}");
+    let rule = |regex: &str| json!([{"type": "route", "regex": regex}]);
+    let inject =
+        json!({"action": "pass.modifiedResponse", "injectJSONIntoResponse": {"new": true, "": 2}, "matchRules": rule("^/[12]$")});
+    let mut policy = vec![
+        (
+            "told".to_owned(),
+            json!({"action": "consult.RESTServiceURL", "RESTServiceURL": service.at(&told), "matchRules": rule("^/0$")}),
+        ),
+        ("injected".to_owned(), inject),
+    ];
+    let many = |number: usize| json!({"action": "pass.modifiedResponse", "injectJSONIntoResponse": {"last": number}, "matchRules": rule("^/3$")});
+    policy.extend((0..500).map(|number| (format!("many-{number}"), many(number))));
+    let policy: Vec<(&str, &str, Value)> =
+        policy.iter().map(|(id, hook)| (id.as_str(), "afterAnyRequest", hook.clone())).collect();
+    let guarded = Guarded::before(homeserver, &hooks(&policy)).await;
+    guarded.host.admin().frozen("policy").await;
+    let answer = guarded.ask("GET", "/0", None, "").await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, answers[0].clone()));
+    assert_eq!(service.asked(&told).pop().expect("a consultation")["response"]["payload"], json!(answers[0]));
+    for (number, added) in [(1, r#""new":true,"":2"#), (3, r#""last":499"#)] {
+        let answer = guarded.ask("GET", &format!("/{number}"), None, "").await;
+        let wanted = format!("{},{added}}}", &answers[number][..answers[number].len() - 1]);
+        assert!(answer.status == 200 && answer.text() == wanted, "{number}: {}", answer.status);
+    }
+    let answer = guarded.ask("GET", "/2", None, "").await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, r#"{"":2,"new":true}"#));
+}

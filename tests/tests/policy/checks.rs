@@ -36,6 +36,9 @@ async fn each_check_denies_what_it_is_for() {
     let create = "/_matrix/client/r0/createRoom";
     let name = "/_matrix/client/v3/profile/@managed:home/displayname";
     let avatar = "/_matrix/client/v3/profile/%40managed:home/avatar_url";
+    let proposed = "/_matrix/client/unstable/uk.tcpip.msc4133/profile/@managed:home/displayname";
+    let whole = "/_matrix/client/v3/profile/@managed:home";
+    let upgrade = "/_matrix/client/v3/rooms/!kept:home/upgrade";
     let password = "/_matrix/client/v3/account/password";
     let deactivate = "/_matrix/client/v3/account/deactivate";
     let none = json!({});
@@ -63,6 +66,17 @@ async fn each_check_denies_what_it_is_for() {
         (json!({"allowCustomUserDisplayNames": true}), "PUT", name, managed, r#"{"displayname":"[x] x"}"#, 403),
         (none.clone(), "PUT", avatar, managed, "{}", 403),
         (json!({"allowCustomUserAvatars": true}), "PUT", avatar, managed, "{}", 200),
+        (none.clone(), "PUT", proposed, managed, r#"{"displayname":"x"}"#, 403),
+        (json!({"allowCustomUserDisplayNames": true}), "PUT", proposed, managed, r#"{"displayname":"x"}"#, 200),
+        (none.clone(), "PUT", "/_matrix/client/v3/profile/@managed:home/displayname_", managed, "{}", 403),
+        (none.clone(), "PUT", whole, managed, "{}", 403),
+        (none.clone(), "PATCH", whole, managed, "{}", 403),
+        (none.clone(), "PATCH", whole, other, "{}", 200),
+        (none.clone(), "GET", whole, managed, "", 200),
+        (none.clone(), "POST", upgrade, other, r#"{"new_version":"11"}"#, 200),
+        (json!({"forbidRoomCreation": true}), "POST", upgrade, other, r#"{"new_version":"11"}"#, 403),
+        (none.clone(), "POST", kick.as_str(), managed, r#"{"reason":"\ud800","user_id":"@managed:home"}"#, 403),
+        (none.clone(), "POST", kick.as_str(), managed, r#"{"reason":"\ud800","user_id":"@other:home"}"#, 200),
         (none.clone(), "POST", deactivate, managed, "{}", 403),
         (none.clone(), "POST", deactivate, other, "{}", 200),
         (none.clone(), "POST", password, None, "{}", 403),

@@ -207,3 +207,35 @@ async fn nobody_waits_for_asynchronous_calls() {
     assert_eq!(told["response"]["payload"], Homeserver::ANSWER);
     service.release();
 }
+
+#[tokio::test]
+async fn whoever_sends_much_is_told_of_all_the_same() {
+    let service = Service::start().await;
+    let number = service.told(PASS);
+    let told = format!("/told/{number}");
+    let mut hook = consult(&service.at(&told));
+    hook["RESTServiceAsync"] = json!(true);
+    let homeserver = Homeserver::start().await;
+    // A quote takes two bytes of what a service is told.
+    let host =
+        Guarded::builder(&homeserver, &hooks(&[("audit", AFTER, hook)])).set("addon.policy.max_body", "20000").start().await;
+    let guarded = Guarded { host, homeserver };
+    for version in Version::BOTH {
+        for (length, is_cut) in [(5_000, false), (19_000, true)] {
+            let body = format!("\"{}\"", "\\\"".repeat(length / 2));
+            let before = service.asked(&told).len();
+            assert_is_homeservers(&guarded.ask_over(version, "POST", "/audit", None, &body).await, "audit");
+            eventually(async || service.asked(&told).len() > before).await;
+            let payload = service.asked(&told).pop().expect("a call");
+            let (request, response) = (&payload["request"], &payload["response"]);
+            let told = request["payload"].as_str().expect("a payload");
+            assert!(body.starts_with(told) && (told.len() < body.len()) == is_cut, "{version:?} {length}: {}", told.len());
+            assert_eq!(request["payloadTruncated"], if is_cut { json!(true) } else { Value::Null }, "{version:?} {length}");
+            assert_eq!(
+                (&response["payload"], &response["payloadTruncated"]),
+                (&json!(Homeserver::ANSWER), &Value::Null),
+                "{version:?} {length}"
+            );
+        }
+    }
+}

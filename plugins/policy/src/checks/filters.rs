@@ -11,25 +11,25 @@ pub(crate) struct Filter {
     pub(crate) needs_body: bool,
 }
 
-const PREFIX: &str = "(?i)^/_matrix/client/(?:[rv][0-9]+|unstable|api/v1)/";
+const PREFIX: &str = "(?i)^/_matrix/client/(?:[rv][0-9]+|unstable(?:/[^/]+)?|api/v1)/";
 /// Paths that can be read in more than one way. No client writes such a path but for a room or user with a slash in it.
 const ODD: &str = r#"~p "[%;\\\\]|//|/[.][.]?(?:/|$)" & ~p "(?i)matrix|%""#;
 
 /// Filters that together match every checked route.
 pub(super) fn checked() -> Vec<Filter> {
     let written = |route: &str| format!(r#"~m "^(?:POST|PUT)$" & ~p "{PREFIX}{route}""#);
-    let profile = |field: &str| format!(r#"~m "^(?:POST|PUT|DELETE)$" & ~p "{PREFIX}profile/[^/]*/{field}/?$""#);
+    let profile = |field: &str| format!(r#"~m "^(?:POST|PUT|PATCH|DELETE)$" & ~p "{PREFIX}profile/[^/]*{field}""#);
     let seen = [
-        written("rooms/[^/]*/(?:leave|send)(?:/|$)"),
+        written("rooms/[^/]*/(?:leave|send|upgrade)(?:/|$)"),
         written("rooms/[^/]*/state/m[.]room[.](?:member|encryption)(?:/|$)"),
         written("account/(?:deactivate|password)/?$"),
-        profile("avatar_url"),
+        profile("/avatar_url"),
     ];
     let read = [
         written("createRoom(?:/|$)"),
         written("rooms/[^/]*/kick(?:/|$)"),
-        profile("displayname"),
-        format!(r#"~m "^(?:POST|PUT|DELETE)$" & {ODD}"#),
+        profile("(?:/displayname|/?$)"),
+        format!(r#"~m "^(?:POST|PUT|PATCH|DELETE)$" & {ODD}"#),
     ];
     vec![Filter { expression: seen.join(" | "), needs_body: false }, Filter { expression: read.join(" | "), needs_body: true }]
 }

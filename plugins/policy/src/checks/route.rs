@@ -10,9 +10,11 @@ pub(super) enum Route {
     Member { room: String, user: String },
     Encryption,
     CreateRoom,
+    UpgradeRoom,
     Send,
     DisplayName { user: String },
     Avatar { user: String },
+    Profile { user: String },
     Deactivate,
     Password,
 }
@@ -24,25 +26,33 @@ impl Route {
     /// The route of a request; none if it is none of these.
     ///
     /// Besides what the specification has, Synapse takes `PUT` with a transaction at the end where that has `POST`, and knows all
-    /// of it below `unstable` and `api/v1`, too; so it is a checked route there as well.
+    /// of it below `unstable` and `api/v1`, too; so it is a checked route there as well. Behind `unstable` the name of a proposal
+    /// may stand, as in MSC4133 `unstable/uk.tcpip.msc4133/profile/{user}/displayname`.
     pub(super) fn of(method: &str, segments: Segments) -> Option<Self> {
         let method = method.to_ascii_uppercase();
-        let is_write = matches!(method.as_str(), "POST" | "PUT");
-        if !is_write && method != "DELETE" {
+        if !matches!(method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE") {
             return None;
         }
-        let segments = behind_version(segments)?;
+        let (segments, is_unstable) = behind_version(segments)?;
+        let found = Self::behind(&method, &segments);
+        if is_unstable { found.or_else(|| Self::behind(&method, &segments.skip(1))) } else { found }
+    }
+
+    fn behind(method: &str, segments: &Segments) -> Option<Self> {
         let words = segments.words();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let at = |index| segments.get(index).to_owned();
         match words.as_slice() {
-            ["profile", _, "displayname"] => return Some(Self::DisplayName { user: at(1) }),
-            ["profile", _, "avatar_url"] => return Some(Self::Avatar { user: at(1) }),
-            _ if !is_write => return None,
+            // Older Synapse looks at the start alone.
+            ["profile", _, field, ..] if field.starts_with("displayname") => return Some(Self::DisplayName { user: at(1) }),
+            ["profile", _, field, ..] if field.starts_with("avatar_url") => return Some(Self::Avatar { user: at(1) }),
+            ["profile", _] => return Some(Self::Profile { user: at(1) }),
+            _ if !matches!(method, "POST" | "PUT") => return None,
             _ => {}
         }
         match words.as_slice() {
             ["createroom"] | ["createroom", _] => Some(Self::CreateRoom),
+            ["rooms", _, "upgrade"] | ["rooms", _, "upgrade", _] => Some(Self::UpgradeRoom),
             ["rooms", _, "leave"] | ["rooms", _, "leave", _] => Some(Self::Leave { room: at(1) }),
             ["rooms", _, "kick"] | ["rooms", _, "kick", _] => Some(Self::Kick { room: at(1) }),
             ["rooms", _, "send", _] | ["rooms", _, "send", _, _] => Some(Self::Send),
@@ -65,9 +75,10 @@ pub(super) fn is_version_refused(segments: &Segments) -> bool {
     [first.as_str(), second] == PREFIX && is_numbered(version) && !matches!(version.as_str(), "r0" | "v1" | "v3")
 }
 
-/// Without `/_matrix/client/v3`; none if it does not start like that.
-fn behind_version(segments: Segments) -> Option<Segments> {
+/// Without `/_matrix/client/v3`, and whether that was `unstable`; none if it does not start like that.
+fn behind_version(segments: Segments) -> Option<(Segments, bool)> {
     let words = segments.words();
+    let is_unstable = words.get(2).is_some_and(|version| version == "unstable");
     let count = match words.as_slice() {
         [first, second, api, v1, ..] if [first.as_str(), second] == PREFIX && api == "api" && v1 == "v1" => 4,
         [first, second, version, ..] if [first.as_str(), second] == PREFIX && (is_numbered(version) || version == "unstable") => {
@@ -75,7 +86,7 @@ fn behind_version(segments: Segments) -> Option<Segments> {
         }
         _ => return None,
     };
-    Some(segments.skip(count))
+    Some((segments.skip(count), is_unstable))
 }
 
 /// `r0`, `v1`, `v3`, …

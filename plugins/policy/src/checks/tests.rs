@@ -2,7 +2,7 @@ use tollgate_sdk::{OptionErrors, serde_json::json};
 
 use super::*;
 
-const ALL: [(&str, &str); 10] = [
+const ALL: [(&str, &str); 13] = [
     ("POST", "/rooms/!a:b/leave"),
     ("POST", "/rooms/!a:b/kick"),
     ("PUT", "/rooms/!a:b/state/m.room.member/@a:b"),
@@ -11,6 +11,9 @@ const ALL: [(&str, &str); 10] = [
     ("PUT", "/rooms/!a:b/send/m.room.message/1"),
     ("PUT", "/profile/@a:b/displayname"),
     ("PUT", "/profile/@a:b/avatar_url"),
+    ("PUT", "/profile/@a:b"),
+    ("PATCH", "/profile/@a:b"),
+    ("POST", "/rooms/!a:b/upgrade"),
     ("POST", "/account/deactivate"),
     ("POST", "/account/password"),
 ];
@@ -40,7 +43,7 @@ const BAD_JSON: Result<(), (u16, &str)> = Err((403, "M_BAD_JSON"));
 #[test]
 fn routes_are_checked_in_all_versions() {
     for (method, path) in ALL {
-        for version in ["r0", "v1", "v3", "v99", "unstable", "api/v1", "V3"] {
+        for version in ["r0", "v1", "v3", "v99", "unstable", "unstable/uk.tcpip.msc4133", "api/v1", "V3"] {
             for end in ["", "/", "//", "/./", "%2F", ";a=b"] {
                 let path = format!("/_matrix/client/{version}{path}{end}");
                 assert!(Checked::of(method, &path).is_some(), "{method} {path}");
@@ -84,6 +87,9 @@ fn other_routes_are_not_checked() {
         "/_matrix/client/v3/rooms/!a:b/state/m.room.members/@a:b",
         "/_matrix/client/v3/rooms/!a:b/leave/1/2",
         "/_matrix/client/v3/profile/@a:b/status",
+        "/_matrix/client/v3/profile/@a:b/display",
+        "/_matrix/client/v3/x/profile/@a:b/displayname",
+        "/_matrix/client/unstable/x/y/profile/@a:b/displayname",
         "/_matrix/client/v3/account/password/email/requestToken",
         "/_matrix/client/versions",
         "/_matrix/federation/v3/createRoom",
@@ -145,6 +151,8 @@ fn rooms_are_created_as_the_flags_say() {
     for body in ["", "no JSON", "[]", r#"{"initial_state":{}}"#] {
         assert_eq!(judged(&json!({}), "POST", "/createRoom", body), BAD_JSON, "{body}");
     }
+    assert_eq!(judged(&json!({}), "POST", "/rooms/!a:b/upgrade", ""), Ok(()));
+    assert_eq!(judged(&json!({"forbidRoomCreation": true}), "POST", "/rooms/!a:b/upgrade", ""), FORBIDDEN);
     assert_eq!(judged(&json!({}), "POST", "/createRoom", r#"{"initial_state":null}"#), Ok(()));
 }
 
@@ -169,6 +177,27 @@ fn profiles_of_managed_users_are_the_policys() {
             assert_eq!(judged_for("@other:b", &json!({}), method, &of_other, body), Ok(()), "{method} {of_other}");
         }
     }
+}
+
+#[test]
+fn all_ways_to_a_profile_are_the_policys() {
+    let both = json!({"allowCustomUserDisplayNames": true, "allowCustomUserAvatars": true});
+    for (method, path) in [
+        ("PUT", "/profile/@a:b/displayname_"),
+        ("PUT", "/profile/@a:b/displayname/x"),
+        ("PUT", "/profile/@a:b/avatar_url2"),
+        ("PUT", "/profile/@a:b"),
+        ("PATCH", "/profile/@a:b"),
+        ("PATCH", "/profile/@a:b/displayname"),
+    ] {
+        assert_eq!(judged(&json!({}), method, path, "{}"), FORBIDDEN, "{method} {path}");
+        assert_eq!(judged(&both, method, path, "{}"), Ok(()), "{method} {path}");
+        assert_eq!(judged_for("@other:b", &json!({}), method, path, "{}"), Ok(()), "{method} {path}");
+    }
+    for flag in ["allowCustomUserDisplayNames", "allowCustomUserAvatars"] {
+        assert_eq!(judged(&json!({flag: true}), "PATCH", "/profile/@a:b", "{}"), FORBIDDEN, "{flag}");
+    }
+    assert_eq!(judged(&both, "PATCH", "/profile/@a:b", r#"{"displayname":"[x] a"}"#), FORBIDDEN);
 }
 
 #[test]
@@ -226,7 +255,7 @@ fn versions_have_a_gate() {
 fn bodies_are_needed_where_they_are_read() {
     for (method, path) in ALL {
         let checked = Checked::of(method, &format!("/_matrix/client/v3{path}")).expect("a checked route");
-        let is_read = ["/rooms/!a:b/kick", "/createRoom", "/profile/@a:b/displayname"].contains(&path);
+        let is_read = ["/rooms/!a:b/kick", "/createRoom", "/profile/@a:b/displayname", "/profile/@a:b"].contains(&path);
         assert_eq!(checked.needs_body(), is_read, "{path}");
     }
 }

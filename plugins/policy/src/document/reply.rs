@@ -22,6 +22,7 @@ const JSON: &str = "application/json";
 /// 1xx are the core's, and above 599 there are none.
 const STATUSES: RangeInclusive<u64> = 200..=599;
 const REJECTED: u16 = 403;
+const RESET_CONTENT: u16 = 205;
 
 /// What web clients need to be shown an answer that is not the homeserver's (Client-Server API, "Web Browser Clients").
 const CROSS_ORIGIN: [(&str, &str); 3] = [
@@ -43,8 +44,11 @@ impl Reply {
         Self { status, content_type: JSON.to_owned(), body }
     }
 
-    /// The response.
+    /// The response. With 205 nothing is sent, whatever the policy says (RFC 9110, 15.3.6).
     pub(crate) fn into_response(self) -> MadeResponse {
+        if self.status == RESET_CONTENT {
+            return shared(MadeResponse::empty(self.status));
+        }
         shared(MadeResponse::new(self.status, &self.content_type, self.body))
     }
 }

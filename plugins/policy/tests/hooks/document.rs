@@ -57,6 +57,17 @@ fn messages_that_cannot_be_modified_are_refused_or_pass() {
 }
 
 #[test]
+fn parts_of_wholes_cannot_be_modified() {
+    let request = || TestRequest::post("/a").with_header("Content-Range", "bytes 0-1/2").with_body("{}");
+    let mut document = hook("beforeAnyRequest", put(json!({ "a": 1 })));
+    let done = exchange(&policy(document.clone()), request());
+    assert_eq!((done.response().status, errcode(&done).as_deref()), (400, Some("M_UNKNOWN")));
+    document["onHookFailure"] = json!("pass");
+    let done = exchange(&policy(document), request());
+    assert_eq!((done.response().status, done.sent.map(|sent| sent.body)), (200, Some(b"{}".to_vec())));
+}
+
+#[test]
 fn responses_that_cannot_be_modified_are_refused_or_pass() {
     let fields = json!({ "action": "pass.modifiedResponse", "injectJSONIntoResponse": { "a": 1 } });
     let mut document = hook("afterAnyRequest", fields);

@@ -35,16 +35,14 @@ impl Drop for Service {
     }
 }
 
-/// The example with this service, and with these words in it replaced; as strict JSON.
-fn policy(service: SocketAddr, words: &[(&str, &str)]) -> Value {
+/// The example as it is, with this service, and with these words in it replaced.
+fn policy(service: SocketAddr, words: &[(&str, &str)]) -> String {
     let mut text = POLICY.replace("hook-rest-service:8080", &service.to_string());
     for (word, other) in words {
         assert!(text.contains(word), "{word}");
         text = text.replace(word, other);
     }
-    // Its last list of rules, and the whole, end with a comma.
-    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(", ]", " ]").replace("], }", "] }");
-    serde_json::from_str(&text).expect("JSON")
+    text
 }
 
 async fn ban(by: &mut User, room: &str, whom: &User) -> Answer {
@@ -127,8 +125,9 @@ async fn the_directory_is_for_some_people() {
     let (george, paul) = (bare.user(Version::Http1, "george").await, bare.user(Version::Http1, "paul").await);
     let name = george.id.trim_start_matches('@').trim_end_matches(":localhost");
     let as_it_is = policy(service.address, &[("george|peter|admin", name)]);
-    let mut corrected = as_it_is.clone();
-    corrected["hooks"][4]["matchRules"][1]["invert"] = json!(false);
+    let rule = format!(r#""regex": "^@({name}):", "invert": true"#);
+    assert!(as_it_is.contains(&rule), "{rule}");
+    let corrected = as_it_is.replace(&rule, &rule.replace("true", "false"));
     for (policy, expected) in [(as_it_is, [403, 200]), (corrected, [200, 403])] {
         let stage = Stage::policed(&policy).await;
         for version in Version::BOTH {
@@ -150,7 +149,7 @@ async fn managed_people_stay_and_are_known_until_they_log_out() {
         "managedRoomIds": [decoded(&kept)],
         "users": [{"id": owner.id, "active": true, "authType": "passthrough", "joinedRooms": [{"roomId": decoded(&kept)}]}],
     });
-    let stage = Stage::policed(&policy).await;
+    let stage = Stage::policed(&policy.to_string()).await;
     let mut alice = User::known(Version::Http2, stage.tollgate.address(), &owner).await;
     let leave = |room: &str| format!("/_matrix/client/v3/rooms/{room}/leave");
     for target in [leave(&kept), format!("{}/", leave(&kept)), leave(&kept).replace("/v3/", "/unstable/")] {
@@ -173,7 +172,7 @@ async fn tokens_do_not_hide_in_forms() {
     let bare = Stage::bare().await;
     let mut alice = bare.user(Version::Http1, "alice").await;
     let room = alice.create_room(&json!({})).await;
-    let stage = Stage::policed(&json!({})).await;
+    let stage = Stage::policed("{}").await;
     let body = json!({ "reason": format!("&access_token={}&", alice.token) }).to_string();
     let request = |path: &str| {
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
