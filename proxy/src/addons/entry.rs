@@ -164,6 +164,8 @@ impl Entry {
 
     /// For the admin interface.
     pub(super) fn status(&self, settings: &AddonSettings, engine: &Engine) -> AddonStatus {
+        // Before the lock: the supply asks the entry under its own.
+        let (warnings, options) = self.supply.status(&settings.options);
         let inner = self.inner.lock();
         let current = inner.current.as_ref();
         let state = match current {
@@ -179,7 +181,6 @@ impl Entry {
         });
         let usage = engine.store().usage(&self.name);
         let Share { own, common } = engine.seats().share(&self.name);
-        let (warnings, options) = self.supply.status(&settings.options);
         AddonStatus {
             name: self.name.to_string(),
             file: self.file.clone(),
