@@ -20,7 +20,7 @@ pub(super) fn is_health(path: &str) -> bool {
 /// Answers a request that may be answered.
 pub(super) async fn answer(state: &State, entrance: Entrance, request: Request<Body>) -> Answer {
     let path = request.uri().path().to_owned();
-    tracing::debug!(admin.entrance = ?entrance, request.method = %request.method(), request.path = path, "an admin request");
+    tracing::debug!(admin.entrance = ?entrance, admin.method = %request.method(), admin.path = path, "an admin request");
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let method = request.method().clone();
     match (method, segments.as_slice()) {
