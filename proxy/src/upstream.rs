@@ -4,6 +4,7 @@
 
 mod connect;
 mod deadline;
+mod dial;
 mod exchange;
 mod http1;
 mod http2;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use connect::ConnectError;
+pub use dial::{Dial, Stream};
 pub use lookup::Lookups;
 pub use own::OwnAddresses;
 pub use tls::TlsError;

@@ -18,7 +18,7 @@ use super::{
     wasi,
 };
 use crate::{
-    kv::{Memory, Store},
+    kv::Store,
     outbound::Service,
 };
 
@@ -95,7 +95,7 @@ impl Engine {
         let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
         let outbound = Outbound { service, runtime: Handle::current() };
-        let store = Arc::new(Memory::default());
+        let store = Arc::clone(&settings.store);
         let shared =
             Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound, store };
         Ok(Self { shared: Arc::new(shared) })
@@ -144,7 +144,7 @@ impl Engine {
         Arc::clone(&self.shared.memory)
     }
 
-    /// What addons keep between flows: as long as the process runs, whatever becomes of the addons.
+    /// What addons keep between flows, whatever becomes of the addons.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.shared.store
     }

@@ -9,10 +9,10 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{logging, settings, sites::Sites};
+use super::{logging, settings, sites::Sites, state};
 use crate::{
     addons::Registry,
-    config::{Config, Sources},
+    config::{Config, Sources, StateStore},
 };
 
 /// How often the files are looked at: seldom enough to cost nothing, and true of every file system and of links that are
@@ -105,6 +105,7 @@ impl Reloader {
             ("admin", config.admin == self.config.admin),
             ("plugins", config.plugins == self.config.plugins),
             ("cache", config.cache == self.config.cache),
+            ("state", config.state == self.config.state),
             ("limits.instances", config.instances == self.config.instances),
             ("limits.guest_stack", config.guest_stack == self.config.guest_stack),
             ("limits.guest_memory", config.guest_memory == self.config.guest_memory),
@@ -114,6 +115,9 @@ impl Reloader {
             if !is_same {
                 tracing::warn!(key, "this change takes a restart");
             }
+        }
+        if matches!(config.state.store, StateStore::Default(_)) && state::uses_kv(&config) && !state::uses_kv(&self.config) {
+            tracing::warn!(key = "state", "what addons keep is in memory until the next start: no addon was to keep anything at this one");
         }
         self.log.set(&config.log);
         let seen = std::mem::take(&mut self.seen);
