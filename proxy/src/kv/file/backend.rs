@@ -1,7 +1,7 @@
 //! The file as redb sees it: no larger than it may be.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     ops::Bound,
     os::unix::fs::OpenOptionsExt as _,
@@ -12,12 +12,18 @@ use std::{
     },
 };
 
+use rustix::{
+    fs::{FallocateFlags, fallocate},
+    io::Errno,
+};
 use redb::{BackendError, StorageBackend, backends::FileBackend};
 
 /// A file with a limit.
 #[derive(Debug)]
 pub(super) struct Bounded {
     file: FileBackend,
+    /// The same one.
+    whole: File,
     most: u64,
     faults: Faults,
 }
@@ -25,8 +31,10 @@ pub(super) struct Bounded {
 /// What goes wrong with a file. In production nothing but what really does.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
-    /// The disk is full.
+    /// The disk has no room for a larger file.
     pub(super) is_full: Arc<AtomicBool>,
+    /// Nothing can be written.
+    pub(super) is_broken: Arc<AtomicBool>,
 }
 
 impl Bounded {
@@ -36,12 +44,22 @@ impl Bounded {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
         }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let whole = file.try_clone()?;
         let file = FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Self { file, most, faults })
+        Ok(Self { file, whole, most, faults })
     }
 
-    fn room(&self) -> io::Result<()> {
-        if self.faults.is_full.load(Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    /// Takes the room on the disk before something is put there: a file with holes would fail when pages are written, and then
+    /// as a whole.
+    fn reserve(&self, from: u64, to: u64) -> io::Result<()> {
+        if self.faults.is_full.load(Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        match fallocate(&self.whole, FallocateFlags::empty(), from, to - from) {
+            // Not every file system can.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            reserved => Ok(reserved?),
+        }
     }
 }
 
@@ -55,11 +73,14 @@ impl StorageBackend for Bounded {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        if len > self.most && len > self.file.len()? {
+        let now = self.file.len()?;
+        if len > self.most && len > now {
             let text = format!("the file would have {len} bytes, state_bytes is {}", self.most);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
-        self.room()?;
+        if len > now {
+            self.reserve(now, len)?;
+        }
         self.file.set_len(len)
     }
 
@@ -68,7 +89,9 @@ impl StorageBackend for Bounded {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.room()?;
+        if self.faults.is_broken.load(Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.write(offset, data)
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Kv {
     ttl: String,
     /// How often, if not once.
     times: usize,
+    /// What is not done fails the hook.
+    pub(crate) must: bool,
 }
 
 /// What operations came to.
@@ -33,7 +35,7 @@ pub(crate) struct Kept {
 impl Default for Kv {
     fn default() -> Self {
         let none = || "none".to_owned();
-        Self { op: none(), bucket: none(), key: none(), value: none(), fill: none(), expected: none(), ttl: none(), times: 1 }
+        Self { op: none(), bucket: none(), key: none(), value: none(), fill: none(), expected: none(), ttl: none(), times: 1, must: false }
     }
 }
 
@@ -91,6 +93,11 @@ impl Kv {
 }
 
 impl Kept {
+    /// What the hook fails with where it has to succeed.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.ended.iter().find_map(|ended| ended.as_ref().err()).map(ToString::to_string)
+    }
+
     /// Why the last one was not done.
     pub(crate) fn error(self) -> Option<Error> {
         self.ended.into_iter().last()?.err()
