@@ -123,7 +123,13 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let flows = Arc::new(flows);
     let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
-    let state = Arc::new(admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health), recent, store: Arc::clone(&store) });
+    let state = Arc::new(admin::State {
+        registry: Arc::clone(&registry),
+        metrics,
+        health: Arc::clone(&health),
+        recent,
+        store: Arc::clone(&store),
+    });
     sites.set_controller(controller(&config, &state));
     let listeners = sites.bind(&config.listeners)?;
     // Before anything is accepted, so that nothing can be sent there.

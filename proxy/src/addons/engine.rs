@@ -17,10 +17,7 @@ use super::{
     ticker::{Running, Ticker},
     wasi,
 };
-use crate::{
-    kv::Store,
-    outbound::Service,
-};
+use crate::{kv::Store, outbound::Service};
 
 /// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
 #[derive(Clone)]

@@ -159,12 +159,7 @@ impl wit::Host for HostState {
         self.is_done(&bucket, &key, Op::Insert(value.into(), time(ttl))).await
     }
 
-    async fn insert_many(
-        &mut self,
-        bucket: String,
-        entries: Vec<(String, Vec<u8>)>,
-        ttl: Option<u64>,
-    ) -> Outcome<Vec<bool>> {
+    async fn insert_many(&mut self, bucket: String, entries: Vec<(String, Vec<u8>)>, ttl: Option<u64>) -> Outcome<Vec<bool>> {
         let (keys, values): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
         let ops = values.into_iter().map(|value| Op::Insert(value.into(), time(ttl)));
         let answers = match self.all((Op::INSERT_MANY, true), &bucket, keys.iter().map(String::as_str).zip(ops)).await? {

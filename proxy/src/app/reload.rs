@@ -117,7 +117,10 @@ impl Reloader {
             }
         }
         if matches!(config.state.store, StateStore::Default(_)) && state::uses_kv(&config) && !state::uses_kv(&self.config) {
-            tracing::warn!(key = "state", "what addons keep is in memory until the next start: no addon was to keep anything at this one");
+            tracing::warn!(
+                key = "state",
+                "what addons keep is in memory until the next start: no addon was to keep anything at this one"
+            );
         }
         self.log.set(&config.log);
         let seen = std::mem::take(&mut self.seen);

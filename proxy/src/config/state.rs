@@ -5,7 +5,7 @@ use std::{env, ffi::OsString, ops::RangeInclusive, path::PathBuf, time::Duration
 use url::{Host, Url};
 
 use super::{
-    RedisServer, StateStore, State,
+    RedisServer, State, StateStore,
     check::Check,
     files,
     key::Key,

@@ -210,10 +210,7 @@ fn errors_name_key_value_and_range() {
             "timeouts.flow = 5: must be a duration (with its unit, like 50ms, 1.5s, 2m or 7d) from 1ms to 7d, or \"none\"",
         ),
         ("[limits]\nconections = 5", "limits.conections: unknown key; did you mean connections?"),
-        (
-            "state = 'disk'",
-            "state = \"disk\": must be \"memory:\", \"redb:FILE\", \"redis://HOST\" or \"rediss://HOST\"",
-        ),
+        ("state = 'disk'", "state = \"disk\": must be \"memory:\", \"redb:FILE\", \"redis://HOST\" or \"rediss://HOST\""),
         (
             "state = 'redis://u:hunter2@h/0'",
             "state = \"redis://***@h/0\": must have no password: state_password_file or the variable TOLLGATE_STATE_PASSWORD is for that",

@@ -14,7 +14,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::{Answer, Command, MAX_BATCH, MAX_BATCH_BYTES, MAX_VALUE, OVERHEAD, Op, Page, Place, Quota, Scan, Space, Store, StoreError, Usage};
+use super::{
+    Answer, Command, MAX_BATCH, MAX_BATCH_BYTES, MAX_VALUE, OVERHEAD, Op, Page, Place, Quota, Scan, Space, Store, StoreError,
+    Usage,
+};
 
 /// A store, and what has to live as long.
 pub(super) struct Bench {
@@ -325,7 +328,10 @@ pub(super) async fn sizes_hold_below_at_above(bench: &Bench) {
     assert!(matches!(addon.run("large", Op::Set(over.into(), None)).await, Err(StoreError::TooLarge(_))));
     let key = "\u{7f}".repeat(1 << 10);
     addon.set(&key, "long").await;
-    assert_eq!((addon.get(&key).await, addon.get("large").await.map(|value| value.len())), (Some(value("long")), Some(MAX_VALUE)));
+    assert_eq!(
+        (addon.get(&key).await, addon.get("large").await.map(|value| value.len())),
+        (Some(value("long")), Some(MAX_VALUE))
+    );
 }
 
 pub(super) async fn batches_hold_below_at_above(bench: &Bench) {
@@ -343,7 +349,9 @@ pub(super) async fn batches_hold_below_at_above(bench: &Bench) {
     assert!(matches!(addon.all(inserts(5, MAX_BATCH_BYTES / 4)).await, Err(StoreError::TooLarge(_))));
     assert_eq!(addon.all(gets(4)).await.map(|answers| answers.len()), Ok(4));
     // The fifth has one byte.
-    assert!(matches!(addon.all(gets(5)).await, Err(StoreError::TooLarge(text)) if text.contains(&(MAX_BATCH_BYTES + 1).to_string())));
+    assert!(
+        matches!(addon.all(gets(5)).await, Err(StoreError::TooLarge(text)) if text.contains(&(MAX_BATCH_BYTES + 1).to_string()))
+    );
 }
 
 pub(super) async fn quotas_hold_below_at_above(bench: &Bench) {

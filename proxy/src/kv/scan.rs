@@ -52,11 +52,7 @@ impl Scan {
     }
 
     /// The page of these entries of the bucket, which come in the order of their keys from [`Self::start`] on.
-    pub(super) fn page<E>(
-        &self,
-        entries: impl Iterator<Item = Result<(String, Entry), E>>,
-        now: u64,
-    ) -> Result<Page, E> {
+    pub(super) fn page<E>(&self, entries: impl Iterator<Item = Result<(String, Entry), E>>, now: u64) -> Result<Page, E> {
         let mut page = Page::default();
         let (mut bytes, mut passed, mut last) = (0, 0, None);
         for entry in entries {
@@ -112,14 +108,18 @@ mod tests {
         ] {
             assert_eq!(Scan::new("b", prefix, next, limit).is_ok(), is_legal, "{prefix:?} {next:?} {limit}");
         }
-        assert!(Scan::new("b", &"k".repeat(1 << 10), None, 1).is_ok() && Scan::new("b", &"k".repeat((1 << 10) + 1), None, 1).is_err());
+        assert!(
+            Scan::new("b", &"k".repeat(1 << 10), None, 1).is_ok() && Scan::new("b", &"k".repeat((1 << 10) + 1), None, 1).is_err()
+        );
         assert!(Scan::new("/", "", None, 1).is_err());
     }
 
     #[test]
     fn pages_end_at_their_bytes() {
         let scan = Scan::new("b", "", None, 10).expect("a scan");
-        for (bytes, is_whole) in [(PAGE_BYTES - 4, true), (PAGE_BYTES - 3, true), (PAGE_BYTES - 2, false), (PAGE_BYTES * 2, false)] {
+        for (bytes, is_whole) in
+            [(PAGE_BYTES - 4, true), (PAGE_BYTES - 3, true), (PAGE_BYTES - 2, false), (PAGE_BYTES * 2, false)]
+        {
             let Ok(page) = scan.page([entry("a", bytes, None), entry("b", 1, None)].into_iter(), 0);
             assert_eq!(page.next.is_none(), is_whole, "{bytes}");
             assert_eq!(keys(&page), if is_whole { vec!["a", "b"] } else { vec!["a"] });

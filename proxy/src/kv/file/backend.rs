@@ -12,11 +12,11 @@ use std::{
     },
 };
 
+use redb::{BackendError, StorageBackend, backends::FileBackend};
 use rustix::{
     fs::{FallocateFlags, fallocate},
     io::Errno,
 };
-use redb::{BackendError, StorageBackend, backends::FileBackend};
 
 /// A file with a limit.
 #[derive(Debug)]

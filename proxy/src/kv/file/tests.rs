@@ -1,9 +1,4 @@
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    sync::atomic::Ordering::Relaxed,
-    time::Instant,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, sync::atomic::Ordering::Relaxed, time::Instant};
 
 use super::{
     super::{
@@ -97,7 +92,10 @@ async fn a_restart_keeps_values_times_and_quotas() {
     drop((bench, addon));
     let bench = place.open().await;
     let addon = bench.addon("small", small);
-    assert_eq!((addon.usage().keys, addon.get("kept").await, addon.get("later").await), (usage.keys, Some(value("1")), Some(value("3"))));
+    assert_eq!(
+        (addon.usage().keys, addon.get("kept").await, addon.get("later").await),
+        (usage.keys, Some(value("1")), Some(value("3")))
+    );
     eventually(async || addon.get("soon").await.is_none()).await;
     // The quota is that of before: one place was left by what has expired, and no more.
     addon.set("new", "").await;
@@ -210,7 +208,8 @@ async fn a_full_disk_is_an_error_and_then_it_is_not() {
     bench.store.flush().await;
     place.faults.is_full.store(true, Relaxed);
     let large = vec![(at("1"), Op::Set(vec![7; 1 << 20].into(), None)), (at("2"), Op::Set(vec![7; 1 << 20].into(), None))];
-    let is_refused = async || matches!(addon.all(large.clone()).await, Err(StoreError::Unavailable(text)) if text.contains("no room"));
+    let is_refused =
+        async || matches!(addon.all(large.clone()).await, Err(StoreError::Unavailable(text)) if text.contains("no room"));
     eventually(is_refused).await;
     // What was there is there, and can go; the proxy is ready, since clients can bring this about.
     assert_eq!((addon.get("old").await, bench.store.trouble()), (Some(value("1")), None));
@@ -256,7 +255,10 @@ async fn the_file_stays_within_its_size() {
     // A million bytes take two million of the file at most.
     let Some((kept, StoreError::Unavailable(why))) = refused else { panic!("{refused:?}") };
     assert!(kept >= 2, "{kept}: {why}");
-    eventually(async || matches!(fill(&addon, "over", 1 << 20).await, Err(StoreError::Unavailable(text)) if text.contains("no room"))).await;
+    eventually(
+        async || matches!(fill(&addon, "over", 1 << 20).await, Err(StoreError::Unavailable(text)) if text.contains("no room")),
+    )
+    .await;
     assert!(place.length() <= 16 << 20);
     assert_eq!(addon.get("0").await.map(|value| value.len()), Some(1 << 20));
     // What goes makes room.
@@ -305,7 +307,8 @@ async fn measure() {
     }
     let addon = file.addon("size", Quota { bytes: 1 << 30, keys: 10_000_000 });
     for part in 0..400 {
-        let entry = |number| (at(&format!("key-{part:05}-{number:05}")), Op::Set(vec![b'x'; 100].into(), Some(Duration::from_hours(1))));
+        let entry =
+            |number| (at(&format!("key-{part:05}-{number:05}")), Op::Set(vec![b'x'; 100].into(), Some(Duration::from_hours(1))));
         addon.all((0..250).map(entry).collect()).await.expect("set");
     }
     file.store.flush().await;

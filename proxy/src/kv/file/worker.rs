@@ -264,12 +264,7 @@ fn open(place: &Place, shared: &Shared) -> Result<Database, OpenError> {
 }
 
 /// Checks whose file it is, makes it smaller if that is worth it, and reads what addons have.
-fn claim(
-    database: &mut Database,
-    shared: &Shared,
-    path: &std::path::Path,
-    most: u64,
-) -> Result<Result<(), String>, redb::Error> {
+fn claim(database: &mut Database, shared: &Shared, path: &std::path::Path, most: u64) -> Result<Result<(), String>, redb::Error> {
     let transaction = database.begin_write()?;
     if let Err(why) = tables::claim(&transaction)? {
         transaction.abort()?;

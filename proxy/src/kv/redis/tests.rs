@@ -148,7 +148,15 @@ async fn passwords_open_servers() {
 
 #[tokio::test]
 async fn nonsense_is_no_answer() {
-    for answer in ["-LOADING Redis is loading the dataset in memory\r\n", "HTTP/1.1 200 OK\r\n\r\n", "\0\0\0\0", "+OK\r\n", "$-7\r\n", "*1000000000\r\n", ""] {
+    for answer in [
+        "-LOADING Redis is loading the dataset in memory\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "\0\0\0\0",
+        "+OK\r\n",
+        "$-7\r\n",
+        "*1000000000\r\n",
+        "",
+    ] {
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let port = socket.local_addr().expect("an address").port();
         let server = tokio::spawn(async move {

@@ -35,7 +35,17 @@ pub(crate) struct Kept {
 impl Default for Kv {
     fn default() -> Self {
         let none = || "none".to_owned();
-        Self { op: none(), bucket: none(), key: none(), value: none(), fill: none(), expected: none(), ttl: none(), times: 1, must: false }
+        Self {
+            op: none(),
+            bucket: none(),
+            key: none(),
+            value: none(),
+            fill: none(),
+            expected: none(),
+            ttl: none(),
+            times: 1,
+            must: false,
+        }
     }
 }
 
@@ -62,7 +72,8 @@ impl Kv {
             "delete" => bucket.delete(&key).map(|done| done.to_string()),
             "get-many" => {
                 let values = bucket.get_many(&key.split(',').collect::<Vec<_>>())?;
-                let text = |value: Option<Vec<u8>>| value.map_or("none".to_owned(), |value| String::from_utf8_lossy(&value).into());
+                let text =
+                    |value: Option<Vec<u8>>| value.map_or("none".to_owned(), |value| String::from_utf8_lossy(&value).into());
                 Ok(values.into_iter().map(text).collect::<Vec<_>>().join(","))
             }
             "insert-many" => {
