@@ -7,9 +7,7 @@
 mod link;
 mod reply;
 #[cfg(test)]
-pub(super) mod server;
-#[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 

@@ -87,8 +87,13 @@ mod tests {
 
     use super::*;
 
-    fn entry(key: &str, bytes: usize, until: Option<u64>) -> Result<(String, Entry), Infallible> {
-        Ok((key.to_owned(), Entry { value: vec![0; bytes].into(), until }))
+    fn entry(key: &str, bytes: usize, until: Option<u64>) -> (String, Entry) {
+        (key.to_owned(), Entry { value: vec![0; bytes].into(), until })
+    }
+
+    fn paged(scan: &Scan, entries: impl IntoIterator<Item = (String, Entry)>, now: u64) -> Page {
+        let Ok(page) = scan.page(entries.into_iter().map(Ok::<_, Infallible>), now);
+        page
     }
 
     fn keys(page: &Page) -> Vec<&str> {
@@ -120,7 +125,7 @@ mod tests {
         for (bytes, is_whole) in
             [(PAGE_BYTES - 4, true), (PAGE_BYTES - 3, true), (PAGE_BYTES - 2, false), (PAGE_BYTES * 2, false)]
         {
-            let Ok(page) = scan.page([entry("a", bytes, None), entry("b", 1, None)].into_iter(), 0);
+            let page = paged(&scan, [entry("a", bytes, None), entry("b", 1, None)], 0);
             assert_eq!(page.next.is_none(), is_whole, "{bytes}");
             assert_eq!(keys(&page), if is_whole { vec!["a", "b"] } else { vec!["a"] });
         }
@@ -131,11 +136,11 @@ mod tests {
         let scan = Scan::new("b", "", None, 10).expect("a scan");
         let names: Vec<String> = (0..=PASSED_OVER).map(|number| format!("{number:05}")).collect();
         let all = |count: usize| names.iter().take(count).map(|name| entry(name, 1, Some(5)));
-        let Ok(page) = scan.page(all(PASSED_OVER).chain([entry("x", 1, None)]), 5);
+        let page = paged(&scan, all(PASSED_OVER).chain([entry("x", 1, None)]), 5);
         assert_eq!((keys(&page), page.next.as_deref()), (vec![], Some("00999")));
-        let Ok(page) = scan.page(all(PASSED_OVER - 1).chain([entry("x", 1, None)]), 5);
+        let page = paged(&scan, all(PASSED_OVER - 1).chain([entry("x", 1, None)]), 5);
         assert_eq!((keys(&page), page.next.as_deref()), (vec!["x"], None));
-        let Ok(page) = scan.page(all(2), 4);
+        let page = paged(&scan, all(2), 4);
         assert_eq!(page.entries.len(), 2);
     }
 }

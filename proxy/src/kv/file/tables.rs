@@ -64,11 +64,12 @@ impl<'txn> Tables<'txn> {
 
     /// What all addons have.
     pub(super) fn usages(&self) -> Result<Vec<(String, Usage)>, StorageError> {
-        let read = |row: Result<(redb::AccessGuard<'_, &'static str>, redb::AccessGuard<'_, (u64, u64)>), StorageError>| {
+        let mut usages = Vec::new();
+        for row in self.usages.iter()? {
             let (addon, usage) = row?;
-            Ok((addon.value().to_owned(), usage_of(usage.value())))
-        };
-        self.usages.iter()?.map(read).collect()
+            usages.push((addon.value().to_owned(), usage_of(usage.value())));
+        }
+        Ok(usages)
     }
 
     pub(super) fn part<'a>(&'a mut self, addon: &'a str) -> Result<Part<'a, 'txn>, StorageError> {

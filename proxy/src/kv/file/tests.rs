@@ -1,4 +1,4 @@
-use std::{fs, os::unix::fs::PermissionsExt as _, sync::atomic::Ordering::Relaxed, time::Instant};
+use std::{fs, os::unix::fs::PermissionsExt as _, sync::atomic::Ordering::Relaxed};
 
 use super::{
     super::{
@@ -9,13 +9,13 @@ use super::{
     *,
 };
 
-async fn bench() -> Bench {
+fn bench() -> Bench {
     let directory = tempfile::tempdir().expect("a directory");
     let store = File::open(&directory.path().join("state"), 1 << 30).expect("a store");
     Bench { store: Arc::new(store), _held: Box::new(directory) }
 }
 
-conformance!(bench());
+conformance!(std::future::ready(bench()));
 
 /// A directory with a store in it that can be closed and opened again.
 struct Place {
@@ -57,7 +57,7 @@ impl Place {
         for _ in 0..2_000 {
             match self.try_open() {
                 Err(OpenError::Taken(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
-                opened => return opened.err().expect("a refusal"),
+                opened => return opened.expect_err("a refusal"),
             }
         }
         panic!("the file stays taken");
@@ -106,7 +106,7 @@ async fn a_restart_keeps_values_times_and_quotas() {
 
 #[tokio::test]
 async fn what_expires_is_swept_without_being_asked() {
-    let bench = bench().await;
+    let bench = bench();
     let addon = bench.a();
     let short = Some(Duration::from_millis(20));
     for part in 0..10 {
@@ -124,7 +124,7 @@ async fn a_file_has_one_owner() {
     let place = Place::new();
     let bench = place.open().await;
     bench.a().set("k", "1").await;
-    let refusal = place.try_open().err().expect("a refusal");
+    let refusal = place.try_open().expect_err("a refusal");
     assert!(matches!(refusal, OpenError::Taken(_)), "{refusal}");
     assert!(refusal.to_string().contains(&*place.path().to_string_lossy()), "{refusal}");
     assert_eq!(bench.a().get("k").await, Some(value("1")));
@@ -267,50 +267,4 @@ async fn the_file_stays_within_its_size() {
     }
     eventually(async || fill(&addon, "again", 1 << 20).await.is_ok()).await;
     assert!(place.length() <= 16 << 20);
-}
-
-/// `cargo nextest run -p tollgate --lib -E 'test(kv::) & test(measure)' --run-ignored all --no-capture`: of all stores.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn measure() {
-    use super::super::{memory::Memory, redis::server::Server};
-    let place = Place::new();
-    let server = Server::start(&[]).await;
-    let file = place.open().await;
-    let memory = Bench { store: Arc::new(Memory::default()), _held: Box::new(()) };
-    let redis = Bench { store: Arc::new(server.store().await), _held: Box::new(()) };
-    for (name, bench) in [("memory", &memory), ("file", &file), ("redis", &redis)] {
-        let addon = bench.addon("m", Quota { bytes: 1 << 30, keys: 10_000_000 });
-        let start = Instant::now();
-        for number in 0..500 {
-            addon.run(&format!("one-{number}"), Op::Insert(value("x"), None)).await.expect("insert");
-        }
-        let alone = start.elapsed() / 500;
-        let start = Instant::now();
-        let tasks = (0..64).map(|task| {
-            let addon = addon.clone();
-            tokio::spawn(async move {
-                for number in 0..200 {
-                    addon.run(&format!("{task}-{number}"), Op::Insert(value("x"), None)).await.expect("insert");
-                }
-            })
-        });
-        futures_util::future::join_all(tasks).await;
-        let together = 12_800.0 / start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        for page in 0..200 {
-            let entries = (0..40).map(|number| (at(&format!("p-{page}-{number}")), Op::Insert(value(""), None)));
-            addon.all(entries.collect()).await.expect("insert");
-        }
-        let page = start.elapsed() / 200;
-        println!("{name}: insert alone {alone:?}, 64 tasks {together:.0}/s, page of 40 {page:?}");
-    }
-    let addon = file.addon("size", Quota { bytes: 1 << 30, keys: 10_000_000 });
-    for part in 0..400 {
-        let entry =
-            |number| (at(&format!("key-{part:05}-{number:05}")), Op::Set(vec![b'x'; 100].into(), Some(Duration::from_hours(1))));
-        addon.all((0..250).map(entry).collect()).await.expect("set");
-    }
-    file.store.flush().await;
-    println!("file: 100000 entries of 100 bytes, counted {}, file {}", addon.usage().bytes, place.length());
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Redis, RedisSettings};
+use super::super::{Redis, RedisSettings};
 use crate::upstream::Dial;
 
 pub(in crate::kv) struct Server {
