@@ -345,9 +345,9 @@ async fn nothing_is_left_of_odd_flows() {
     eventually(async || {
         let metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         let metrics = RawClient::ask(tollgate.admin(), metrics).await.text();
-        let left = |line: &&str| line.starts_with("tollgate_flows_active{") || line.starts_with("tollgate_connections{");
+        let left = |line: &&str| line.starts_with("tollgate_flows_active{") || line.starts_with("tollgate_connections_active{");
         let left: Vec<&str> = metrics.lines().filter(left).collect();
-        !left.is_empty() && left.iter().all(|line| line.ends_with(" 0"))
+        left.len() == 2 && left.iter().all(|line| line.ends_with(" 0"))
     })
     .await;
 }
