@@ -14,6 +14,7 @@ mod addons;
 mod forward;
 mod options;
 mod policy;
+mod state;
 
 const LISTENER: &str = "[[listener]]\nname = 'a'\nbind = '127.0.0.1:0'\nupstream = 'http://127.0.0.1:1'\n";
 

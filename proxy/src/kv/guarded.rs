@@ -128,3 +128,84 @@ impl fmt::Debug for Counts {
         out.debug_struct("Counts").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::pending;
+
+    use super::{
+        super::{Memory, Op, Place, Quota},
+        *,
+    };
+
+    /// Answers after a while, or never.
+    #[derive(Debug)]
+    struct Slow(Option<Duration>);
+
+    impl Store for Slow {
+        fn apply(&self, _: &Space, _: Vec<Command>) -> BoxFuture<'static, Result<Vec<Answer>, StoreError>> {
+            let Some(time) = self.0 else { return pending().boxed() };
+            async move {
+                tokio::time::sleep(time).await;
+                Ok(Vec::new())
+            }
+            .boxed()
+        }
+
+        fn scan(&self, _: &Space, _: Scan) -> BoxFuture<'static, Result<Page, StoreError>> {
+            pending().boxed()
+        }
+
+        fn usage(&self, _: &str) -> Option<Usage> {
+            None
+        }
+
+        fn flush(&self) -> BoxFuture<'static, ()> {
+            pending().boxed()
+        }
+    }
+
+    fn space() -> Space {
+        Space { addon: "a".into(), quota: Quota::default() }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_the_limit() {
+        let short = Duration::from_millis(50);
+        let late = || StoreError::Unavailable("no answer within 50ms".to_owned());
+        for (answers, limit, expected) in [
+            (Some(Duration::from_millis(60)), Duration::from_mins(1), Ok(Vec::new())),
+            (Some(Duration::from_mins(10)), short, Err(late())),
+            (None, short, Err(late())),
+        ] {
+            let store = Guarded::new(Arc::new(Slow(answers)), limit);
+            assert_eq!(store.apply(&space(), Vec::new()).await, expected, "{answers:?}");
+        }
+        let store = Guarded::new(Arc::new(Slow(None)), short);
+        let scan = Scan::new("b", "", None, 1).expect("a scan");
+        assert_eq!(store.scan(&space(), scan).await, Err(late()));
+        store.flush().await;
+    }
+
+    #[tokio::test]
+    async fn requests_are_counted_by_outcome() {
+        let store = Guarded::new(Arc::new(Memory::default()), Duration::from_mins(1));
+        let place = || Place::new("b", "k").expect("a place");
+        for op in [Op::Set("x".into(), None), Op::Get, Op::Increment(1, None), Op::Set(vec![0; (1 << 20) + 1].into(), None)] {
+            drop(store.apply(&space(), vec![(place(), op)]).await);
+        }
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register_collector(Box::new(store.metrics()));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+        for line in [
+            "state_up 1",
+            "state_requests_total{outcome=\"ok\"} 2",
+            "state_requests_total{outcome=\"invalid\"} 1",
+            "state_requests_total{outcome=\"too_large\"} 1",
+            "state_request_duration_seconds_count 4",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+    }
+}
