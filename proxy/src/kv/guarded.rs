@@ -165,6 +165,9 @@ mod tests {
         }
     }
 
+    /// Far more than the limits of tests.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     fn space() -> Space {
         Space { addon: "a".into(), quota: Quota::default() }
     }
@@ -179,12 +182,13 @@ mod tests {
             (None, short, Err(late())),
         ] {
             let store = Guarded::new(Arc::new(Slow(answers)), limit);
-            assert_eq!(store.apply(&space(), Vec::new()).await, expected, "{answers:?}");
+            let answer = timeout(PATIENCE, store.apply(&space(), Vec::new())).await;
+            assert_eq!(answer.expect("an answer in time"), expected, "{answers:?}");
         }
         let store = Guarded::new(Arc::new(Slow(None)), short);
         let scan = Scan::new("b", "", None, 1).expect("a scan");
         assert_eq!(store.scan(&space(), scan).await, Err(late()));
-        store.flush().await;
+        timeout(PATIENCE, store.flush()).await.expect("an end in time");
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ fn stores_are_told_apart() {
 #[test]
 fn limits_of_the_store_hold_below_at_above() {
     for (key, below, least, most, above) in [
-        ("state_bytes", "16777215", "'16MiB'", "'1TiB'", "1099511627777"),
+        ("state_bytes", "16777215", "'16MiB'", "'1024GiB'", "1099511627777"),
         ("state_timeout", "'9ms'", "'10ms'", "'1m'", "'60001ms'"),
     ] {
         for legal in [least, most] {
