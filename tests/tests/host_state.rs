@@ -184,7 +184,7 @@ async fn killed_amid_writes_it_loses_a_second_at_most() {
         host.signal(Signal::KILL);
         host.ended().await;
         let kept: Vec<_> = join_all(writers).await.into_iter().flat_map(|kept| kept.expect("a writer")).collect();
-        let host = self::host(&origin, &state).start().await;
+        let mut host = self::host(&origin, &state).start().await;
         let mut old = 0;
         for (number, at) in &kept {
             let found = kv(&host, &format!("get key={number}")).await;
@@ -206,6 +206,8 @@ async fn killed_amid_writes_it_loses_a_second_at_most() {
             }
         }
         assert_eq!(host.admin().status("a").await["kv"]["keys"], json!(keys));
+        host.terminate();
+        host.ended().await;
     }
 }
 
