@@ -122,7 +122,7 @@ impl Sites {
         let same = self
             .running
             .iter()
-            .position(|running| running.config.bind == listener.bind && running.shared.tls.is_some() == tls.is_some());
+            .position(|running| is_same(&running.config, listener) && running.shared.tls.is_some() == tls.is_some());
         Ok(match same {
             Some(index) => Prepared::Same(index, listener.clone(), site, tls),
             None => Prepared::Fresh(listener.clone(), site, tls),
@@ -238,6 +238,11 @@ pub(super) fn check(listener: &config::Listener) -> anyhow::Result<()> {
     }
     upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol(listener))?;
     Ok(())
+}
+
+/// Whether both have one socket. Several may ask for a port of the system's choice.
+fn is_same(running: &config::Listener, next: &config::Listener) -> bool {
+    running.bind == next.bind && (next.bind.port() != 0 || running.name == next.name)
 }
 
 /// For the log.
