@@ -26,15 +26,17 @@ mod suggest;
 mod tests;
 mod tree;
 mod units;
+mod upstreams;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     addons,
     hooks::{FailurePolicy, QuarantineRule},
-    http::{BearerToken, Origin},
+    http::BearerToken,
     options::core::Options,
     targets::Targets,
+    upstream::Upstreams,
 };
 
 pub(crate) use admin::level as log_level;
@@ -149,8 +151,8 @@ pub struct Listener {
 /// Where the requests of a listener go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
-    /// `reverse`: to `upstream`.
-    Reverse(Origin),
+    /// `reverse`: to `upstream`, or to one of `[[listener.upstreams]]`.
+    Reverse(Upstreams),
     /// `forward`: where they say.
     Forward(Forward),
 }

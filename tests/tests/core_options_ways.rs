@@ -8,12 +8,12 @@ use serde_json::json;
 use tollgate::{
     config::{Limits, Timeouts},
     flow::{Route, Site},
-    http::{Authority, Body, Headers, Origin, RequestHead, Scheme, Version},
+    http::{Authority, Body, Headers, RequestHead, Scheme, Version},
     http1::HeadLimits,
     metrics::Metrics,
     options::core::{self, Options},
     server::Sited,
-    upstream::{Client, Lookups, Outgoing, Protocol, Reply, Settings, tls},
+    upstream::{Client, Lookups, Outgoing, Protocol, Reply, Settings, Upstreams, tls},
 };
 use tollgate_tests::{Authority as Issuer, Echo};
 
@@ -32,7 +32,7 @@ fn site(upstream: &str, issuer: &Issuer) -> Arc<Site> {
     });
     Arc::new(Site {
         name: "main".into(),
-        route: Route::Reverse(Arc::new(upstream.parse().expect("an origin"))),
+        route: Route::Reverse(Arc::new(Upstreams::only(Arc::new(upstream.parse().expect("an origin"))))),
         client: Arc::new(client),
         preserve_host: false,
         trust: tollgate::config::Peers::default(),
@@ -52,8 +52,8 @@ fn options(values: &serde_json::Value) -> Options {
 
 /// Sends a request and reads its response, so that the connection can be kept.
 async fn ask(site: &Site) -> bool {
-    let Route::Reverse(origin) = &site.route else { return false };
-    let origin: Arc<Origin> = Arc::clone(origin);
+    let Route::Reverse(upstreams) = &site.route else { return false };
+    let Some(origin) = upstreams.otherwise.clone() else { return false };
     let head = RequestHead {
         method: http::Method::GET,
         scheme: Scheme::Https,
@@ -130,6 +130,7 @@ async fn limits_are_tightened_and_never_loosened() {
     let looser =
         json!({"body_size_limit": 1001, "max_header_count": 101, "max_header_bytes": (64 << 10) + 1, "max_connections": 11});
     assert_eq!(limits(looser), (Some(1000), 100, 64 << 10, 10, Some(1001)));
-    let tighter = json!({"body_size_limit": 999, "max_header_count": 99, "max_header_bytes": (64 << 10) - 1, "max_connections": 9});
+    let tighter =
+        json!({"body_size_limit": 999, "max_header_count": 99, "max_header_bytes": (64 << 10) - 1, "max_connections": 9});
     assert_eq!(limits(tighter), (Some(999), 99, (64 << 10) - 1, 9, Some(999)));
 }

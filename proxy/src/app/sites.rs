@@ -202,7 +202,7 @@ impl Sites {
 
     fn route(&self, mode: &Mode) -> Route {
         match mode {
-            Mode::Reverse(upstream) => Route::Reverse(Arc::new(upstream.clone())),
+            Mode::Reverse(upstreams) => Route::Reverse(Arc::new(upstreams.clone())),
             Mode::Forward(config::Forward { clients, targets }) => {
                 Route::Forward(Forward { clients: clients.clone(), targets: Arc::new(targets.clone()), own: self.own.clone() })
             }
@@ -248,7 +248,7 @@ fn is_same(running: &config::Listener, next: &config::Listener) -> bool {
 /// For the log.
 fn upstream_of(listener: &config::Listener) -> String {
     match &listener.mode {
-        Mode::Reverse(upstream) => upstream.to_string(),
+        Mode::Reverse(upstreams) => upstreams.to_string(),
         Mode::Forward(_) => "forward".to_owned(),
     }
 }

@@ -9,6 +9,7 @@ use super::{
     key::Key,
     limits::{limits, timeouts},
     raw::{RawListener, RawMode, RawProtocol, RawTls, RawTrust},
+    upstreams::upstreams,
 };
 use crate::http::Scheme;
 
@@ -52,11 +53,11 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         Some(RawMode::Forward) => forward(check, key, &raw).map(Mode::Forward),
         None | Some(RawMode::Reverse) => {
             refuse_forward(check, key);
-            required(check, key, "upstream", raw.upstream.as_deref(), address::origin).map(Mode::Reverse)
+            upstreams(check, key, &raw).map(Mode::Reverse)
         }
     };
     let upstream_ca = raw.upstream_ca.as_deref().and_then(|path| check.readable(&key.join("upstream_ca"), path));
-    if upstream_ca.is_some() && matches!(&mode, Some(Mode::Reverse(upstream)) if upstream.scheme == Scheme::Http) {
+    if upstream_ca.is_some() && matches!(&mode, Some(Mode::Reverse(upstreams)) if upstreams.are_all(Scheme::Http)) {
         check.fail(&key.join("upstream_ca"), "must not be set where the upstream is http://");
     }
     let upstream_protocol = match raw.upstream_protocol {

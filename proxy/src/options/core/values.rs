@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{Block, Effects, Hosts, Mapping, Modification};
 use crate::config::{
-    Count, Size, Span, Unit, limits::{
+    Count, Size, Span, Unit,
+    limits::{
         BODY_IDLE, CONNECT, CONNECTIONS, FLOW, HEADER_BYTES, HEADER_COUNT, HEADER_READ, IDLE, REQUEST_BODY, RESPONSE, TUNNEL,
     },
     log_level,
