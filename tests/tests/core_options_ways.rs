@@ -36,6 +36,7 @@ fn site(upstream: &str, issuer: &Issuer) -> Arc<Site> {
         client: Arc::new(client),
         preserve_host: false,
         trust: tollgate::config::Peers::default(),
+        rewrite: None,
         via: None,
         limits: Limits { request_body: Some(1000), connections: 10, ..Limits::default() },
         timeouts: Timeouts::default(),

@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     admin::Controller,
     config::{self, Mode, UpstreamProtocol},
-    flow::{FOREVER, Flows, Forward, Route, Site},
+    flow::{FOREVER, Flows, Forward, Rewrite, Route, Site},
     http1::HeadLimits,
     metrics::Metrics,
     options::core::Options,
@@ -190,6 +190,7 @@ impl Sites {
             client: Arc::new(client),
             preserve_host: listener.preserve_host,
             trust: listener.trust_forwarded.clone(),
+            rewrite: listener.rewrite.then(|| Rewrite { public: listener.public_url.clone() }),
             via: listener.via.clone(),
             limits: listener.limits.clone(),
             timeouts: listener.timeouts.clone(),

@@ -94,6 +94,8 @@ pub(super) struct RawListener {
     pub(super) targets: Option<RawTargets>,
     pub(super) addons: Option<Vec<String>>,
     pub(super) preserve_host: bool,
+    pub(super) rewrite: bool,
+    pub(super) public_url: Option<String>,
     pub(super) trust_forwarded: Option<RawTrust>,
     pub(super) via: Option<String>,
     pub(super) half_close: bool,

@@ -26,6 +26,8 @@ pub struct Site {
     pub preserve_host: bool,
     /// Whose X-Forwarded-* fields are believed.
     pub trust: Peers,
+    /// Whether fields that name an origin are rewritten; default: they are not.
+    pub rewrite: Option<Rewrite>,
     /// Pseudonym for a Via field; default: none is added.
     pub via: Option<String>,
     /// Limits of messages and connections.
@@ -53,6 +55,13 @@ pub enum Route {
     Reverse(Arc<Upstreams>),
     /// Where they say.
     Forward(Forward),
+}
+
+/// For which origin upstreams stand.
+#[derive(Clone)]
+pub struct Rewrite {
+    /// The one that clients know; default: that of each request.
+    pub public: Option<Origin>,
 }
 
 /// Who may use a forward listener, and where to.

@@ -66,3 +66,15 @@ fn there_may_be_so_many() {
     }
     assert!(only_error(&entries(257)).contains("must not be more than 256"));
 }
+
+#[test]
+fn public_urls_are_for_listeners_that_rewrite() {
+    let url = "upstream = 'http://a'\npublic_url = 'https://public.test'\n";
+    let config = load(&format!("{START}{url}rewrite = true")).expect("a configuration");
+    let listener = config.listeners.first().expect("a listener");
+    assert_eq!(listener.public_url.as_ref().map(ToString::to_string).as_deref(), Some("https://public.test"));
+    assert!(listener.rewrite);
+    assert!(only_error(&format!("{START}{url}")).contains("listener.0.public_url: must not be set where rewrite is not"));
+    let path = "upstream = 'http://a'\nrewrite = true\npublic_url = 'https://public.test/a'";
+    assert!(only_error(&format!("{START}{path}")).contains("listener.0.public_url: must have no path"));
+}
