@@ -120,7 +120,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let options = Arc::new(ArcSwap::default());
     core::put(&options, config.options.clone());
     reloader.set_options(Arc::clone(&options));
-    let mut sites = Sites::new(flows, Arc::clone(&metrics), options, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
+    let mut sites =
+        Sites::new(flows, Arc::clone(&metrics), options, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
     let state = Arc::new(admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health), recent });
     sites.set_controller(controller(&config, &state));

@@ -52,8 +52,8 @@ pub use destination::Destination;
 pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
-pub use site::{FOREVER, Forward, Route, Site};
 use rules::Judged;
+pub use site::{FOREVER, Forward, Route, Site};
 use stream::Closed;
 
 /// Runs flows.
@@ -163,13 +163,7 @@ impl Flows {
         depart(ending, Passed::Response(Held::new(Body::empty()), 0), None).await
     }
 
-    fn begin(
-        &self,
-        site: &Arc<Site>,
-        arrival: Arrival,
-        chain: Arc<Chain>,
-        options: Option<Arc<Options>>,
-    ) -> (Ending, Request) {
+    fn begin(&self, site: &Arc<Site>, arrival: Arrival, chain: Arc<Chain>, options: Option<Arc<Options>>) -> (Ending, Request) {
         let Arrival { destination, mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
         let is_part = head.headers.contains("content-range");
@@ -233,7 +227,8 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
                 record.fail(failure.message.clone());
                 return pass.failure(failure).await;
             }
-            let body = bodies::at_most(body.not_idle(Peer::Upstream, record.site.timeouts.body_idle), record.site.response_body());
+            let body =
+                bodies::at_most(body.not_idle(Peer::Upstream, record.site.timeouts.body_idle), record.site.response_body());
             let body = Held::coded(body, &head.headers).part(head.status == StatusCode::PARTIAL_CONTENT);
             stage(record, head);
             match pass.response(from, body).await {

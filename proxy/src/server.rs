@@ -16,10 +16,7 @@ use std::{net::SocketAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    admin::Controller,
-    flow::Flows,
-};
+use crate::{admin::Controller, flow::Flows};
 
 pub use accept::Listener;
 pub use sited::Sited;

@@ -71,8 +71,11 @@ async fn heads_of_responses_are_limited_more_tightly() {
 #[tokio::test]
 async fn timeouts_take_the_place_of_the_configuration_s() {
     let origin = silent().await;
-    let tollgate =
-        Tollgate::builder().upstream(&origin.url()).config_toml("[timeouts]\nresponse = \"200ms\"\nheader_read = \"1h\"").start().await;
+    let tollgate = Tollgate::builder()
+        .upstream(&origin.url())
+        .config_toml("[timeouts]\nresponse = \"200ms\"\nheader_read = \"1h\"")
+        .start()
+        .await;
     for version in Version::BOTH {
         tollgate.set_options("").await;
         assert_eq!(status(version, &tollgate, 0, 0).await, 504, "{version:?}");

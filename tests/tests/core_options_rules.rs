@@ -38,9 +38,11 @@ async fn held(go_on: &Arc<Notify>) -> RawOrigin {
 #[tokio::test]
 async fn validators_and_codings_are_taken_from_requests() {
     let origin = Echo::http1().await;
-    let script = json!({"rules": [{"on": "request", "do": [{"set": ["X-Told", "{header:accept-encoding} {header:if-none-match}"]}]}]});
+    let script =
+        json!({"rules": [{"on": "request", "do": [{"set": ["X-Told", "{header:accept-encoding} {header:if-none-match}"]}]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;
-    let headers = [("if-none-match", "\"a\""), ("if-modified-since", "Thu, 01 Jan 1970 00:00:00 GMT"), ("accept-encoding", "gzip")];
+    let headers =
+        [("if-none-match", "\"a\""), ("if-modified-since", "Thu, 01 Jan 1970 00:00:00 GMT"), ("accept-encoding", "gzip")];
     for version in Version::BOTH {
         host.set_options("").await;
         let echoed = ask(version, &host, "/", &headers).await.echoed();
@@ -159,8 +161,7 @@ async fn flows_under_way_keep_their_options() {
 #[tokio::test]
 async fn ignored_hosts_pass_without_addons() {
     let origin = RawOrigin::ok().await;
-    let host =
-        Hosted::before(&origin.url()).scripted("a", &blocking()).with(|builder| builder.forward("forward")).start().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &blocking()).with(|builder| builder.forward("forward")).start().await;
     let port = origin.address().port();
     let elsewhere = "GET / HTTP/1.1\r\nHost: ignored.test\r\n\r\n";
     let forward = format!("GET {}/ HTTP/1.1\r\nHost: ignored.test\r\n\r\n", origin.url());

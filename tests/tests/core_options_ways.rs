@@ -24,7 +24,7 @@ fn site(upstream: &str, issuer: &Issuer) -> Arc<Site> {
         tls_http1: tls::client_config(Some(&issuer.ca()), Protocol::Http1).expect("TLS"),
         connect_timeout: Duration::from_secs(10),
         response_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
         max_idle: 10,
         max_kept: 10,
         lookups: Lookups::default(),
@@ -130,6 +130,7 @@ async fn limits_are_tightened_and_never_loosened() {
     let looser =
         json!({"body_size_limit": 1001, "max_header_count": 101, "max_header_bytes": (64 << 10) + 1, "max_connections": 11});
     assert_eq!(limits(looser), (Some(1000), 100, 64 << 10, 10, Some(1001)));
-    let tighter = json!({"body_size_limit": 999, "max_header_count": 99, "max_header_bytes": (64 << 10) - 1, "max_connections": 9});
+    let tighter =
+        json!({"body_size_limit": 999, "max_header_count": 99, "max_header_bytes": (64 << 10) - 1, "max_connections": 9});
     assert_eq!(limits(tighter), (Some(999), 99, (64 << 10) - 1, 9, Some(999)));
 }

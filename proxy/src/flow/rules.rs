@@ -120,7 +120,8 @@ fn map_remote(record: &Record, options: &Options) -> Result<(), SendFailure> {
             let view = filters::view(record, &messages, Event::Request, false);
             mapping.apply(&view, &view.url())
         };
-        let Some(mapped) = mapped.map_err(|why| failure(format!("what map_remote made of the URL cannot be asked for: {why}")))?
+        let Some(mapped) =
+            mapped.map_err(|why| failure(format!("what map_remote made of the URL cannot be asked for: {why}")))?
         else {
             continue;
         };

@@ -25,11 +25,7 @@ pub(super) const DEFINITIONS: [Definition; 21] = [
         kind: BOOL,
         help: "Removes If-None-Match and If-Modified-Since from requests, before addons see them.",
     },
-    Definition {
-        name: "anticomp",
-        kind: BOOL,
-        help: "Sets Accept-Encoding of requests to identity, before addons see them.",
-    },
+    Definition { name: "anticomp", kind: BOOL, help: "Sets Accept-Encoding of requests to identity, before addons see them." },
     Definition {
         name: "block_list",
         kind: TEXTS,

@@ -53,9 +53,7 @@ impl Modification {
     /// Reads `[/flow-filter]/name/value`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (filter, name, value) = filtered(text, "name/value")?;
-        let is_of_core = |name: &str| {
-            OF_THE_CORE.iter().chain(&HOP_BY_HOP).any(|reserved| name.eq_ignore_ascii_case(reserved))
-        };
+        let is_of_core = |name: &str| OF_THE_CORE.iter().chain(&HOP_BY_HOP).any(|reserved| name.eq_ignore_ascii_case(reserved));
         if is_of_core(name) {
             return Err(format!("{} is set by the proxy alone", name.to_ascii_lowercase()));
         }

@@ -135,7 +135,11 @@ fn refusals_tell_which_entry_and_why() {
         ("modify_headers", "/a b/c", "entry 1: not a field name"),
         ("modify_headers", "/a/b\r\nc", "entry 1: not a field value"),
         ("modify_headers", "/a/@file", "entry 1: the value must not start with @: files are not read here"),
-        ("map_remote", "|a", "entry 1: must have the form [/flow-filter]/url-regex/replacement, with any character in place of /"),
+        (
+            "map_remote",
+            "|a",
+            "entry 1: must have the form [/flow-filter]/url-regex/replacement, with any character in place of /",
+        ),
         ("map_remote", "|(|b", "entry 1: the regular expression does not compile: unclosed group"),
         ("map_remote", "|(a)|x\\2", "entry 1: the replacement is wrong: position 1: the regular expression has no such group"),
     ] {
@@ -143,7 +147,8 @@ fn refusals_tell_which_entry_and_why() {
         let told = why(name, &json!([first, value]));
         assert!(told.starts_with(expected), "{name} {value}: {told}");
     }
-    for name in ["Content-Length", "transfer-encoding", "CONNECTION", "host", "Keep-Alive", "te", "Upgrade", "expect", "Trailer"] {
+    for name in ["Content-Length", "transfer-encoding", "CONNECTION", "host", "Keep-Alive", "te", "Upgrade", "expect", "Trailer"]
+    {
         let told = why("modify_headers", &json!([format!("/{name}/x")]));
         assert_eq!(told, format!("entry 0: {} is set by the proxy alone", name.to_ascii_lowercase()));
     }
@@ -197,8 +202,11 @@ fn head(url: &str) -> RequestHead {
     }
 }
 
-/// What a rule makes of a URL: the origin and whether the rule names it, if it is another one, and path and query.
-fn mapped(rule: &str, url: &str) -> Result<Option<(Option<(String, bool)>, String)>, &'static str> {
+/// The origin, and whether the rule names it, if it is another one; path and query.
+type Mapped = (Option<(String, bool)>, String);
+
+/// What a rule makes of a URL.
+fn mapped(rule: &str, url: &str) -> Result<Option<Mapped>, &'static str> {
     let options = set(&json!({"map_remote": [rule]}));
     let head = head(url);
     let upstream = "http://up.test".parse().expect("an origin");
@@ -243,7 +251,9 @@ fn urls_are_mapped_as_python_would() {
 
 #[test]
 fn what_is_no_url_is_refused() {
-    for rule in ["|^http://|ftp://", "|^http://a.test|http://u:p@b.test", "|/x|/b#c", "|/x|/ b", "|^http://a.test|http://", "|^.*|/x"] {
+    for rule in
+        ["|^http://|ftp://", "|^http://a.test|http://u:p@b.test", "|/x|/b#c", "|/x|/ b", "|^http://a.test|http://", "|^.*|/x"]
+    {
         assert!(mapped(rule, "http://a.test/x").is_err(), "{rule}");
     }
     let path = format!("http://h.test/{}", "a".repeat(64 * 1024 - 14));
