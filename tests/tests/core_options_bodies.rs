@@ -58,7 +58,7 @@ async fn bodies_without_a_length_are_counted() {
     host.set_options("body_size_limit = 10").await;
     for (length, status) in [(9, 200), (10, 200), (11, 413)] {
         for version in Version::BOTH {
-            let (mut body, sent) = channel();
+            let (body, sent) = channel();
             let request = http::Request::post("/").body(sent).expect("a request");
             let mut client = Client::connect(version, host.address()).await;
             let asked = tokio::spawn(client.start(request));
