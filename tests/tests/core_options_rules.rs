@@ -77,7 +77,7 @@ async fn blocked_requests_go_nowhere() {
         assert_eq!(ask(version, &host, "/open", &[]).await.status, 200);
     }
     eventually(async || host.times_logged("finished /open") == 2).await;
-    assert_eq!((host.times_logged("saw "), origin.requests()), (2, 2));
+    assert_eq!((host.times_logged("saw "), host.times_logged("finished "), origin.requests()), (2, 2, 2));
 }
 
 #[tokio::test]
