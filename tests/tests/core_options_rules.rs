@@ -169,6 +169,7 @@ async fn ignored_hosts_pass_without_addons() {
         (String::new(), false),
         (format!("ignore_hosts = ['^127\\.0\\.0\\.1:{port}$']"), true),
         ("ignore_hosts = ['nothing', '0\\.0\\.1']".to_owned(), true),
+        ("ignore_hosts = ['^127\\.0\\.0\\.1$']".to_owned(), true),
         (format!("ignore_hosts = [':{port}0$']"), false),
         // What a client claims is nothing to go by.
         ("ignore_hosts = ['ignored']".to_owned(), false),
