@@ -225,7 +225,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
     };
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
-            if let Some(failure) = bodies::announces_too_much(record, &body) {
+            if let Some(failure) = bodies::announces_too_much(record, head.status, &body) {
                 record.fail(failure.message.clone());
                 return pass.failure(failure).await;
             }

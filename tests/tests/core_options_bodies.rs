@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use tollgate_tests::{
-    Answer, Client, Echo, RawClient, RawOrigin, Response, Version, WireError, addons::Hosted, channel, eventually, full, within,
+    Answer, Client, Echo, Frame, FrameOrigin, RawClient, RawOrigin, Response, Version, WireError, addons::Hosted, channel,
+    eventually, full, within,
 };
 
 /// Answers by itself what it sees of requests, and marks responses.
@@ -58,7 +59,7 @@ async fn bodies_without_a_length_are_counted() {
     host.set_options("body_size_limit = 10").await;
     for (length, status) in [(9, 200), (10, 200), (11, 413)] {
         for version in Version::BOTH {
-            let (mut body, sent) = channel();
+            let (body, sent) = channel();
             let request = http::Request::post("/").body(sent).expect("a request");
             let mut client = Client::connect(version, host.address()).await;
             let asked = tokio::spawn(client.start(request));
@@ -97,6 +98,30 @@ async fn responses_over_the_limit_are_failures() {
         }
         // What HEAD tells of a body is none.
         assert_eq!(host.ask("HEAD", "/", &[]).await.status, 200, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn lengths_without_a_body_are_none() {
+    let head: &[(&str, &[u8])] = &[(":status", b"200"), ("content-length", b"101")];
+    let http2 = RawOrigin::start(move |conversation| async move {
+        let Some(mut origin) = FrameOrigin::accept(conversation).await else { return };
+        while let Some(stream) = origin.request().await {
+            // The end comes after the head, in a frame of its own.
+            origin.send(&[Frame::headers(stream, head, false)]).await;
+            origin.send(&[Frame::data(stream, "", true)]).await;
+        }
+    });
+    let http1 = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n");
+    for (origin, protocol) in [(http1.await, "http1"), (http2.await, "h2")] {
+        let host = Hosted::before(&origin.url())
+            .scripted("a", &collecting("response", &json!("full")))
+            .set("listener.main.upstream_protocol", protocol)
+            .start()
+            .await;
+        host.set_options("body_size_limit = 100\nstream_large_bodies = 100").await;
+        let answer = host.ask("HEAD", "/", &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-body")), (200, Some("")), "{protocol}");
     }
 }
 

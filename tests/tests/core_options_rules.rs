@@ -77,7 +77,7 @@ async fn blocked_requests_go_nowhere() {
         assert_eq!(ask(version, &host, "/open", &[]).await.status, 200);
     }
     eventually(async || host.times_logged("finished /open") == 2).await;
-    assert_eq!((host.times_logged("saw "), origin.requests()), (2, 2));
+    assert_eq!((host.times_logged("saw "), host.times_logged("finished "), origin.requests()), (2, 2, 2));
 }
 
 #[tokio::test]
@@ -169,6 +169,7 @@ async fn ignored_hosts_pass_without_addons() {
         (String::new(), false),
         (format!("ignore_hosts = ['^127\\.0\\.0\\.1:{port}$']"), true),
         ("ignore_hosts = ['nothing', '0\\.0\\.1']".to_owned(), true),
+        ("ignore_hosts = ['^127\\.0\\.0\\.1$']".to_owned(), true),
         (format!("ignore_hosts = [':{port}0$']"), false),
         // What a client claims is nothing to go by.
         ("ignore_hosts = ['ignored']".to_owned(), false),

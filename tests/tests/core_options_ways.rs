@@ -24,7 +24,7 @@ fn site(upstream: &str, issuer: &Issuer) -> Arc<Site> {
         tls_http1: tls::client_config(Some(&issuer.ca()), Protocol::Http1).expect("TLS"),
         connect_timeout: Duration::from_secs(10),
         response_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
         max_idle: 10,
         max_kept: 10,
         lookups: Lookups::default(),

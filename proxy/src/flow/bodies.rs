@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -14,6 +15,7 @@ use super::record::{Ending, Record};
 use crate::{
     hooks::{FailureKind, UpstreamFailure},
     http::{Body, BodyError, body::Peer},
+    http1::framing::may_have_body,
 };
 
 /// A request's body: limited, and never idle for too long.
@@ -31,14 +33,16 @@ struct FromUpstream {
 }
 
 /// What is wrong with a response whose body is known to be over the limit.
-pub(super) fn announces_too_much(record: &Record, body: &Body) -> Option<UpstreamFailure> {
+pub(super) fn announces_too_much(record: &Record, status: StatusCode, body: &Body) -> Option<UpstreamFailure> {
     let limit = record.site.response_body()?;
     let length = body.size_hint().exact()?;
-    if length <= limit {
+    let messages = record.exchange.lock();
+    // Lengths that are told without a body, as to HEAD, are of no body.
+    if length <= limit || !may_have_body(&messages.request.head.method, status) {
         return None;
     }
     let reason = BodyError::TooLarge(limit).to_string();
-    let message = format!("{}: {reason}", record.exchange.lock().request.upstream);
+    let message = format!("{}: {reason}", messages.request.upstream);
     Some(UpstreamFailure { kind: FailureKind::Protocol, message, reason })
 }
 

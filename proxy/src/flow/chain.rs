@@ -217,7 +217,7 @@ impl<'a> Pass<'a> {
         let mut wanted = filters::wanted(self.record, index, event);
         let Some(cap) = wanted.cap(addon.subscriptions()) else { return Ok(ControlFlow::Continue(wanted.matched)) };
         let (headers, known) = self.staged(event);
-        if known.is_none() && self.is_to_stream(body, cap).await? {
+        if known.is_none() && self.is_to_stream(event, body, cap).await? {
             let subscriptions = addon.subscriptions();
             wanted.matched.retain(|&index| filters::cap(subscriptions, index).is_none());
             return Ok(ControlFlow::Continue(wanted.matched));
@@ -244,10 +244,14 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether options have a body of this size streamed, whoever wants it whole.
-    async fn is_to_stream(&self, body: &mut Held, cap: usize) -> Result<bool, BodyError> {
+    async fn is_to_stream(&self, event: Event, body: &mut Held, cap: usize) -> Result<bool, BodyError> {
         let record = self.record;
         let Some(options) = &record.options else { return Ok(false) };
         let Some(limit) = options.effects().stream_large_bodies else { return Ok(false) };
+        let has_none = |response: &ResponseMessage| event == Event::Response && !response.may_have_body;
+        if record.exchange.lock().response.as_ref().is_some_and(has_none) {
+            return Ok(false);
+        }
         let is_larger = body.is_larger(limit, cap, record.exchange.holdings()).await?;
         if is_larger && options.is_news() {
             tracing::info!(

@@ -8,7 +8,7 @@ use crate::{
     http::Origin,
     http1::HeadLimits,
     metrics::ListenerMetrics,
-    options::core::Options,
+    options::core::{Options, Term},
     targets::{Refused, Target, Targets},
     upstream::{Client, Deviation, OwnAddresses, Upstreams},
 };
@@ -89,11 +89,11 @@ impl Site {
         let timeouts = &mut site.timeouts;
         timeouts.header_read = effects.request_timeout.unwrap_or(timeouts.header_read);
         timeouts.idle = effects.idle_timeout.unwrap_or(timeouts.idle);
-        timeouts.body_idle = effects.body_idle_timeout.unwrap_or(timeouts.body_idle);
+        timeouts.body_idle = effects.body_idle_timeout.map_or(timeouts.body_idle, Term::limit);
         timeouts.connect = effects.connection_timeout.unwrap_or(timeouts.connect);
-        timeouts.response = effects.response_timeout.unwrap_or(timeouts.response);
-        timeouts.flow = effects.flow_timeout.unwrap_or(timeouts.flow);
-        timeouts.tunnel = effects.tunnel_timeout.unwrap_or(timeouts.tunnel);
+        timeouts.response = effects.response_timeout.map_or(timeouts.response, Term::limit);
+        timeouts.flow = effects.flow_timeout.map_or(timeouts.flow, Term::limit);
+        timeouts.tunnel = effects.tunnel_timeout.map_or(timeouts.tunnel, Term::limit);
         let deviation = Deviation {
             connect_timeout: Some(timeouts.connect),
             response_timeout: Some(timeouts.response.unwrap_or(FOREVER)),

@@ -82,16 +82,32 @@ pub(crate) struct Effects {
     pub(crate) modify_headers: Vec<Modification>,
     pub(crate) connection_timeout: Option<Duration>,
     pub(crate) request_timeout: Option<Duration>,
-    /// The inner ones are none for "no limit".
-    pub(crate) response_timeout: Option<Option<Duration>>,
+    pub(crate) response_timeout: Option<Term>,
     pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) body_idle_timeout: Option<Option<Duration>>,
-    pub(crate) flow_timeout: Option<Option<Duration>>,
-    pub(crate) tunnel_timeout: Option<Option<Duration>>,
+    pub(crate) body_idle_timeout: Option<Term>,
+    pub(crate) flow_timeout: Option<Term>,
+    pub(crate) tunnel_timeout: Option<Term>,
     pub(crate) max_header_count: Option<usize>,
     pub(crate) max_header_bytes: Option<usize>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) log_level: Option<String>,
+}
+
+/// How long something may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Term {
+    Within(Duration),
+    Endless,
+}
+
+impl Term {
+    /// None: for ever.
+    pub(crate) const fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Within(limit) => Some(limit),
+            Self::Endless => None,
+        }
+    }
 }
 
 impl Options {

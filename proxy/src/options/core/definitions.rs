@@ -15,7 +15,7 @@ pub(super) const DEFINITIONS: [Definition; 21] = [
     Definition {
         name: "allow_hosts",
         kind: TEXTS,
-        help: "Regular expressions, searched for in host:port of where the request goes, case ignored. Where none is found, the \
+        help: "Regular expressions, searched for in the host where the request goes and in its host:port, case ignored. Where none is found, the \
                flow passes without any addon or rule seeing it. Not together with ignore_hosts. Unlike in mitmproxy it goes by \
                the listener's upstream or the target of a forward listener, never by what Host or SNI claim, and HTTP stays \
                HTTP: limits hold.",
@@ -64,7 +64,7 @@ pub(super) const DEFINITIONS: [Definition; 21] = [
     Definition {
         name: "ignore_hosts",
         kind: TEXTS,
-        help: "Regular expressions, searched for in host:port of where the request goes, case ignored. Where one is found, the \
+        help: "Regular expressions, searched for in the host where the request goes and in its host:port, case ignored. Where one is found, the \
                flow passes without any addon or rule seeing it. Not together with allow_hosts. Unlike in mitmproxy it goes by \
                the listener's upstream or the target of a forward listener, never by what Host or SNI claim, and HTTP stays \
                HTTP: limits hold.",

@@ -10,7 +10,7 @@ use crate::{
     http::Origin,
 };
 
-/// Regular expressions upon `host:port`.
+/// Regular expressions upon hosts, with port and without.
 #[derive(Clone)]
 pub(crate) struct Hosts(Arc<[Regex]>);
 
@@ -22,9 +22,9 @@ impl Hosts {
         Ok((!compiled.is_empty()).then(|| Self(compiled.into())))
     }
 
-    /// Whether one is found in host and port of this.
+    /// Whether one is found in `host:port` of this, or in the host alone.
     pub(crate) fn contain(&self, origin: &Origin) -> bool {
-        let text = format!("{}:{}", origin.authority.host(), origin.port());
-        self.0.iter().any(|regex| regex.is_match(text.as_bytes()))
+        let (host, with_port) = (origin.authority.bare_host(), format!("{}:{}", origin.authority.host(), origin.port()));
+        self.0.iter().any(|regex| regex.is_match(with_port.as_bytes()) || regex.is_match(host.as_bytes()))
     }
 }

@@ -202,8 +202,11 @@ fn head(url: &str) -> RequestHead {
     }
 }
 
-/// What a rule makes of a URL: the origin and whether the rule names it, if it is another one, and path and query.
-fn mapped(rule: &str, url: &str) -> Result<Option<(Option<(String, bool)>, String)>, &'static str> {
+/// The origin, and whether the rule names it, if it is another one; path and query.
+type Mapped = (Option<(String, bool)>, String);
+
+/// What a rule makes of a URL.
+fn mapped(rule: &str, url: &str) -> Result<Option<Mapped>, &'static str> {
     let options = set(&json!({"map_remote": [rule]}));
     let head = head(url);
     let upstream = "http://up.test".parse().expect("an origin");

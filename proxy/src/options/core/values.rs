@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use serde_json::Value;
 
-use super::{Block, Effects, Hosts, Mapping, Modification};
+use super::{Block, Effects, Hosts, Mapping, Modification, Term};
 use crate::config::{
     Count, Size, Span, Unit,
     limits::{
@@ -109,11 +109,11 @@ fn span(value: &Value, range: &RangeInclusive<Span>) -> Result<Option<Duration>,
 }
 
 /// The same where there may be no limit.
-fn span_or_none(value: &Value, range: &RangeInclusive<Span>) -> Result<Option<Option<Duration>>, String> {
+fn span_or_none(value: &Value, range: &RangeInclusive<Span>) -> Result<Option<Term>, String> {
     if value.as_str() == Some("none") {
-        return Ok(Some(None));
+        return Ok(Some(Term::Endless));
     }
-    unit(value, range, ", or \"none\"").map(|span| span.map(|span| Some(span.0)))
+    unit(value, range, ", or \"none\"").map(|span| span.map(|span| Term::Within(span.0)))
 }
 
 fn usize_of(number: u64) -> usize {
