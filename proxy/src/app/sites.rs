@@ -118,10 +118,14 @@ impl Sites {
     fn prepare(&self, listener: &config::Listener) -> anyhow::Result<Prepared> {
         let site = Arc::new(self.site(listener)?);
         let tls = listener.tls.as_ref().map(|tls| tls::server_config(&tls.cert, &tls.key)).transpose()?;
+        // Where the system chooses the port, several listeners have the same address.
+        let is_same_address = |running: &Running| {
+            running.config.bind == listener.bind && (listener.bind.port() != 0 || running.config.name == listener.name)
+        };
         let same = self
             .running
             .iter()
-            .position(|running| running.config.bind == listener.bind && running.shared.tls.is_some() == tls.is_some());
+            .position(|running| is_same_address(running) && running.shared.tls.is_some() == tls.is_some());
         Ok(match same {
             Some(index) => Prepared::Same(index, listener.clone(), site, tls),
             None => Prepared::Fresh(listener.clone(), site, tls),
