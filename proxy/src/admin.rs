@@ -8,6 +8,7 @@ mod addon_metrics;
 mod controller;
 mod flows;
 mod guard;
+mod lock;
 mod options;
 mod redact;
 mod routes;
@@ -37,6 +38,7 @@ use crate::{
     http::{BearerToken, Body, body::Peer},
     http2,
     metrics::Metrics,
+    options::Registry as Options,
 };
 
 pub use addon_metrics::AddonMetrics;
@@ -51,6 +53,8 @@ const LIFETIME: Duration = Duration::from_mins(5);
 pub struct State {
     /// The addons.
     pub registry: Arc<Registry>,
+    /// All options, and who has locked them.
+    pub options: Arc<Options>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The process.

@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
@@ -29,6 +30,7 @@ use crate::{
     flow::{Flows, Recent},
     http::Holdings,
     metrics::Metrics,
+    options,
     upstream::OwnAddresses,
 };
 
@@ -102,12 +104,15 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let metrics = Metrics::new();
     let cache = settings::cache(&config)?;
     // Before certificates are read, so that a change from then on is seen as one.
-    let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), log, seen);
+    let log = Arc::new(log);
+    let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), Arc::clone(&log), seen);
     let own = OwnAddresses::default();
     let mut addons = settings::addons(&config, &cache);
     addons.own_addresses = own.clone();
     let registry = Registry::start(addons).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
+    let options = options::Registry::new(Arc::new(ArcSwap::from_pointee(options::core::Options::default())), Arc::clone(&registry));
+    options.observe(Box::new(move |core| log.set_option(core.value("log_level").as_ref().and_then(serde_json::Value::as_str))));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
     let holdings = Arc::new(Holdings::new(config.held_bodies));
@@ -117,7 +122,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let flows = Arc::new(flows);
     let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
-    let state = Arc::new(admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health), recent });
+    let state =
+        Arc::new(admin::State { registry: Arc::clone(&registry), options, metrics, health: Arc::clone(&health), recent });
     sites.set_controller(controller(&config, &state));
     let listeners = sites.bind(&config.listeners)?;
     // Before anything is accepted, so that nothing can be sent there.

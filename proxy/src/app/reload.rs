@@ -24,7 +24,7 @@ pub(super) struct Reloader {
     sources: Sources,
     config: Config,
     cache: PathBuf,
-    log: logging::Handle,
+    log: Arc<logging::Handle>,
     seen: Stamps,
     ticks: tokio::time::Interval,
 }
@@ -43,7 +43,7 @@ type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
     /// `seen`: the configuration's file as it was before it was read.
-    pub(super) fn new(sources: Sources, config: Config, cache: PathBuf, log: logging::Handle, seen: Seen) -> Self {
+    pub(super) fn new(sources: Sources, config: Config, cache: PathBuf, log: Arc<logging::Handle>, seen: Seen) -> Self {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut now = stamps(&files(&sources, &config));
