@@ -111,7 +111,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     addons.own_addresses = own.clone();
     let registry = Registry::start(addons).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
-    let options = options::Registry::new(Arc::new(ArcSwap::from_pointee(options::core::Options::default())), Arc::clone(&registry));
+    let options =
+        options::Registry::new(Arc::new(ArcSwap::from_pointee(options::core::Options::default())), Arc::clone(&registry));
     options.observe(Box::new(move |core| log.set_option(core.value("log_level").as_ref().and_then(serde_json::Value::as_str))));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
@@ -122,8 +123,7 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let flows = Arc::new(flows);
     let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
-    let state =
-        Arc::new(admin::State { registry: Arc::clone(&registry), options, metrics, health: Arc::clone(&health), recent });
+    let state = Arc::new(admin::State { registry: Arc::clone(&registry), options, metrics, health: Arc::clone(&health), recent });
     sites.set_controller(controller(&config, &state));
     let listeners = sites.bind(&config.listeners)?;
     // Before anything is accepted, so that nothing can be sent there.

@@ -8,6 +8,8 @@
 pub mod core;
 mod lock;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -72,10 +74,10 @@ pub enum Error {
     #[error("options already locked, did you forget to unlock?")]
     Held,
     /// Somebody else has the lock; how the one with this id ended, if that is known.
-    #[error("refusing to unlock, wrong id supplied{}", told(.0))]
+    #[error("refusing to unlock, wrong id supplied{}", told(*.0))]
     WrongId(Option<Unasked>),
     /// Nobody has the lock; how the last one ended, if its holder did not unlock it.
-    #[error("options were not locked, mismatched lock/unlock calls{}", told(.0))]
+    #[error("options were not locked, mismatched lock/unlock calls{}", told(*.0))]
     NotLocked(Option<Unasked>),
     /// Values that are not taken; all of them.
     #[error("refused, and nothing was changed: {}", join(.0))]
@@ -88,7 +90,7 @@ pub enum Error {
     Internal(String),
 }
 
-fn told(how: &Option<Unasked>) -> String {
+fn told(how: Option<Unasked>) -> String {
     how.map(|how| format!("; the lock is no more: {how}")).unwrap_or_default()
 }
 
@@ -164,7 +166,8 @@ impl Registry {
         let core = before.with(&changes).map_err(|errors| refused.extend(errors.into_iter().map(of_core)));
         let addons: Vec<String> = documents.keys().cloned().collect();
         let prepared = self.addons.prepare(documents).await;
-        let prepared = prepared.map_err(|errors| refused.extend(errors.into_iter().flat_map(|(name, error)| of_addon(&name, error))));
+        let prepared =
+            prepared.map_err(|errors| refused.extend(errors.into_iter().flat_map(|(name, error)| of_addon(&name, error))));
         let (true, Ok(core), Ok(prepared)) = (refused.is_empty(), core, prepared) else { return Err(Error::Refused(refused)) };
         prepared.commit().map_err(|gone| Error::Refused(gone.iter().map(|name| refuse(name, "the addon is gone")).collect()))?;
         let saved = changes.keys().filter_map(|name| Some((name.clone(), before.value(name)?))).collect();
@@ -283,7 +286,8 @@ impl Registry {
         {
             let mut inner = self.inner.lock();
             for core::Definition { name, .. } in core::Options::definitions() {
-                let Some(value) = configured.value(name).filter(|value| inner.configured.value(name).as_ref() != Some(value)) else {
+                let Some(value) = configured.value(name).filter(|value| inner.configured.value(name).as_ref() != Some(value))
+                else {
                     continue;
                 };
                 match inner.lock.as_mut().and_then(|lock| lock.saved.get_mut(*name)) {

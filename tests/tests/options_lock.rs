@@ -93,7 +93,8 @@ async fn bodies_say_that_they_are_json() {
     let before = state(&host).await;
     for way in ways(&host) {
         for path in ["/options/lock", "/options/unlock"] {
-            for lines in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type:\r\n"]
+            for lines in
+                ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type:\r\n"]
             {
                 let answer = way.send("POST", path, lines, "{}").await;
                 assert_text(&answer, 415, "needs `Content-Type: application/json`");
@@ -164,11 +165,7 @@ async fn what_cannot_be_locked_changes_nothing() {
 #[tokio::test]
 async fn one_refused_option_keeps_all_others_out() {
     let (origin, server) = (RawOrigin::ok().await, CallbackServer::answering(json!({})).await);
-    let host = Hosted::with_callback(&origin.url())
-        .scripted("a-first", &json!({}))
-        .scripted("z-last", &json!({}))
-        .start()
-        .await;
+    let host = Hosted::with_callback(&origin.url()).scripted("a-first", &json!({})).scripted("z-last", &json!({})).start().await;
     let generation = async |name: &str| host.admin().status(name).await["generation"].clone();
     let before = (state(&host).await, generation("a-first").await, generation("z-last").await);
     let good = json!({"callback_response_url": server.at("/")});

@@ -107,12 +107,8 @@ async fn what_is_gone_and_back_is_still_locked() {
 #[tokio::test]
 async fn an_addon_that_is_gone_does_not_keep_the_lock() {
     let origin = RawOrigin::ok().await;
-    let host = Hosted::before(&origin.url())
-        .scripted("a", &versioned("file"))
-        .scripted("b", &json!({}))
-        .with_controller()
-        .start()
-        .await;
+    let host =
+        Hosted::before(&origin.url()).scripted("a", &versioned("file")).scripted("b", &json!({})).with_controller().start().await;
     let id = host.controller().lock(&json!({"a": versioned("locked"), "b": {}, "anticache": true})).await;
     take_out(&host.plugins(), "a");
     eventually(async || host.answered().await == "nobody").await;
@@ -186,12 +182,8 @@ async fn a_file_that_broke_meanwhile_leaves_what_was() {
 #[tokio::test]
 async fn what_is_locked_cannot_be_put() {
     let origin = RawOrigin::ok().await;
-    let host = Hosted::before(&origin.url())
-        .scripted("a", &versioned("file"))
-        .scripted("b", &json!({}))
-        .with_controller()
-        .start()
-        .await;
+    let host =
+        Hosted::before(&origin.url()).scripted("a", &versioned("file")).scripted("b", &json!({})).with_controller().start().await;
     let id = host.controller().lock(&json!({"a": versioned("locked"), "anticache": true})).await;
     let answer = host.admin().put_options("a", &versioned("put")).await;
     assert_eq!(answer.status, 409);
@@ -220,7 +212,8 @@ async fn a_reload_of_the_configuration_keeps_the_lock() {
     // Other budgets are a load of their own; other options wait.
     let config = host.config();
     let file = host.options_file("a");
-    let inline = config.replace(&format!("options_file = \"{}\"", file.display()), "cpu = \"60ms\"\noptions = {tag = \"inline\"}");
+    let inline =
+        config.replace(&format!("options_file = \"{}\"", file.display()), "cpu = \"60ms\"\noptions = {tag = \"inline\"}");
     assert_ne!(config, inline);
     fs::write(host.config_path(), inline).expect("a file");
     host.reload().await;

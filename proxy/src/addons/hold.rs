@@ -85,9 +85,7 @@ impl Shared {
         let settings = self.settings();
         let (addon, cause) = (settings.addon(name), Cause::Put(document.clone()));
         match self.generation(&entry, &settings, &addon, &cause, &document).await? {
-            Loaded::New(generation) => {
-                Ok(Trial { entry, document, generation: Arc::new(*generation), before, _turn: turn })
-            }
+            Loaded::New(generation) => Ok(Trial { entry, document, generation: Arc::new(*generation), before, _turn: turn }),
             Loaded::Same => Err(LoadError::Internal("options that are tried are never the same".to_owned()).into()),
         }
     }

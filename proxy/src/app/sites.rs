@@ -122,10 +122,8 @@ impl Sites {
         let is_same_address = |running: &Running| {
             running.config.bind == listener.bind && (listener.bind.port() != 0 || running.config.name == listener.name)
         };
-        let same = self
-            .running
-            .iter()
-            .position(|running| is_same_address(running) && running.shared.tls.is_some() == tls.is_some());
+        let same =
+            self.running.iter().position(|running| is_same_address(running) && running.shared.tls.is_some() == tls.is_some());
         Ok(match same {
             Some(index) => Prepared::Same(index, listener.clone(), site, tls),
             None => Prepared::Fresh(listener.clone(), site, tls),

@@ -28,7 +28,8 @@ impl Held {
     /// The held document, whatever the source shows; that is kept in mind.
     pub(super) fn instead_of(&mut self, source: &OptionsSource, offer: Offer, is_changed: bool) -> Choice {
         self.is_superseded |= is_changed;
-        if let (OptionsSource::Url(url), Origin::Server { content, etag }, Ok(document)) = (source, offer.origin, offer.document) {
+        if let (OptionsSource::Url(url), Origin::Server { content, etag }, Ok(document)) = (source, offer.origin, offer.document)
+        {
             self.news = Some(News { url: Arc::clone(url.address()), document, content, etag });
         }
         Choice { document: Ok(self.document.clone()), origin: Origin::Held }
