@@ -307,9 +307,9 @@ impl Registry {
         if **self.core.load() == next {
             return;
         }
-        let next = Arc::new(next);
-        self.core.store(Arc::clone(&next));
-        observers.iter().for_each(|observer| observer(&next));
+        core::put(&self.core, next);
+        let now = self.core.load();
+        observers.iter().for_each(|observer| observer(&now));
     }
 }
 

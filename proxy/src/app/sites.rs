@@ -118,12 +118,10 @@ impl Sites {
     fn prepare(&self, listener: &config::Listener) -> anyhow::Result<Prepared> {
         let site = Arc::new(self.site(listener)?);
         let tls = listener.tls.as_ref().map(|tls| tls::server_config(&tls.cert, &tls.key)).transpose()?;
-        // Where the system chooses the port, several listeners have the same address.
-        let is_same_address = |running: &Running| {
-            running.config.bind == listener.bind && (listener.bind.port() != 0 || running.config.name == listener.name)
-        };
-        let same =
-            self.running.iter().position(|running| is_same_address(running) && running.shared.tls.is_some() == tls.is_some());
+        let same = self
+            .running
+            .iter()
+            .position(|running| is_same(&running.config, listener) && running.shared.tls.is_some() == tls.is_some());
         Ok(match same {
             Some(index) => Prepared::Same(index, listener.clone(), site, tls),
             None => Prepared::Fresh(listener.clone(), site, tls),
@@ -237,6 +235,11 @@ pub(super) fn check(listener: &config::Listener) -> anyhow::Result<()> {
     }
     upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol(listener))?;
     Ok(())
+}
+
+/// Whether both have one socket. Several may ask for a port of the system's choice.
+fn is_same(running: &config::Listener, next: &config::Listener) -> bool {
+    running.bind == next.bind && (next.bind.port() != 0 || running.name == next.name)
 }
 
 /// For the log.

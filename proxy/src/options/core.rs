@@ -1,5 +1,6 @@
 //! Options of the core: a flat map of names to values.
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
 /// What is known about an option.
@@ -84,6 +85,11 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// Puts options in force for flows that start from now on.
+pub fn put(live: &ArcSwap<Options>, next: Options) {
+    live.store(next.into());
 }
 
 fn is_size(text: &str) -> bool {
