@@ -30,7 +30,7 @@ use crate::{
     flow::{Flows, Recent},
     http::Holdings,
     metrics::Metrics,
-    options,
+    options::{self, core},
     upstream::OwnAddresses,
 };
 
@@ -52,7 +52,7 @@ const LAST_HOOKS: Duration = Duration::from_secs(2);
 pub fn run(sources: Sources) -> anyhow::Result<()> {
     let seen = reload::Seen::now(&sources);
     let config = sources.load()?;
-    let log = logging::start(&config.log)?;
+    let log = logging::start(&config.log, &config.options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let done = runtime.block_on(serve(sources, config, log, seen));
     runtime.shutdown_background();
@@ -111,9 +111,11 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     addons.own_addresses = own.clone();
     let registry = Registry::start(addons).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
-    let options =
-        options::Registry::new(Arc::new(ArcSwap::from_pointee(options::core::Options::default())), Arc::clone(&registry));
-    options.observe(Box::new(move |core| log.set_option(core.value("log_level").as_ref().and_then(serde_json::Value::as_str))));
+    let live = Arc::new(ArcSwap::default());
+    core::put(&live, config.options.clone());
+    let options = options::Registry::new(Arc::clone(&live), Arc::clone(&registry));
+    options.observe(Box::new(move |core| log.set_option(core.log_level())));
+    reloader.set_options(Arc::clone(&options));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
     let holdings = Arc::new(Holdings::new(config.held_bodies));
@@ -121,7 +123,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     metrics.watch_gauge("held_bodies_bytes", "Bytes of bodies that flows hold for hooks", move || held.held());
     let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings).remembering(recent.clone());
     let flows = Arc::new(flows);
-    let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
+    let mut sites =
+        Sites::new(flows, Arc::clone(&metrics), live, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
     let state = Arc::new(admin::State { registry: Arc::clone(&registry), options, metrics, health: Arc::clone(&health), recent });
     sites.set_controller(controller(&config, &state));

@@ -14,7 +14,7 @@ mod files;
 mod forward;
 mod grants;
 mod key;
-mod limits;
+pub(crate) mod limits;
 mod listener;
 mod peers;
 mod policy;
@@ -33,12 +33,16 @@ use crate::{
     addons,
     hooks::{FailurePolicy, QuarantineRule},
     http::{BearerToken, Origin},
+    options::core::Options,
     targets::Targets,
 };
 
+pub(crate) use admin::level as log_level;
 pub use errors::{ConfigError, ConfigErrors};
 pub use peers::{Network, Peers};
 pub use sources::{Change, Override, Sources};
+pub(crate) use suggest::nearest;
+pub(crate) use units::{Count, Size, Span, Unit};
 
 /// A checked configuration.
 ///
@@ -68,6 +72,8 @@ pub struct Config {
     /// `[[listener]]` in their order, those of `--reverse` and `--forward` after those of the file. At least one; names and addresses are
     /// unique.
     pub listeners: Vec<Listener>,
+    /// `[options]`: options of the core, which can change while it runs. By default none is set.
+    pub options: Options,
     /// `[addon.NAME]` by name. An addon without such a table has the defaults: [`Config::addon`].
     pub addons: BTreeMap<String, AddonConfig>,
 }

@@ -4,7 +4,10 @@ use anyhow::Context as _;
 use parking_lot::Mutex;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
-use crate::config::{Log, LogFormat};
+use crate::{
+    config::{Log, LogFormat},
+    options::core::Options,
+};
 
 /// Changes the level.
 pub(super) struct Handle {
@@ -19,8 +22,8 @@ struct Level {
 }
 
 /// Starts logging.
-pub(super) fn start(log: &Log) -> anyhow::Result<Handle> {
-    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&log.level).context("log.level")?);
+pub(super) fn start(log: &Log, options: &Options) -> anyhow::Result<Handle> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(level(log, options)).context("log.level")?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match log.format {
@@ -28,7 +31,7 @@ pub(super) fn start(log: &Log) -> anyhow::Result<Handle> {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     }
     .context("cannot start logging")?;
-    Ok(Handle { filter: handle, level: Mutex::new(Level { configured: log.level.clone(), option: None }) })
+    Ok(Handle { filter: handle, level: Mutex::new(Level { configured: log.level.clone(), option: options.log_level().map(str::to_owned) }) })
 }
 
 impl Handle {
@@ -52,4 +55,9 @@ impl Handle {
             tracing::warn!(%error, "the log level cannot be changed");
         }
     }
+}
+
+/// The option goes over the configuration.
+fn level<'a>(log: &'a Log, options: &'a Options) -> &'a str {
+    options.log_level().unwrap_or(&log.level)
 }

@@ -13,6 +13,7 @@ use super::{logging, settings, sites::Sites};
 use crate::{
     addons::Registry,
     config::{Config, Sources},
+    options,
 };
 
 /// How often the files are looked at: seldom enough to cost nothing, and true of every file system and of links that are
@@ -25,6 +26,7 @@ pub(super) struct Reloader {
     config: Config,
     cache: PathBuf,
     log: Arc<logging::Handle>,
+    options: Option<Arc<options::Registry>>,
     seen: Stamps,
     ticks: tokio::time::Interval,
 }
@@ -49,7 +51,12 @@ impl Reloader {
         let mut now = stamps(&files(&sources, &config));
         now.extend(seen.0);
         let seen = now;
-        Self { sources, config, cache, log, seen, ticks }
+        Self { sources, config, cache, log, options: None, seen, ticks }
+    }
+
+    /// Where options of the core are put in force.
+    pub(super) fn set_options(&mut self, options: Arc<options::Registry>) {
+        self.options = Some(options);
     }
 
     /// How long flows may go on after SIGTERM.
@@ -114,6 +121,11 @@ impl Reloader {
             if !is_same {
                 tracing::warn!(key, "this change takes a restart");
             }
+        }
+        if let Some(options) = &self.options
+            && let Err(error) = options.configure(config.options.clone()).await
+        {
+            tracing::warn!(%error, "the options of the changed configuration are not in force");
         }
         self.log.set(&config.log);
         let seen = std::mem::take(&mut self.seen);

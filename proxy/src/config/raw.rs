@@ -18,6 +18,7 @@ pub(super) struct Raw {
     pub(super) timeouts: RawTimeouts,
     pub(super) log: RawLog,
     pub(super) listener: Vec<RawListener>,
+    pub(super) options: serde_json::Map<String, serde_json::Value>,
     pub(super) addon: BTreeMap<String, RawAddon>,
 }
 

@@ -18,6 +18,7 @@ use crate::{
     heavy,
     hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, Outcome, ResponseMessage},
     http::Headers,
+    options::core::Options,
 };
 
 /// A flow from its first hook to its last.
@@ -25,6 +26,10 @@ pub struct Record {
     /// What never changes.
     pub facts: Arc<Facts>,
     destination: Destination,
+    /// Where options lead it instead.
+    moved: OnceLock<Destination>,
+    /// Options that are set and that it keeps; none also where they are not to see it.
+    pub(super) options: Option<Arc<Options>>,
     /// The chain that the flow started with and keeps.
     pub chain: Arc<Chain>,
     /// The settings that it keeps.
@@ -64,6 +69,7 @@ impl Record {
         destination: Destination,
         chain: Arc<Chain>,
         site: Arc<Site>,
+        options: Option<Arc<Options>>,
         exchange: Exchange,
         flows: &Flows,
     ) -> Arc<Self> {
@@ -75,6 +81,8 @@ impl Record {
         Arc::new(Self {
             facts: Arc::new(facts),
             destination,
+            moved: OnceLock::new(),
+            options,
             chain,
             site,
             method,
@@ -179,15 +187,24 @@ impl Record {
         self.ending.lock().error.get_or_insert_with(|| why.into());
     }
 
-    /// Whether the flow goes where its client chose to go, and may not.
+    /// Options lead the flow there.
+    pub(super) fn moved_to(&self, destination: Destination) {
+        let _ = self.moved.set(destination);
+    }
+
+    /// Whether the flow goes where its client chose to go, or where options lead it, and may not.
     pub(super) fn is_denied(&self) -> bool {
+        if let Some(moved) = self.moved.get() {
+            return moved.refused().is_some();
+        }
         let is_as_chosen = *self.exchange.lock().request.upstream == *self.facts.upstream;
         is_as_chosen && self.destination.refused().is_some()
     }
 
     /// Notes that the client may not go where it chose to go, and answers that.
     pub(super) fn denied(&self) -> ResponseMessage {
-        let why = self.destination.refused().map_or_else(|| "the target may not be reached".to_owned(), |why| why.to_string());
+        let destination = self.moved.get().unwrap_or(&self.destination);
+        let why = destination.refused().map_or_else(|| "the target may not be reached".to_owned(), |why| why.to_string());
         self.fail(why.clone());
         respond::staged(StatusCode::FORBIDDEN, &why)
     }
