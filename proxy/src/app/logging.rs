@@ -31,7 +31,10 @@ pub(super) fn start(log: &Log, options: &Options) -> anyhow::Result<Handle> {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     }
     .context("cannot start logging")?;
-    Ok(Handle { filter: handle, level: Mutex::new(Level { configured: log.level.clone(), option: options.log_level().map(str::to_owned) }) })
+    Ok(Handle {
+        filter: handle,
+        level: Mutex::new(Level { configured: log.level.clone(), option: options.log_level().map(str::to_owned) }),
+    })
 }
 
 impl Handle {
