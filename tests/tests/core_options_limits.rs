@@ -95,7 +95,7 @@ async fn timeouts_take_the_place_of_the_configuration_s() {
 async fn idle_connections_are_closed_sooner() {
     let origin = RawOrigin::ok().await;
     let tollgate = Tollgate::builder().upstream(&origin.url()).config_toml("[timeouts]\nidle = \"1h\"").start().await;
-    tollgate.set_options("idle_timeout = \"100ms\"").await;
+    tollgate.set_options("idle_timeout = \"1s\"").await;
     let mut client = RawClient::connect(tollgate.address()).await;
     client.send(GET).await;
     assert_eq!(client.response().await.status, 200);
