@@ -26,6 +26,7 @@ mod suggest;
 mod tests;
 mod tree;
 mod units;
+mod upstreams;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -35,6 +36,7 @@ use crate::{
     http::{BearerToken, Origin},
     options::core::Options,
     targets::Targets,
+    upstream::Upstreams,
 };
 
 pub(crate) use admin::level as log_level;
@@ -133,6 +135,12 @@ pub struct Listener {
     pub preserve_host: bool,
     /// `trust_forwarded`: peers whose X-Forwarded-* are kept and appended to; those of others are replaced. Default: nobody.
     pub trust_forwarded: Peers,
+    /// `rewrite`: make fields that name the upstream's origin name the one that clients know, and the other way round: Location,
+    /// Content-Location, Link, Set-Cookie, Access-Control-Allow-Origin, Origin and Referer. Default false.
+    pub rewrite: bool,
+    /// `public_url`: the origin that clients know, where `rewrite` is set. Default: what the request asked for, or what a trusted
+    /// peer says of that.
+    pub public_url: Option<Origin>,
     /// `via`: pseudonym for a Via field on requests and responses. Default none, and no such field is added.
     pub via: Option<String>,
     /// `half_close`: answer clients that have closed their sending side. Default false: that ends the flow, as a client that
@@ -149,8 +157,8 @@ pub struct Listener {
 /// Where the requests of a listener go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
-    /// `reverse`: to `upstream`.
-    Reverse(Origin),
+    /// `reverse`: to `upstream`, or to one of `[[listener.upstreams]]`.
+    Reverse(Upstreams),
     /// `forward`: where they say.
     Forward(Forward),
 }

@@ -13,6 +13,7 @@ mod forward;
 mod recent;
 mod record;
 mod respond;
+mod rewrite;
 mod rules;
 mod site;
 mod stream;
@@ -53,7 +54,7 @@ pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
 use rules::Judged;
-pub use site::{FOREVER, Forward, Route, Site};
+pub use site::{FOREVER, Forward, Rewrite, Route, Site};
 use stream::Closed;
 
 /// Runs flows.
@@ -183,6 +184,7 @@ impl Flows {
             generation: chain.generation,
             upstream: Arc::clone(destination.origin()),
             guard: destination.guard(),
+            named: site.upstreams(),
             way: Some(Way(Arc::clone(&site.client))),
         };
         let (upstream, guard) = (Arc::clone(&facts.upstream), facts.guard.clone());
@@ -265,6 +267,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
 /// Sends the staged request.
 async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailure> {
     rules::before_upstream(record)?;
+    rewrite::before_upstream(record);
     let site = &record.site;
     let (mut head, staged, origin, guard) = {
         let request = &record.exchange.lock().request;

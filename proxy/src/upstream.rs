@@ -2,6 +2,7 @@
 //!
 //! A [`Client`] belongs to one listener: its settings hold for every origin that the listener's flows go to.
 
+mod choice;
 mod connect;
 mod deadline;
 mod exchange;
@@ -29,6 +30,7 @@ use crate::{
     socket::End,
 };
 
+pub use choice::{Condition, FIELD as UPSTREAM_FIELD, Misdirected, Named, Upstreams};
 pub use connect::ConnectError;
 pub use lookup::Lookups;
 pub use own::OwnAddresses;

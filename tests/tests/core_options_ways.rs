@@ -8,12 +8,12 @@ use serde_json::json;
 use tollgate::{
     config::{Limits, Timeouts},
     flow::{Route, Site},
-    http::{Authority, Body, Headers, Origin, RequestHead, Scheme, Version},
+    http::{Authority, Body, Headers, RequestHead, Scheme, Version},
     http1::HeadLimits,
     metrics::Metrics,
     options::core::{self, Options},
     server::Sited,
-    upstream::{Client, Lookups, Outgoing, Protocol, Reply, Settings, tls},
+    upstream::{Client, Lookups, Outgoing, Protocol, Reply, Settings, Upstreams, tls},
 };
 use tollgate_tests::{Authority as Issuer, Echo};
 
@@ -32,10 +32,11 @@ fn site(upstream: &str, issuer: &Issuer) -> Arc<Site> {
     });
     Arc::new(Site {
         name: "main".into(),
-        route: Route::Reverse(Arc::new(upstream.parse().expect("an origin"))),
+        route: Route::Reverse(Arc::new(Upstreams::only(Arc::new(upstream.parse().expect("an origin"))))),
         client: Arc::new(client),
         preserve_host: false,
         trust: tollgate::config::Peers::default(),
+        rewrite: None,
         via: None,
         limits: Limits { request_body: Some(1000), connections: 10, ..Limits::default() },
         timeouts: Timeouts::default(),
@@ -52,8 +53,8 @@ fn options(values: &serde_json::Value) -> Options {
 
 /// Sends a request and reads its response, so that the connection can be kept.
 async fn ask(site: &Site) -> bool {
-    let Route::Reverse(origin) = &site.route else { return false };
-    let origin: Arc<Origin> = Arc::clone(origin);
+    let Route::Reverse(upstreams) = &site.route else { return false };
+    let Some(origin) = upstreams.otherwise.clone() else { return false };
     let head = RequestHead {
         method: http::Method::GET,
         scheme: Scheme::Https,

@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     admin::Controller,
     config::{self, Mode, UpstreamProtocol},
-    flow::{FOREVER, Flows, Forward, Route, Site},
+    flow::{FOREVER, Flows, Forward, Rewrite, Route, Site},
     http1::HeadLimits,
     metrics::Metrics,
     options::core::Options,
@@ -190,6 +190,7 @@ impl Sites {
             client: Arc::new(client),
             preserve_host: listener.preserve_host,
             trust: listener.trust_forwarded.clone(),
+            rewrite: listener.rewrite.then(|| Rewrite { public: listener.public_url.clone() }),
             via: listener.via.clone(),
             limits: listener.limits.clone(),
             timeouts: listener.timeouts.clone(),
@@ -202,7 +203,7 @@ impl Sites {
 
     fn route(&self, mode: &Mode) -> Route {
         match mode {
-            Mode::Reverse(upstream) => Route::Reverse(Arc::new(upstream.clone())),
+            Mode::Reverse(upstreams) => Route::Reverse(Arc::new(upstreams.clone())),
             Mode::Forward(config::Forward { clients, targets }) => {
                 Route::Forward(Forward { clients: clients.clone(), targets: Arc::new(targets.clone()), own: self.own.clone() })
             }
@@ -248,7 +249,7 @@ fn is_same(running: &config::Listener, next: &config::Listener) -> bool {
 /// For the log.
 fn upstream_of(listener: &config::Listener) -> String {
     match &listener.mode {
-        Mode::Reverse(upstream) => upstream.to_string(),
+        Mode::Reverse(upstreams) => upstreams.to_string(),
         Mode::Forward(_) => "forward".to_owned(),
     }
 }

@@ -13,11 +13,11 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond};
+use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond, rewrite};
 use crate::{
     heavy,
     hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, Outcome, ResponseMessage},
-    http::Headers,
+    http::{Headers, Origin},
     options::core::Options,
 };
 
@@ -36,6 +36,8 @@ pub struct Record {
     pub site: Arc<Site>,
     /// What the client asked with, whatever a hook made of it: decides whether a response can have a body.
     pub(crate) method: Method,
+    /// The origin that the client knows, where the listener rewrites.
+    pub(super) public: Option<Origin>,
     /// What the client takes, in its Accept-Encoding fields, whatever a hook made of them.
     pub(crate) accept_encoding: Headers,
     /// The messages.
@@ -74,9 +76,10 @@ impl Record {
         flows: &Flows,
     ) -> Arc<Self> {
         let instances = Mutex::new(vec![None; chain.addons.len()]);
-        let (method, accept_encoding) = {
+        let (method, public, accept_encoding) = {
             let head = &exchange.lock().request.head;
-            (head.method.clone(), head.headers.iter().filter(|field| field.is("accept-encoding")).cloned().collect())
+            let public = rewrite::public(&site, head);
+            (head.method.clone(), public, head.headers.iter().filter(|field| field.is("accept-encoding")).cloned().collect())
         };
         Arc::new(Self {
             facts: Arc::new(facts),
@@ -86,6 +89,7 @@ impl Record {
             chain,
             site,
             method,
+            public,
             accept_encoding,
             exchange: Arc::new(exchange),
             request_bytes: AtomicU64::new(0),

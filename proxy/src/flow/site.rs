@@ -10,7 +10,7 @@ use crate::{
     metrics::ListenerMetrics,
     options::core::{Options, Term},
     targets::{Refused, Target, Targets},
-    upstream::{Client, Deviation, OwnAddresses},
+    upstream::{Client, Deviation, OwnAddresses, Upstreams},
 };
 
 /// The settings of a listener that its flows work by. A reload or a change of options makes a new one; flows keep theirs.
@@ -26,6 +26,8 @@ pub struct Site {
     pub preserve_host: bool,
     /// Whose X-Forwarded-* fields are believed.
     pub trust: Peers,
+    /// Whether fields that name an origin are rewritten; default: they are not.
+    pub rewrite: Option<Rewrite>,
     /// Pseudonym for a Via field; default: none is added.
     pub via: Option<String>,
     /// Limits of messages and connections.
@@ -49,10 +51,17 @@ pub const FOREVER: Duration = Duration::from_hours(87600);
 /// Where the requests of a listener go.
 #[derive(Clone)]
 pub enum Route {
-    /// To this upstream.
-    Reverse(Arc<Origin>),
+    /// To one of these upstreams.
+    Reverse(Arc<Upstreams>),
     /// Where they say.
     Forward(Forward),
+}
+
+/// For which origin upstreams stand.
+#[derive(Clone)]
+pub struct Rewrite {
+    /// The one that clients know; default: that of each request.
+    pub public: Option<Origin>,
 }
 
 /// Who may use a forward listener, and where to.
@@ -109,6 +118,14 @@ impl Site {
     #[must_use]
     pub const fn head_limits(&self) -> HeadLimits {
         HeadLimits { count: self.limits.header_count, bytes: self.limits.header_bytes }
+    }
+
+    /// Upstreams that have a name, if there are any.
+    pub(super) fn upstreams(&self) -> Option<Arc<Upstreams>> {
+        match &self.route {
+            Route::Reverse(upstreams) if !upstreams.named.is_empty() => Some(Arc::clone(upstreams)),
+            _ => None,
+        }
     }
 
     /// Whether clients say where their requests go.
