@@ -32,7 +32,7 @@ use crate::{
     http::Holdings,
     kv::Store,
     metrics::Metrics,
-    options::core,
+    options::{self, core},
     upstream::OwnAddresses,
 };
 
@@ -106,7 +106,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let metrics = Metrics::new();
     let cache = settings::cache(&config)?;
     // Before certificates are read, so that a change from then on is seen as one.
-    let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), log, seen);
+    let log = Arc::new(log);
+    let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), Arc::clone(&log), seen);
     let own = OwnAddresses::default();
     let store = state::open(&config).await?;
     metrics.watch(Box::new(store.metrics()));
@@ -116,6 +117,11 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     addons.own_addresses = own.clone();
     let registry = Registry::start(addons).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
+    let live = Arc::new(ArcSwap::default());
+    core::put(&live, config.options.clone());
+    let options = options::Registry::new(Arc::clone(&live), Arc::clone(&registry));
+    options.observe(Box::new(move |core| log.set_option(core.log_level())));
+    reloader.set_options(Arc::clone(&options));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
     let holdings = Arc::new(Holdings::new(config.held_bodies));
@@ -123,14 +129,12 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     metrics.watch_gauge("held_bodies_bytes", "Bytes of bodies that flows hold for hooks", move || held.held());
     let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings).remembering(recent.clone());
     let flows = Arc::new(flows);
-    let options = Arc::new(ArcSwap::default());
-    core::put(&options, config.options.clone());
-    reloader.set_options(Arc::clone(&options));
     let mut sites =
-        Sites::new(flows, Arc::clone(&metrics), options, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
+        Sites::new(flows, Arc::clone(&metrics), live, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
     let state = Arc::new(admin::State {
         registry: Arc::clone(&registry),
+        options,
         metrics,
         health: Arc::clone(&health),
         recent,
