@@ -18,6 +18,8 @@ pub mod json;
 pub mod kv;
 pub mod metrics;
 pub mod outbound;
+pub mod record;
+mod secret;
 pub mod server;
 mod socket;
 pub mod targets;

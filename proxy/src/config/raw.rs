@@ -17,6 +17,7 @@ pub(super) struct Raw {
     pub(super) limits: RawLimits,
     pub(super) timeouts: RawTimeouts,
     pub(super) log: RawLog,
+    pub(super) record: Option<RawRecord>,
     pub(super) listener: Vec<RawListener>,
     pub(super) addon: BTreeMap<String, RawAddon>,
 }
@@ -68,6 +69,17 @@ pub(super) struct RawTimeouts {
 pub(super) struct RawLog {
     pub(super) level: Option<String>,
     pub(super) format: Option<RawLogFormat>,
+}
+
+/// `[record]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawRecord {
+    pub(super) file: Option<String>,
+    pub(super) bodies: Option<Scalar>,
+    pub(super) secrets: bool,
+    pub(super) max_bytes: Option<Scalar>,
+    pub(super) memory: Option<Scalar>,
 }
 
 /// `log.format`.
