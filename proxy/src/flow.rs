@@ -155,13 +155,7 @@ impl Flows {
         self.recorder.as_ref()?.tape(head)
     }
 
-    fn begin_with(
-        &self,
-        site: &Arc<Site>,
-        arrival: Arrival,
-        chain: Arc<Chain>,
-        tape: Option<Arc<Tape>>,
-    ) -> (Ending, Request) {
+    fn begin_with(&self, site: &Arc<Site>, arrival: Arrival, chain: Arc<Chain>, tape: Option<Arc<Tape>>) -> (Ending, Request) {
         let Arrival { destination, mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
         let is_part = head.headers.contains("content-range");

@@ -1,6 +1,6 @@
 //! Flows on disk, as HAR 1.2: what clients sent and got.
 //!
-//! Where there is a [`Recorder`], each flow has a [`Tape`] that takes heads, bodies and times as they pass. When the flow is over
+//! Where there is a [`Recorder`], each flow has a tape that takes heads, bodies and times as they pass. When the flow is over
 //! the tape goes to a thread of its own through a queue with an end: a disk that is slow or full costs flows nothing, and what
 //! finds no room is counted and told of.
 
@@ -144,5 +144,74 @@ impl Writer {
                 Err(error) => self.counts.lose_since(Loss::Disk, &error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::atomic::AtomicU64, time::SystemTime};
+
+    use http::Method;
+
+    use super::*;
+    use crate::{
+        hooks::{Facts, Outcome},
+        http::{Headers, Scheme, Version},
+    };
+
+    fn recorder(room: usize) -> (Arc<Recorder>, Receiver<Message>) {
+        let (sender, receiver) = sync_channel(room);
+        let recorder = Recorder {
+            sender,
+            thread: Mutex::new(None),
+            holdings: Arc::new(Holdings::new(1 << 20)),
+            bodies: 1 << 10,
+            counts: Arc::default(),
+        };
+        (Arc::new(recorder), receiver)
+    }
+
+    fn run_one(recorder: &Arc<Recorder>) {
+        static ID: AtomicU64 = AtomicU64::new(1);
+        let head = RequestHead {
+            method: Method::GET,
+            scheme: Scheme::Http,
+            authority: "a.test".parse().expect("an authority"),
+            target: "/".into(),
+            version: Version::Http11,
+            headers: Headers::new(),
+        };
+        let facts = Facts {
+            id: ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            listener: "main".into(),
+            peer: "127.0.0.1:1".parse().expect("an address"),
+            is_tls: false,
+            started: SystemTime::UNIX_EPOCH,
+            generation: 1,
+            upstream: Arc::new("http://127.0.0.1:1".parse().expect("an origin")),
+            way: None,
+            guard: None,
+        };
+        let tape = recorder.tape(&head).expect("memory");
+        tape.take_request(b"body");
+        tape.finish(&Arc::new(facts), &Outcome::default(), || unreachable!("nothing was sent"));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_disk_that_stands_still() {
+        let (recorder, receiver) = recorder(2);
+        for (flows, lost) in [(1, 0), (2, 0), (3, 1), (4, 2)] {
+            run_one(&recorder);
+            assert_eq!(recorder.counts.lost(Loss::Queue), lost, "{flows}");
+        }
+        let held = recorder.holdings.held();
+        assert!(held > 0 && held < 16 << 10, "{held}");
+        // What was waiting is there when the disk moves again, and holds nothing after that.
+        for _ in 0..2 {
+            assert!(matches!(receiver.try_recv(), Ok(Message::Flow(ended)) if ended.request_body.total == 4));
+        }
+        assert_eq!(recorder.holdings.held(), 0);
+        run_one(&recorder);
+        assert_eq!(recorder.counts.lost(Loss::Queue), 2);
     }
 }

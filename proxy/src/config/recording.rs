@@ -2,14 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{
-    Recording,
-    check::Check,
-    key::Key,
-    limits::usize_of,
-    raw::RawRecord,
-    units::Size,
-};
+use super::{Recording, check::Check, key::Key, limits::usize_of, raw::RawRecord, units::Size};
 
 pub(super) const BODIES: RangeInclusive<Size> = Size(0)..=Size(64 << 20);
 pub(super) const MAX_BYTES: RangeInclusive<Size> = Size(4 << 10)..=Size(1 << 40);
@@ -28,7 +21,8 @@ pub(super) fn recording(check: &mut Check, key: &Key, raw: &RawRecord) -> Option
             None
         }
     };
-    let mut size = |name, raw: &Option<_>, range, otherwise| check.number(&key.join(name), raw.as_ref(), range, Size(otherwise)).0;
+    let mut size =
+        |name, raw: &Option<_>, range, otherwise| check.number(&key.join(name), raw.as_ref(), range, Size(otherwise)).0;
     let bodies = size("bodies", &raw.bodies, &BODIES, 256 << 10);
     let max_bytes = size("max_bytes", &raw.max_bytes, &MAX_BYTES, 1 << 30);
     let memory = size("memory", &raw.memory, &MEMORY, 64 << 20);

@@ -132,9 +132,7 @@ fn apply(tree: &mut Tree, change: &Override) -> Result<(), String> {
         Change::Admin(text) => put(&["admin", "listen"], text),
         Change::Log(text) => put(&["log", "level"], text),
         Change::Record(text) => put(&["record", "file"], text),
-        Change::RecordSecrets => {
-            tree.set(&["record".to_owned(), "secrets".to_owned()], Value::Boolean(true), source()).map(drop)
-        }
+        Change::RecordSecrets => tree.set(&["record".to_owned(), "secrets".to_owned()], Value::Boolean(true), source()).map(drop),
         Change::Set(text) => {
             let (path, value) = expression::parse(text)?;
             tree.set(&path, value, source()).map(drop)

@@ -139,8 +139,20 @@ fn kind(mime: &str, plain: &[u8]) -> Kind {
         _ if name.ends_with("+xml") || name.ends_with("+yaml") => Kind::Text,
         "application"
             if is(&[
-                "xml", "javascript", "x-javascript", "ecmascript", "graphql", "x-ndjson", "jsonl", "json-seq", "yaml", "x-yaml",
-                "toml", "sdp", "sql", "x-sh",
+                "xml",
+                "javascript",
+                "x-javascript",
+                "ecmascript",
+                "graphql",
+                "x-ndjson",
+                "jsonl",
+                "json-seq",
+                "yaml",
+                "x-yaml",
+                "toml",
+                "sdp",
+                "sql",
+                "x-sh",
             ]) =>
         {
             Kind::Text

@@ -72,6 +72,12 @@ impl Counts {
         self.written.fetch_add(1, Relaxed);
     }
 
+    /// Flows that were lost so.
+    #[cfg(test)]
+    pub(super) fn lost(&self, loss: Loss) -> u64 {
+        self.lost[loss as usize].load(Relaxed)
+    }
+
     /// A flow will not be.
     pub(super) fn lose(&self, loss: Loss) {
         self.lose_since(loss, &loss.why());

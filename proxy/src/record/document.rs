@@ -115,7 +115,9 @@ impl Document {
                     return Err(failed(format!("{} is another file by now", self.path.display())));
                 }
                 match File::open(&aside) {
-                    Ok(old) if !is_ours(&old) => return Err(failed("there is a file that is no recording of Tollgate".to_owned())),
+                    Ok(old) if !is_ours(&old) => {
+                        return Err(failed("there is a file that is no recording of Tollgate".to_owned()));
+                    }
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error.to_string())),
                     _ => {}
                 }

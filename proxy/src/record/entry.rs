@@ -101,7 +101,8 @@ fn request(ended: &Ended, url: &str, is_tunnel: bool, style: Style) -> Request {
         PostData { mime_type, params, text, encoding, comment: shown.comment }
     });
     let line = head.method.as_str().len() + head.target.len() + "  HTTP/1.1\r\n\r\n".len();
-    let is_told = head.version != Version::Http2 && head.method != Method::CONNECT;
+    // Clients of forward listeners send whole URLs, in whatever form.
+    let is_told = head.version != Version::Http2 && ended.facts.guard.is_none();
     Request {
         method: head.method.to_string(),
         url: shown_text(url, style),
@@ -137,7 +138,8 @@ fn response(ended: &Ended, is_tunnel: bool, style: Style) -> Response {
         };
     };
     let (head, taken) = (&departed.head, &ended.response_body);
-    let shown = if is_tunnel { body::Shown { size: Some(0), ..Default::default() } } else { body::show(taken, &head.headers, style) };
+    let shown =
+        if is_tunnel { body::Shown { size: Some(0), ..Default::default() } } else { body::show(taken, &head.headers, style) };
     let size = shown.size.unwrap_or(taken.total);
     let saved = i64::try_from(size).unwrap_or(i64::MAX) - i64::try_from(taken.total).unwrap_or(i64::MAX);
     let reason = head.reason.as_deref().map(String::from_utf8_lossy).map(std::borrow::Cow::into_owned);

@@ -12,6 +12,8 @@ use crate::secret::{REDACTED, is_secret, letters};
 
 pub(super) use json::json;
 
+/// What stands in place of a secret in a URL or a form, where brackets would be no legal ones.
+const IN_URL: &str = "***";
 /// Parameters that hold a secret beside those that are secrets by [`is_secret`]; letters alone.
 const PARAMETERS: [&str; 8] = ["assertion", "auth", "code", "codeverifier", "jwt", "pwd", "sig", "signature"];
 /// Fields that hold one.
@@ -77,7 +79,7 @@ fn parameter(from: &str, out: &mut String) -> usize {
     let value = from.get(start..).unwrap_or_default();
     let length = value.find(VALUE_END).unwrap_or(value.len());
     out.push_str(from.get(..start).unwrap_or_default());
-    out.push_str(if length > 0 { REDACTED } else { "" });
+    out.push_str(if length > 0 { IN_URL } else { "" });
     start + length
 }
 
@@ -91,7 +93,7 @@ fn user(from: &str, out: &mut String) -> usize {
     let end = authority.find(AUTHORITY_END).unwrap_or(authority.len());
     let at = authority.get(..end).and_then(|authority| authority.rfind('@'));
     if at.is_some() {
-        out.push_str(REDACTED);
+        out.push_str(IN_URL);
     }
     3 + at.unwrap_or_default()
 }

@@ -91,11 +91,8 @@ impl Tape {
         hold.grow(bytes + ROOM).ok()?;
         let taken = || Taken::nothing(&recorder.holdings);
         let state = State { hold, departed: None, request: taken(), response: taken(), is_lost: false };
-        let request = RequestHead {
-            target: Bytes::copy_from_slice(&head.target),
-            headers: copied(&head.headers),
-            ..head.clone()
-        };
+        let request =
+            RequestHead { target: Bytes::copy_from_slice(&head.target), headers: copied(&head.headers), ..head.clone() };
         Some(Arc::new(Self {
             recorder: Arc::clone(recorder),
             begun: Instant::now(),

@@ -70,7 +70,12 @@ impl Pool {
 
     /// The connection that was used last, if one is kept and alive and leads where the request may go; of HTTP/1 alone if the
     /// request is to upgrade it; with its peer. One that leads elsewhere is left for others.
-    pub(super) fn take(&self, origin: &Arc<Origin>, upgrades: bool, may_dial: Option<&MayDial>) -> Option<(Transport, SocketAddr)> {
+    pub(super) fn take(
+        &self,
+        origin: &Arc<Origin>,
+        upgrades: bool,
+        may_dial: Option<&MayDial>,
+    ) -> Option<(Transport, SocketAddr)> {
         let may_use = |peer| may_dial.is_none_or(|may_dial| may_dial(peer));
         let mut inner = self.inner.lock();
         let Inner { origins, count } = &mut *inner;

@@ -56,17 +56,17 @@ fn secrets_stay_where_they_are_wanted_alone() {
         (br#"{"password":"s3"}"#, "text/plain", Some(r#"{"password":"[redacted]"}"#)),
         (br#"{"password":"s3"}"#, "application/octet-stream", Some(r#"{"password":"[redacted]"}"#)),
         (br#"{"password":"s3"}"#, "", Some(r#"{"password":"[redacted]"}"#)),
-        (b"password=s3&a=1", "application/x-www-form-urlencoded", Some("password=[redacted]&a=1")),
+        (b"password=s3&a=1", "application/x-www-form-urlencoded", Some("password=***&a=1")),
         (b"data: {\"token\":\"s3\"}\n", "text/event-stream", Some("data: {\"token\":\"[redacted]\"}\n")),
         (multipart, "multipart/form-data; boundary=b", None),
         // UTF-16 that does not say so.
-        (b"{\0\"\0p\0w\0d\0\"\0:\0\"\0s\0003\0\"\0", "application/json", None),
+        (b"{\0\"\0p\0w\0d\0\"\0:\0\"\0s\0\x33\0\"\0", "application/json", None),
     ] {
         let shown = shown_as(bytes, mime, "", Style { bodies: 1 << 10, ..STYLE });
         assert_eq!(shown.text.as_deref(), expected, "{mime}");
         assert_eq!(shown.comment.is_some(), expected.is_none(), "{mime}");
         let open = shown_as(bytes, mime, "", Style { bodies: 1 << 10, ..OPEN });
-        assert!(open.text.is_some_and(|text| text.contains("s3") || text.contains("s\03")), "{mime}");
+        assert!(open.text.is_some_and(|text| text.contains("s3") || text.contains("s\u{0}3")), "{mime}");
     }
 }
 
@@ -107,7 +107,9 @@ fn what_is_cut_is_told() {
     let secret = cut(br#"{"password":"s3cret"}"#, "application/json", "", 17);
     assert_eq!(secret.text.as_deref(), Some(r#"{"password":"[redacted]""#));
     let mut plain: Vec<u8> = (0..4000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-    plain.iter_mut().for_each(|byte| *byte = b'a' + *byte % 26);
+    for byte in &mut plain {
+        *byte = b'a' + *byte % 26;
+    }
     let coded = gzip(&plain);
     let part = cut(&coded, "text/plain", "gzip", coded.len() / 2);
     let text = part.text.expect("a part");

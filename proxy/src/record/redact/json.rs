@@ -63,9 +63,7 @@ fn string(quoted: &str, depth: usize, out: &mut String) {
 
 fn is_secret_member(name: &str) -> bool {
     let name = letters(name);
-    WHOLE.contains(&name.as_str())
-        || PARTS.iter().any(|part| name.contains(part))
-        || ENDS.iter().any(|end| name.ends_with(end))
+    WHOLE.contains(&name.as_str()) || PARTS.iter().any(|part| name.contains(part)) || ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// Where the text that begins with a quote ends, behind its last quote.

@@ -3,12 +3,12 @@ use super::*;
 #[test]
 fn parameters_lose_their_secrets() {
     for (input, expected) in [
-        ("/a?x=1&access_token=s3&y=2", "/a?x=1&access_token=[redacted]&y=2"),
-        ("/a?ACCESS%5FTOKEN=s3", "/a?ACCESS%5FTOKEN=[redacted]"),
-        ("http://h/cb#id_token=s3&state=1", "http://h/cb#id_token=[redacted]&state=1"),
-        ("<a href=\"/x?loginToken=s3\">", "<a href=\"/x?loginToken=[redacted]\">"),
-        ("a?b=1&amp;token=s3 c", "a?b=1&amp;token=[redacted] c"),
-        ("/a?code=s3&sig=s3&key=s3", "/a?code=[redacted]&sig=[redacted]&key=[redacted]"),
+        ("/a?x=1&access_token=s3&y=2", "/a?x=1&access_token=***&y=2"),
+        ("/a?ACCESS%5FTOKEN=s3", "/a?ACCESS%5FTOKEN=***"),
+        ("http://h/cb#id_token=s3&state=1", "http://h/cb#id_token=***&state=1"),
+        ("<a href=\"/x?loginToken=s3\">", "<a href=\"/x?loginToken=***\">"),
+        ("a?b=1&amp;token=s3 c", "a?b=1&amp;token=*** c"),
+        ("/a?code=s3&sig=s3&key=s3", "/a?code=***&sig=***&key=***"),
         ("/a?token=", "/a?token="),
         ("/a?token", "/a?token"),
         ("/a?since=s1_2&timeout=0", "/a?since=s1_2&timeout=0"),
@@ -17,18 +17,18 @@ fn parameters_lose_their_secrets() {
     ] {
         assert_eq!(text(input), expected, "{input}");
     }
-    assert_eq!(form("password=s3&user=u&token=s3"), "password=[redacted]&user=u&token=[redacted]");
+    assert_eq!(form("password=s3&user=u&token=s3"), "password=***&user=u&token=***");
     assert_eq!(form("user=u"), "user=u");
 }
 
 #[test]
 fn urls_lose_their_users() {
     for (input, expected) in [
-        ("http://u:p@h/x", "http://[redacted]@h/x"),
-        ("see https://u:p@w@h, and http://h/@x", "see https://[redacted]@h, and http://h/@x"),
+        ("http://u:p@h/x", "http://***@h/x"),
+        ("see https://u:p@w@h, and http://h/@x", "see https://***@h, and http://h/@x"),
         ("http://h/", "http://h/"),
         ("mailto:u@h", "mailto:u@h"),
-        ("http://u:p@", "http://[redacted]@"),
+        ("http://u:p@", "http://***@"),
     ] {
         assert_eq!(text(input), expected, "{input}");
     }
@@ -51,8 +51,8 @@ fn fields_lose_their_secrets() {
     }
     for (name, value, expected) in [
         ("Access-Control-Allow-Credentials", "true", "true"),
-        ("Referer", "http://u:p@h/?token=s3", "http://[redacted]@h/?token=[redacted]"),
-        ("Location", "/cb?code=s3", "/cb?code=[redacted]"),
+        ("Referer", "http://u:p@h/?token=s3", "http://***@h/?token=***"),
+        ("Location", "/cb?code=s3", "/cb?code=***"),
         ("Accept", "text/html;q=0.9", "text/html;q=0.9"),
     ] {
         assert_eq!(field(name, value.as_bytes()), expected, "{name}");
@@ -68,8 +68,11 @@ fn documents_lose_their_secrets_and_nothing_else() {
         (r#"{"client_secret":{"x":["}",{"y":1}]},"b":2}"#, r#"{"client_secret":"[redacted]","b":2}"#),
         (r#"{"access\u005ftoken":"s3"}"#, r#"{"access\u005ftoken":"[redacted]"}"#),
         (r#"{"password":null,"token":true,"x":"\u00e9\/"}"#, r#"{"password":null,"token":true,"x":"\u00e9\/"}"#),
-        (r#"{"type":"m.login.password","next_batch":"s1","token_type":"Bearer"}"#, r#"{"type":"m.login.password","next_batch":"s1","token_type":"Bearer"}"#),
-        (r#"{"url":"http://u:p@h/?a=1\u0026access_token=s3"}"#, r#"{"url":"http://[redacted]@h/?a=1&access_token=[redacted]"}"#),
+        (
+            r#"{"type":"m.login.password","next_batch":"s1","token_type":"Bearer"}"#,
+            r#"{"type":"m.login.password","next_batch":"s1","token_type":"Bearer"}"#,
+        ),
+        (r#"{"url":"http://u:p@h/?a=1\u0026access_token=s3"}"#, r#"{"url":"http://***@h/?a=1&access_token=***"}"#),
         (r#"{"s":"{\"password\":\"s3\"}"}"#, r#"{"s":"{\"password\":\"[redacted]\"}"}"#),
         ("[]", "[]"),
     ] {
