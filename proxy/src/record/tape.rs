@@ -183,13 +183,16 @@ impl Taken {
         }
         let needed = self.bytes.len() + data.len();
         if needed > self.bytes.capacity() {
-            let wanted = needed.max(self.bytes.capacity().saturating_mul(2)).max(FIRST).min(cap);
-            if self.hold.grow(wanted - self.bytes.capacity().min(wanted)).is_err() {
+            // Twice as much, so that a body in many pieces is not copied for each; where there is no room for that, as much as is.
+            let twice = needed.max(self.bytes.capacity().saturating_mul(2)).max(FIRST).min(cap);
+            let held = self.bytes.capacity();
+            let Some(wanted) = [twice, needed].into_iter().find(|wanted| self.hold.grow(wanted.saturating_sub(held)).is_ok())
+            else {
                 self.is_crowded = true;
                 self.bytes = Vec::new();
                 self.hold.give_back();
                 return;
-            }
+            };
             self.bytes.reserve_exact(wanted - self.bytes.len());
         }
         self.bytes.extend_from_slice(data);

@@ -68,7 +68,8 @@ async fn memory_for_bodies_has_an_end() {
         }
     })
     .await;
-    let tollgate = Tollgate::builder().upstream(&origin.url()).record().set("record.memory", "64KiB").start().await;
+    let builder = Tollgate::builder().upstream(&origin.url()).record().set("record.bodies", BODY);
+    let tollgate = builder.set("record.memory", "64KiB").start().await;
     let held = Request::post("/held").header("content-type", "text/plain").body(full(vec![b'x'; BODY])).expect("a request");
     let mut client = Client::connect(Version::Http1, tollgate.address()).await;
     let answer = tokio::spawn(client.start(held));
