@@ -166,6 +166,22 @@ async fn a_sudden_end_leaves_what_was_recorded() {
 }
 
 #[tokio::test]
+async fn a_flow_that_is_counted_survives_a_sudden_end() {
+    let origin = RawOrigin::ok().await;
+    for flows in [1, 5, 13] {
+        let mut tollgate = Tollgate::builder().upstream(&origin.url()).record().start().await;
+        let mut client = Client::connect(Version::Http1, tollgate.address()).await;
+        for _ in 0..flows {
+            client.get("/").await;
+        }
+        eventually(async || metric(&tollgate, "tollgate_recorded_flows_total").await == flows).await;
+        tollgate.signal(Signal::KILL);
+        tollgate.ended().await;
+        assert_eq!(har::read(&tollgate.har()).expect("a recording").len() as u64, flows);
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_costs_no_flow() {
     const ROOM: u64 = 20_000;
     let origin = RawOrigin::ok().await;
