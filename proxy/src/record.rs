@@ -191,6 +191,7 @@ mod tests {
             upstream: Arc::new("http://127.0.0.1:1".parse().expect("an origin")),
             way: None,
             guard: None,
+            named: None,
         };
         let tape = recorder.tape(&head).expect("memory");
         tape.take_request(b"body");
