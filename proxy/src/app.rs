@@ -33,6 +33,7 @@ use crate::{
     kv::Store,
     metrics::Metrics,
     options::{self, core},
+    record::Recorder,
     upstream::OwnAddresses,
 };
 
@@ -42,6 +43,9 @@ use sites::Sites;
 
 /// How long `finish` events of flows that were closed may take at the very end.
 const LAST_HOOKS: Duration = Duration::from_secs(2);
+
+/// How long the last flows may take to be recorded at the very end.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
 /// Serves until a signal ends it.
 ///
@@ -127,8 +131,9 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let holdings = Arc::new(Holdings::new(config.held_bodies));
     let held = Arc::clone(&holdings);
     metrics.watch_gauge("held_bodies_bytes", "Bytes of bodies that flows hold for hooks", move || held.held());
-    let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings).remembering(recent.clone());
-    let flows = Arc::new(flows);
+    let recorder = config.record.as_ref().map(|recording| Recorder::start(recording, &metrics)).transpose()?;
+    let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings);
+    let flows = Arc::new(flows.remembering(recent.clone()).recording(recorder.clone()));
     let mut sites =
         Sites::new(flows, Arc::clone(&metrics), live, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
@@ -170,6 +175,9 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     }
     store.flush().await;
     stop.ended.cancel();
+    if let Some(recorder) = recorder {
+        recorder.finish(LAST_ENTRIES).await;
+    }
     Ok(())
 }
 
@@ -253,6 +261,8 @@ struct Signals {
 impl Signals {
     fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
+        // A file that is as large as the process may make one is an error of its writer, not the end of the process.
+        let _ = listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -42,6 +42,7 @@ use crate::{
     http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     options::core::Options,
+    record::{Recorder, Tape},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
 
@@ -63,6 +64,7 @@ pub struct Flows {
     next_id: AtomicU64,
     tasks: TaskTracker,
     recent: Option<Arc<Recent>>,
+    recorder: Option<Arc<Recorder>>,
     holdings: Arc<Holdings>,
 }
 
@@ -102,13 +104,19 @@ impl Flows {
     /// Flows through these addons; `tasks` counts what goes on after a flow's end, `holdings` what is held of bodies.
     #[must_use]
     pub fn new(addons: Arc<dyn Addons>, tasks: TaskTracker, holdings: Arc<Holdings>) -> Self {
-        Self { addons, next_id: AtomicU64::new(1), tasks, recent: None, holdings }
+        Self { addons, next_id: AtomicU64::new(1), tasks, recent: None, recorder: None, holdings }
     }
 
     /// The same, remembering flows that have ended.
     #[must_use]
     pub fn remembering(self, recent: Option<Arc<Recent>>) -> Self {
         Self { recent, ..self }
+    }
+
+    /// The same, recording flows.
+    #[must_use]
+    pub fn recording(self, recorder: Option<Arc<Recorder>>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// Takes a request through the chain and to its upstream, and the response back.
@@ -165,6 +173,22 @@ impl Flows {
     }
 
     fn begin(&self, site: &Arc<Site>, arrival: Arrival, chain: Arc<Chain>, options: Option<Arc<Options>>) -> (Ending, Request) {
+        let tape = self.tape(&arrival.head);
+        self.begin_with(site, arrival, chain, options, tape)
+    }
+
+    fn tape(&self, head: &RequestHead) -> Option<Arc<Tape>> {
+        self.recorder.as_ref()?.tape(head)
+    }
+
+    fn begin_with(
+        &self,
+        site: &Arc<Site>,
+        arrival: Arrival,
+        chain: Arc<Chain>,
+        options: Option<Arc<Options>>,
+        tape: Option<Arc<Tape>>,
+    ) -> (Ending, Request) {
         let Arrival { destination, mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
         let is_part = head.headers.contains("content-range");
@@ -190,7 +214,7 @@ impl Flows {
         let (upstream, guard) = (Arc::clone(&facts.upstream), facts.guard.clone());
         let message = RequestMessage { head, body: StagedBody::Streaming, upstream, guard };
         let exchange = Exchange::new(message, Arc::clone(&self.holdings));
-        let record = Record::new(facts, destination, chain, Arc::clone(site), options, exchange, self);
+        let record = Record::new(facts, destination, chain, Arc::clone(site), options, (exchange, tape), self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
         (ending, Request { body: Held::new(body).part(is_part), expects_continue, upgrade, takes_trailers, interim })
@@ -303,6 +327,7 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
         takes_trailers: request.takes_trailers,
         interim: request.interim,
         may_dial: guard.map(|guard| guard.0),
+        marks: record.tape.as_ref().map(|tape| Arc::clone(tape.marks())),
     };
     site.client.send(&outgoing, body).await
 }

@@ -19,6 +19,8 @@ pub mod kv;
 pub mod metrics;
 pub mod options;
 pub mod outbound;
+pub mod record;
+mod secret;
 pub mod server;
 mod socket;
 pub mod targets;

@@ -18,6 +18,7 @@ mod client;
 mod curl;
 mod echo;
 mod frames;
+pub mod har;
 mod origin;
 mod patience;
 mod raw;

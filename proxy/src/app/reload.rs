@@ -117,6 +117,7 @@ impl Reloader {
             ("limits.guest_stack", config.guest_stack == self.config.guest_stack),
             ("limits.guest_memory", config.guest_memory == self.config.guest_memory),
             ("limits.held_bodies", config.held_bodies == self.config.held_bodies),
+            ("record", config.record == self.config.record),
             ("log.format", config.log.format == self.config.log.format),
         ] {
             if !is_same {

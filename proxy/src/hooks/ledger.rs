@@ -2,6 +2,7 @@
 //! they may be secrets.
 
 pub mod differences;
+mod json;
 #[cfg(test)]
 mod tests;
 

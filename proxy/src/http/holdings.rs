@@ -89,6 +89,11 @@ impl Hold {
         self.bytes += bytes;
     }
 
+    /// Counts nothing any more.
+    pub fn give_back(&mut self) {
+        self.holdings.held.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+    }
+
     /// The same bytes, counted by this until the last share of them is dropped.
     #[must_use]
     pub fn keep(self, bytes: Bytes) -> Bytes {
