@@ -14,6 +14,7 @@ mod recent;
 mod record;
 mod respond;
 mod site;
+mod socket;
 mod stream;
 mod tunnel;
 mod uncoded;
@@ -51,6 +52,7 @@ pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
 pub use site::{Forward, Route, Site};
+pub use socket::{Decided, Socket};
 use stream::Closed;
 
 /// Runs flows.
@@ -90,6 +92,8 @@ pub enum Departure {
     Response(ResponseHead, Body),
     /// This 101, and then bytes both ways. The flow ends with the ending.
     Upgrade(ResponseHead, Tunnel, Ending),
+    /// This 101, and then a WebSocket whose messages hooks decide about. The flow ends with the ending.
+    Socket(ResponseHead, Tunnel, Box<Socket>, Ending),
     /// Nothing: close the connection or reset the stream.
     Drop,
 }
@@ -200,6 +204,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         chain::Requested::Drop => return Passed::Drop,
         chain::Requested::Failed(error) => return client_failed(record, &error),
     };
+    let offer = socket::offer(record, request.upgrade.as_deref());
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
             let body = body.not_idle(Peer::Upstream, record.site.timeouts.body_idle);
@@ -216,8 +221,19 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             head.headers.strip_hop_by_hop();
             head.headers.replace("upgrade", protocols);
             stage(record, head);
+            let agreed = match offer.map(|offer| socket::agree(record, offer)).transpose() {
+                Ok(agreed) => agreed,
+                Err(failure) => {
+                    record.exchange.lock().response = None;
+                    record.fail(failure.message.clone());
+                    return pass.failure(failure).await;
+                }
+            };
             match pass.response(from, Held::new(Body::empty())).await {
-                Passed::Response(..) if is_switching(record) => Passed::Upgrade(tunnel),
+                Passed::Response(..) if is_switching(record) => {
+                    let socket = agreed.and_then(|agreed| Socket::new(record, from, agreed));
+                    Passed::Upgrade(tunnel, socket.map(Box::new))
+                }
                 other => other,
             }
         }

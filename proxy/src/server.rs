@@ -9,6 +9,7 @@ mod route;
 mod sniff;
 pub mod tls;
 mod tunnel;
+mod websocket;
 
 use std::{net::SocketAddr, sync::Arc};
 

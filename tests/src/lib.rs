@@ -23,6 +23,7 @@ mod patience;
 mod raw;
 mod tls;
 mod tollgate;
+mod websocket;
 mod wire;
 
 pub use body::{BoxBody, ChunkSender, channel, empty, full};
@@ -35,4 +36,5 @@ pub use patience::{PATIENCE, eventually, within};
 pub use raw::RawClient;
 pub use tls::{Authority, Identity};
 pub use tollgate::{Builder, Ended, Tollgate};
+pub use websocket::{FromServer, SocketClient, SocketEnd, SocketFrame, accept_of, close_payload, from_client, from_server, sockets, switch};
 pub use wire::{Fields, Framing, Request, Response, Wire, WireError};

@@ -24,7 +24,14 @@ impl Placeholder {
     pub(super) fn new(name: &str, policy: &FailurePolicy) -> Option<Self> {
         let subscription =
             |event| Subscription { event, filter: Filter::everything(), filter_text: String::new(), body: BodyMode::None };
-        let events = [Event::Request, Event::RequestChunk, Event::Response, Event::ResponseChunk];
+        let events = [
+            Event::Request,
+            Event::RequestChunk,
+            Event::Response,
+            Event::ResponseChunk,
+            Event::SseEvent,
+            Event::WebsocketMessage,
+        ];
         let closed = events.into_iter().filter(|event| policy.on(*event).is_closed());
         let subscriptions: Vec<_> = closed.map(subscription).collect();
         (!subscriptions.is_empty()).then(|| Self { name: name.into(), policy: policy.clone(), subscriptions })
