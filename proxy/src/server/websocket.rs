@@ -8,7 +8,7 @@ mod sides;
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     task::Poll,
 };
 
@@ -29,7 +29,7 @@ use crate::{
         frame::Opening,
     },
 };
-use sides::{Sink, Source, close_both};
+use sides::{LINGER, Sink, Source, close_both};
 
 /// Bytes that are written at one time, where there are more: before that, frames that came together go out together.
 const WRITE: usize = 64 << 10;
@@ -53,10 +53,16 @@ pub(super) async fn run(client: Tunnel, upstream: Tunnel, socket: Box<Socket>, m
     let mut from_upstream = Source::new(Peer::Upstream, upstream.reader, upstream.buffer, &socket);
     let mut to_client = Sink::new(Peer::Client, client.writer);
     let mut to_upstream = Sink::new(Peer::Upstream, upstream.writer);
+    let is_ending = AtomicBool::new(false);
     let ended = {
-        let up = pin!(carry(&mut from_client, &mut to_upstream, &socket));
-        let down = pin!(carry(&mut from_upstream, &mut to_client, &socket));
+        let up = pin!(carry(&mut from_client, &mut to_upstream, &socket, &is_ending));
+        let down = pin!(carry(&mut from_upstream, &mut to_client, &socket, &is_ending));
         match select(up, down).await {
+            Either::Left((Ended::Broken(Peer::Client, violation), down)) => {
+                // What it said before is still answered.
+                let _ = timeout(LINGER, down).await;
+                Ended::Broken(Peer::Client, violation)
+            }
             Either::Left((Ended::Closed, down)) => last(down, Peer::Upstream, record, &record.response_bytes).await,
             Either::Right((Ended::Closed, up)) => last(up, Peer::Client, record, &record.request_bytes).await,
             Either::Left((ended, _)) | Either::Right((ended, _)) => ended,
@@ -114,13 +120,29 @@ fn told(ended: &Ended, peer: Peer) -> Option<(u16, String)> {
         Ended::Closed => None,
         Ended::Broken(broken, violation) if *broken == peer => Some((violation.code(), violation.to_string())),
         Ended::Lost(lost) if *lost == peer => None,
-        Ended::Broken(other, _) | Ended::Lost(other) => Some((of_other, format!("the {other} is lost"))),
+        Ended::Broken(other, _) | Ended::Lost(other) => Some((of_other, lost(*other))),
         Ended::Ordered(close, _) => Some((close.code, close.reason.clone())),
     }
 }
 
-/// Carries what one side sends to the other, through the hooks. Dropped at any time, what was taken to be written still can be.
-async fn carry(from: &mut Source, to: &mut Sink, socket: &Socket) -> Ended {
+fn lost(peer: Peer) -> String {
+    format!("the {peer} is lost")
+}
+
+/// Carries what one side sends to the other, through the hooks. Where the client broke the rules, the upstream is told that it is
+/// gone; its own close goes no further then.
+async fn carry(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &AtomicBool) -> Ended {
+    let ended = relay(from, to, socket, is_ending).await;
+    if let Ended::Broken(Peer::Client, _) = ended {
+        is_ending.store(true, Relaxed);
+        to.close(GOING_AWAY, &lost(Peer::Client));
+        let _ = timeout(LINGER, to.flush(socket.record())).await;
+    }
+    ended
+}
+
+/// The same. Dropped at any time, what was taken to be written still can be.
+async fn relay(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &AtomicBool) -> Ended {
     let record = socket.record();
     loop {
         let passed = match from.next() {
@@ -137,6 +159,7 @@ async fn carry(from: &mut Source, to: &mut Sink, socket: &Socket) -> Ended {
             Ok(Some(Piece::Control(Opcode::Close, payload))) => {
                 return match close::parse(&payload) {
                     Err(violation) => Ended::Broken(from.peer(), violation),
+                    Ok(_) if is_ending.load(Relaxed) => Ended::Closed,
                     Ok(close) => {
                         socket.closed(close.map(|close| close.code));
                         to.pass_close(&payload);

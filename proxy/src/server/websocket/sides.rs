@@ -1,22 +1,19 @@
 //! One side of a WebSocket: what is read from it, and what is written to it.
 
 use std::{
-    future::poll_fn,
     io,
-    mem::MaybeUninit,
-    pin::Pin,
     sync::atomic::Ordering::Relaxed,
-    task::{Poll, ready},
     time::Duration,
 };
 
 use bytes::BytesMut;
 use futures_util::future::join;
 use tokio::{
-    io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf},
+    io::AsyncWriteExt as _,
     time::timeout,
 };
 
+use super::super::tunnel::fill;
 use crate::{
     flow::{Record, Socket},
     http::body::Peer,
@@ -24,12 +21,10 @@ use crate::{
     websocket::{Assembler, Decoder, Opcode, Passed, Piece, Violation, close, encode, frame::Opening},
 };
 
-/// Bytes that are read at one time.
-const READ: usize = 16 << 10;
 /// What of a frame can be there without a part of it going on: more than a control frame.
 const SMALL: usize = 256;
 /// Time for a close to be written, and then for the other side's to be read, so that what it was told is not lost.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are read and thrown away then.
 const LINGER_BYTES: usize = 4 << 20;
 
@@ -86,14 +81,7 @@ impl Source {
 
     /// Reads once. 0 means that the peer has closed its side.
     pub(super) async fn fill(&mut self, record: &Record) -> io::Result<usize> {
-        let read = poll_fn(|context| {
-            let mut bytes = [MaybeUninit::uninit(); READ];
-            let mut target = ReadBuf::uninit(&mut bytes);
-            ready!(Pin::new(&mut self.reader).poll_read(context, &mut target))?;
-            self.buffer.extend_from_slice(target.filled());
-            Poll::Ready(Ok::<_, io::Error>(target.filled().len()))
-        })
-        .await?;
+        let read = fill(&mut self.reader, &mut self.buffer).await?;
         if self.peer == Peer::Client {
             record.request_bytes.fetch_add(read as u64, Relaxed);
         }
@@ -103,17 +91,15 @@ impl Source {
     /// Reads and throws away, to the end.
     async fn drain(&mut self) {
         let mut left = LINGER_BYTES;
-        let drain = poll_fn(|context| {
+        let drain = async {
             while left > 0 {
-                let mut bytes = [MaybeUninit::uninit(); READ];
-                let mut target = ReadBuf::uninit(&mut bytes);
-                match ready!(Pin::new(&mut self.reader).poll_read(context, &mut target)) {
-                    Ok(()) if !target.filled().is_empty() => left = left.saturating_sub(target.filled().len()),
-                    _ => break,
+                self.buffer = BytesMut::new();
+                match fill(&mut self.reader, &mut self.buffer).await {
+                    Ok(read @ 1..) => left = left.saturating_sub(read),
+                    Ok(0) | Err(_) => break,
                 }
             }
-            Poll::Ready(())
-        });
+        };
         let _ = timeout(LINGER, drain).await;
     }
 }
