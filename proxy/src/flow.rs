@@ -223,7 +223,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             head.headers.strip_hop_by_hop();
             head.headers.replace("upgrade", protocols);
             stage(record, head);
-            let agreed = match offer.map(|offer| socket::agree(record, offer)).transpose() {
+            let agreed = match offer.map(|offer| socket::agree(record, &offer)).transpose() {
                 Ok(agreed) => agreed,
                 Err(failure) => {
                     record.exchange.lock().response = None;

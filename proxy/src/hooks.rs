@@ -30,9 +30,7 @@ pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
 pub use event::{Event, Events};
 pub use exchange::{Exchange, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody, Way};
 pub use ledger::{Change, Content, Digest, FieldChanges, Ledger, MessageKind, Mutation, differences};
-pub use message::{
-    Close, MessageCounts, SocketMessage, SocketVerdict, StreamAction, StreamEvent, StreamVerdict,
-};
+pub use message::{Close, MessageCounts, SocketMessage, SocketVerdict, StreamAction, StreamEvent, StreamVerdict};
 pub use policy::{FailureAnswer, FailurePolicy, OnError, QuarantineRule};
 
 /// Gives out the chain of addons that is in force.

@@ -36,5 +36,7 @@ pub use patience::{PATIENCE, eventually, within};
 pub use raw::RawClient;
 pub use tls::{Authority, Identity};
 pub use tollgate::{Builder, Ended, Tollgate};
-pub use websocket::{FromServer, SocketClient, SocketEnd, SocketFrame, accept_of, close_payload, from_client, from_server, sockets, switch};
+pub use websocket::{
+    FromServer, SocketClient, SocketEnd, SocketFrame, accept_of, close_payload, from_client, from_server, sockets, switch,
+};
 pub use wire::{Fields, Framing, Request, Response, Wire, WireError};

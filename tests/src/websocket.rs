@@ -82,11 +82,11 @@ fn bytes_of(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ ..126 => bytes.push(masked | u8::try_from(length).expect("a short length")),
         length @ ..0x1_0000 => {
-            bytes.push(masked | 126);
+            bytes.push(masked | 0x7e);
             bytes.extend(u16::try_from(length).expect("a length").to_be_bytes());
         }
         length => {
-            bytes.push(masked | 127);
+            bytes.push(masked | 0x7f);
             bytes.extend((length as u64).to_be_bytes());
         }
     }

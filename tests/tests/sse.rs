@@ -60,7 +60,8 @@ async fn through(stream: &'static str, script: &Value) -> String {
     RawClient::ask(host.address(), GET).await.text()
 }
 
-const STREAM: &str = ": hello\n\nevent: add\ndata: one\nid: 1\n: inside\nretry: 5\n\n:beat\ndata: two\r\n\r\ndata\n\nother: x\n\ndata: cut";
+const STREAM: &str =
+    ": hello\n\nevent: add\ndata: one\nid: 1\n: inside\nretry: 5\n\n:beat\ndata: two\r\n\r\ndata\n\nother: x\n\ndata: cut";
 
 #[tokio::test]
 async fn what_is_not_edited_keeps_its_bytes() {
@@ -99,7 +100,8 @@ async fn an_addon_ends_a_stream_in_good_order() {
 
 #[tokio::test]
 async fn other_types_are_no_event_streams() {
-    let origin = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\ndata: x\n\n").await;
+    let origin =
+        RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\ndata: x\n\n").await;
     let host = Hosted::before(&origin.url()).scripted("a", &to_events(&json!([{"message": "discard"}]))).start().await;
     let answer = RawClient::ask(host.address(), GET).await;
     assert_eq!((answer.text().as_str(), answer.fields.get("content-length")), ("data: x\n\n", Some("9")));
@@ -118,7 +120,9 @@ fn coded(coding: &str, parts: &[&str]) -> Vec<Vec<u8>> {
     }
     match coding {
         "gzip" => cut(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()), parts, |coder| coder.get_mut()),
-        "deflate" => cut(flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default()), parts, |coder| coder.get_mut()),
+        "deflate" => {
+            cut(flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default()), parts, |coder| coder.get_mut())
+        }
         "br" => cut(brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22), parts, |coder| coder.get_mut()),
         "zstd" => cut(zstd::stream::write::Encoder::new(Vec::new(), 3).expect("a coder"), parts, |coder| coder.get_mut()),
         _ => parts.iter().map(|part| part.as_bytes().to_vec()).collect(),

@@ -175,11 +175,13 @@ async fn the_chain_is_walked_both_ways() {
 
 #[tokio::test]
 async fn no_byte_changes_where_nobody_subscribes() {
-    const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-other\r\nSec-WebSocket-Protocol: chat\r\n";
-    let origin = sockets("Sec-WebSocket-Extensions: x-other\r\nSec-WebSocket-Protocol: chat\r\n", |mut end: SocketEnd| async move {
-        while end.raw_back().await {}
-    })
-    .await;
+    const OFFER: &str =
+        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-other\r\nSec-WebSocket-Protocol: chat\r\n";
+    let origin =
+        sockets("Sec-WebSocket-Extensions: x-other\r\nSec-WebSocket-Protocol: chat\r\n", |mut end: SocketEnd| async move {
+            while end.raw_back().await {}
+        })
+        .await;
     let filtered = json!({"rules": [{"on": "websocket-message", "filter": "~p ^/other$", "do": [{"message": "upper"}]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &filtered).start().await;
     let mut client = SocketClient::open(host.address(), OFFER).await;

@@ -113,7 +113,11 @@ async fn a_dead_client_closes_the_origin() {
         let mut client = SocketClient::open(host.address(), "").await;
         // In the middle of a message that nobody will see.
         client.send(0x01, "half").await;
-        if is_reset { client.reset() } else { drop(client) }
+        if is_reset {
+            client.reset();
+        } else {
+            drop(client);
+        }
         assert_eq!(heard.recv().await.expect("a frame").code(), 1001);
     }
 }
@@ -150,13 +154,9 @@ async fn a_length_of_63_bits_takes_no_memory() {
 
 #[tokio::test]
 async fn caps_are_kept_to() {
-    for (body, length, is_seen) in [
-        ("refuse", 9, true),
-        ("refuse", 10, true),
-        ("refuse", 11, false),
-        ("pass-unseen", 10, true),
-        ("pass-unseen", 11, false),
-    ] {
+    for (body, length, is_seen) in
+        [("refuse", 9, true), ("refuse", 10, true), ("refuse", 11, false), ("pass-unseen", 10, true), ("pass-unseen", 11, false)]
+    {
         let (origin, mut heard) = listening("", b"").await;
         let script = script(Some(&json!({body: 10})), &json!([{"message": {"text": "seen"}}]));
         let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;

@@ -2,17 +2,15 @@
 #![cfg(test)]
 
 use serde_json::{Value, json};
-use tollgate_tests::{
-    RawOrigin, SocketClient, SocketEnd, addons::Hosted, close_payload, eventually, sockets,
-};
+use tollgate_tests::{RawOrigin, SocketClient, SocketEnd, addons::Hosted, close_payload, eventually, sockets};
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
-const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-other\r\nSec-WebSocket-Protocol: chat\r\n";
+const OFFER: &str =
+    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-other\r\nSec-WebSocket-Protocol: chat\r\n";
 const ASKED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-const AGREED: &str =
-    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\nSec-WebSocket-Protocol: chat\r\n";
+const AGREED: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\nSec-WebSocket-Protocol: chat\r\n";
 
 fn to_messages(actions: &Value) -> Value {
     json!({"rules": [{"on": "websocket-message", "do": actions}]})
@@ -94,8 +92,16 @@ async fn upstreams_that_switch_to_something_else_are_refused() {
 
 #[tokio::test]
 async fn a_failed_hook_closes_both_sides_or_lets_messages_pass() {
-    for failure in [json!("trap"), json!({"fail": "no"}), json!("spin"), json!({"message": {"close": [1005, ""]}}), json!({"message": {"bytes": [255]}})] {
-        let script = to_messages(&json!([{"message": {"holding": ["bad", [failure.clone()]]}}, {"message": {"holding": ["good", [{"message": "upper"}]]}}]));
+    for failure in [
+        json!("trap"),
+        json!({"fail": "no"}),
+        json!("spin"),
+        json!({"message": {"close": [1005, ""]}}),
+        json!({"message": {"bytes": [255]}}),
+    ] {
+        let script = to_messages(
+            &json!([{"message": {"holding": ["bad", [failure.clone()]]}}, {"message": {"holding": ["good", [{"message": "upper"}]]}}]),
+        );
         for on_error in ["closed", "open"] {
             let origin = echoing().await;
             let host = Hosted::before(&origin.url()).scripted("a", &script).set("addon.a.on_error", on_error).start().await;
@@ -133,9 +139,12 @@ async fn a_message_does_not_wait_for_the_hook_of_the_next_one() {
 
 #[tokio::test]
 async fn who_may_only_look_changes_nothing() {
-    for (action, is_let) in [(json!({"log": "saw {data}"}), true), (json!({"message": "upper"}), false), (json!({"message": "discard"}), false)] {
+    for (action, is_let) in
+        [(json!({"log": "saw {data}"}), true), (json!({"message": "upper"}), false), (json!({"message": "discard"}), false)]
+    {
         let origin = echoing().await;
-        let host = Hosted::before(&origin.url()).scripted("a", &to_messages(&json!([action]))).set("addon.a.edit", false).start().await;
+        let host =
+            Hosted::before(&origin.url()).scripted("a", &to_messages(&json!([action]))).set("addon.a.edit", false).start().await;
         let mut client = SocketClient::open(host.address(), "").await;
         client.send(TEXT, "x").await;
         let frame = client.frame().await;

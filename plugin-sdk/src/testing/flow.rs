@@ -18,9 +18,8 @@ use super::{
     rules::{self, Kind},
 };
 use crate::{
-    Addon, BodyMode, Change, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Event, Flow, MadeResponse, MessageKind,
-    MessageCounts, Mutation, Outcome, OverCap, Request, RequestVerdict, Response, ResponseVerdict, Subscription,
-    UpstreamFailure,
+    Addon, BodyMode, Change, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Event, Flow, MadeResponse, MessageCounts,
+    MessageKind, Mutation, Outcome, OverCap, Request, RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure,
     host::{self, BodyView, Stage, Staging},
     http,
 };

@@ -172,9 +172,7 @@ fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscript
             | Event::UpstreamError
             | Event::Finish,
             _,
-        ) if looks_at_body => {
-            Err("the filter looks at the body (~b, ~bq, ~bs), which this event does not have".to_owned())
-        }
+        ) if looks_at_body => Err("the filter looks at the body (~b, ~bq, ~bs), which this event does not have".to_owned()),
         (Event::SseEvent | Event::WebsocketMessage, BodyMode::Full { over_cap: OverCap::Truncate, .. }) => {
             Err("messages and events are not truncated: refuse or pass-unseen".to_owned())
         }

@@ -153,9 +153,7 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Response, matched, Hook::Response).await {
-                Ok(
-                    Verdict::Next | Verdict::EndChain | Verdict::Chunk(_) | Verdict::Stream(_) | Verdict::Socket(_),
-                ) => {}
+                Ok(Verdict::Next | Verdict::EndChain | Verdict::Chunk(_) | Verdict::Stream(_) | Verdict::Socket(_)) => {}
                 // Another response is staged: nothing of the one before may come back. The same below.
                 Ok(Verdict::Respond(made)) => (body, upto) = (self.made(addon.as_ref(), Event::Response, made), index),
                 Ok(Verdict::Refuse(refusal)) => {

@@ -24,19 +24,25 @@ use crate::{
 pub(super) struct Eventful {
     inner: Body,
     parser: Parser,
-    /// Whether an event over the cap breaks the stream off.
-    refuses: bool,
     hook: Piecewise,
     state: State,
     /// What was decided and is not taken yet.
     ready: VecDeque<Frame<Bytes>>,
     hold: Hold,
-    /// Whether all of it has to go on as it came.
-    is_fixed: bool,
-    is_first: bool,
+    terms: Terms,
     /// Whether the rest of the last event's end goes on.
     passes_tail: bool,
     changes: Changes,
+}
+
+/// What never changes for a stream and its hook.
+struct Terms {
+    /// Whether an event over the cap breaks the stream off.
+    refuses: bool,
+    /// Whether all of it has to go on as it came.
+    is_fixed: bool,
+    /// Whether it is the first hook of those around the body, which counts the events.
+    is_first: bool,
 }
 
 /// What the hook made of the stream.
@@ -73,13 +79,11 @@ impl Eventful {
         Body::stream(Self {
             inner: body,
             parser: Parser::new(cap),
-            refuses,
             hook,
             state: State::Reading,
             ready: VecDeque::new(),
             hold,
-            is_fixed,
-            is_first,
+            terms: Terms { refuses, is_fixed, is_first },
             passes_tail: true,
             changes: Changes::default(),
         })
@@ -88,7 +92,7 @@ impl Eventful {
     /// The next event, with all before it put where it is to be taken. None: the stream has ended.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Box<Block>>, BodyError>> {
         loop {
-            match self.parser.next() {
+            match self.parser.read() {
                 Ok(Some(Item::Event(block))) => return Poll::Ready(Ok(Some(block))),
                 Ok(Some(item)) => {
                     self.pass_by(item);
@@ -96,8 +100,8 @@ impl Eventful {
                 }
                 Ok(None) => {}
                 // What came before it goes first.
-                Err(TooLarge) if self.refuses && !self.ready.is_empty() => return Poll::Pending,
-                Err(TooLarge) if self.refuses => {
+                Err(TooLarge) if self.terms.refuses && !self.ready.is_empty() => return Poll::Pending,
+                Err(TooLarge) if self.terms.refuses => {
                     let why = BodyError::Malformed(Peer::Upstream, "an event is over the cap of a hook");
                     return Poll::Ready(Err(why));
                 }
@@ -184,7 +188,7 @@ impl Eventful {
 
     fn count(&self, work: impl FnOnce(&mut MessageCounts, bool)) {
         if let Some(counts) = self.hook.record.counts.lock().as_mut() {
-            work(counts, self.is_first);
+            work(counts, self.terms.is_first);
         }
     }
 
@@ -213,9 +217,8 @@ impl Eventful {
                     }
                     let result = ready!(call.as_mut().poll(context));
                     let State::Deciding(_, block) = std::mem::replace(&mut self.state, State::Ended) else { continue };
-                    let is_change =
-                        matches!(&result, Ok(Verdict::Stream(verdict)) if verdict.action != StreamAction::Pass || verdict.is_last);
-                    let result = if is_change && self.is_fixed { Err(HookError::Verdict(FIXED.to_owned())) } else { result };
+                    let is_change = matches!(&result, Ok(Verdict::Stream(verdict)) if verdict.action != StreamAction::Pass || verdict.is_last);
+                    let result = if is_change && self.terms.is_fixed { Err(HookError::Verdict(FIXED.to_owned())) } else { result };
                     match result {
                         Ok(Verdict::Stream(verdict)) => self.decided(&block, &verdict),
                         Ok(_) => self.decided(&block, &PASS),

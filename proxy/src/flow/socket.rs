@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use super::{failure, filters, record::Record};
 use crate::{
     hooks::{
-        Addon, Call, Change, Close, Event, FailureKind, Hook, Instance, MessageCounts, MessageKind, OverCap,
-        SocketMessage, SocketVerdict, UpstreamFailure, Verdict,
+        Addon, Call, Change, Close, Event, FailureKind, Hook, Instance, MessageCounts, MessageKind, OverCap, SocketMessage,
+        SocketVerdict, UpstreamFailure, Verdict,
     },
     http::Headers,
     websocket::{
@@ -106,7 +106,7 @@ pub(super) fn offer(record: &Record, protocols: Option<&[u8]>) -> Option<Offer> 
 }
 
 /// Holds the staged 101 against the offer.
-pub(super) fn agree(record: &Record, offer: Offer) -> Result<Agreed, UpstreamFailure> {
+pub(super) fn agree(record: &Record, offer: &Offer) -> Result<Agreed, UpstreamFailure> {
     let mut messages = record.exchange.lock();
     let upstream = Arc::clone(&messages.request.upstream);
     let broken = |why: &str| UpstreamFailure {
@@ -283,13 +283,16 @@ impl Messages {
                 Ok(Some(verdict))
             }
             Ok(_) => Ok(None),
-            Err(error) => match failure::closed(record, addon.as_ref(), Event::WebsocketMessage, &error, true) {
-                Some(why) => Err(why),
-                None => {
-                    self.is_over.store(true, Relaxed);
-                    Ok(None)
-                }
-            },
+            Err(error) => {
+                let why = failure::closed(record, addon.as_ref(), Event::WebsocketMessage, &error, true);
+                why.map_or_else(
+                    || {
+                        self.is_over.store(true, Relaxed);
+                        Ok(None)
+                    },
+                    Err,
+                )
+            }
         }
     }
 

@@ -84,7 +84,7 @@ impl Parser {
     }
 
     /// The next part; none: more has to come.
-    pub fn next(&mut self) -> Result<Option<Item>, TooLarge> {
+    pub fn read(&mut self) -> Result<Option<Item>, TooLarge> {
         if self.mode == Mode::Start {
             if self.buffer.len() < BOM.len() && BOM.starts_with(&self.buffer) {
                 return Ok(None);
@@ -132,7 +132,7 @@ impl Parser {
                 }
                 Mode::Start | Mode::Reading => {}
             }
-            if end > self.cap && !(is_empty && !self.is_within) {
+            if end > self.cap && (self.is_within || !is_empty) {
                 self.is_after_cr = false;
                 return Err(TooLarge);
             }

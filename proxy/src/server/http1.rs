@@ -32,7 +32,6 @@ use crate::{
     upstream::Tunnel,
 };
 
-
 /// Bytes of an unwanted request body that are read so that the connection can be used again.
 const DRAIN_BYTES: usize = 256 * 1024;
 /// Time that takes at most, and that a closing connection lingers so that the client can read its last response.

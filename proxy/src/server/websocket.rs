@@ -12,7 +12,6 @@ use std::{
     task::Poll,
 };
 
-
 use futures_util::future::{Either, join, select};
 use tokio::time::timeout;
 
@@ -81,7 +80,7 @@ pub(super) async fn run(client: Tunnel, upstream: Tunnel, socket: Box<Socket>, m
             sink.close(code, &reason);
         }
     }
-    close_both((from_client, to_client), (from_upstream, to_upstream), record).await;
+    Box::pin(close_both((from_client, to_client), (from_upstream, to_upstream), record)).await;
     drop(socket);
     match why {
         None => ending.complete(),
@@ -174,7 +173,8 @@ async fn relay(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &At
                 Ok(Passed::Fragment(fragment)) => {
                     to.frame(opcode_of(fragment.opening), fragment.is_last, is_compressed(fragment.opening), &fragment.data)
                 }
-                Ok(Passed::Message(message)) => match decide(from.peer(), message, to, socket).await {
+                // Boxed: a connection that waits for messages should not hold the room that deciding takes.
+                Ok(Passed::Message(message)) => match Box::pin(decide(from.peer(), message, to, socket)).await {
                     Ok(()) => Ok(()),
                     Err(ended) => return ended,
                 },

@@ -213,11 +213,11 @@ pub fn encode(into: &mut BytesMut, opcode: Opcode, is_final: bool, is_compressed
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(short @ ..126), _) => into.put_u8(masked | short),
         (_, Ok(length)) => {
-            into.put_u8(masked | 126);
+            into.put_u8(masked | 0x7e);
             into.put_u16(length);
         }
         _ => {
-            into.put_u8(masked | 127);
+            into.put_u8(masked | 0x7f);
             into.put_u64(payload.len() as u64);
         }
     }

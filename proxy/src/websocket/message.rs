@@ -7,12 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{
-    close::Violation,
-    deflate::Inflater,
-    frame::Opening,
-    text::Text,
-};
+use super::{close::Violation, deflate::Inflater, frame::Opening, text::Text};
 use crate::http::{Hold, Holdings};
 
 /// How much of a message is held, and what becomes of more.

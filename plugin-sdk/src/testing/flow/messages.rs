@@ -41,9 +41,10 @@ impl<A: Addon> TestFlow<A> {
         let matched = self.of_size(Event::WebsocketMessage, message.data.len(), TOO_LARGE)?;
         let (is_from_client, is_text) = (message.is_from_client, message.kind == WebsocketKind::Text);
         let check = |verdict: &WebsocketVerdict| check_message(verdict, is_text);
-        let verdict = self.call_matched(Event::WebsocketMessage, matched, View::editing_notes(), check, |addon, flow, lent| {
-            addon.websocket_message(flow, &Request::new(&lent.request), message)
-        })?;
+        let verdict =
+            self.call_matched(Event::WebsocketMessage, matched, View::editing_notes(), check, |addon, flow, lent| {
+                addon.websocket_message(flow, &Request::new(&lent.request), message)
+            })?;
         let counts = self.counts.get_or_insert_default();
         *(if is_from_client { &mut counts.from_client } else { &mut counts.from_upstream }) += 1;
         counts.saw(matches!(verdict, WebsocketVerdict::Replace(_)), verdict == WebsocketVerdict::Drop);
@@ -141,7 +142,12 @@ mod tests {
             Ok(SseVerdict::Pass)
         }
 
-        fn websocket_message(&mut self, flow: &Flow, _: &Request<'_>, message: WebsocketMessage) -> Result<WebsocketVerdict, Error> {
+        fn websocket_message(
+            &mut self,
+            flow: &Flow,
+            _: &Request<'_>,
+            message: WebsocketMessage,
+        ) -> Result<WebsocketVerdict, Error> {
             Ok(match &*message.data {
                 b"end" => {
                     flow.end_events()?;

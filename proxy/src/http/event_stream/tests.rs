@@ -6,7 +6,7 @@ fn read(pieces: &[&[u8]], cap: usize) -> Vec<Item> {
     for piece in pieces {
         parser.push(piece);
         loop {
-            match parser.next() {
+            match parser.read() {
                 Ok(Some(item)) => items.push(item),
                 Ok(None) => break,
                 Err(TooLarge) => parser.pass(),
@@ -36,11 +36,7 @@ fn event(kind: Option<&str>, id: Option<&str>, data: &str, retry: Option<u64>) -
 const STREAM: &str = "\u{feff}: héllo\n\nevent: add\ndata: a €\ndata:b\nid: 1\n: inside\nretry: 10\n\ndata\n\nid\n\nother: x\n\n";
 
 fn expected() -> Vec<StreamEvent> {
-    vec![
-        event(Some("add"), Some("1"), "a €\nb", Some(10)),
-        event(None, None, "", None),
-        event(None, Some(""), "", None),
-    ]
+    vec![event(Some("add"), Some("1"), "a €\nb", Some(10)), event(None, None, "", None), event(None, Some(""), "", None)]
 }
 
 #[test]
@@ -65,11 +61,11 @@ fn an_event_is_there_with_its_last_byte() {
         let mut parser = Parser::new(100);
         let (last, first) = stream.as_bytes().split_last().expect("bytes");
         parser.push(first);
-        let early = parser.next().expect("within the cap");
+        let early = parser.read().expect("within the cap");
         // CR alone may be all of an end, and LF comes after it.
         assert_eq!(early.is_some(), stream.contains("\r\n"), "{stream:?}");
         parser.push(&[*last]);
-        let item = early.or_else(|| parser.next().expect("within the cap"));
+        let item = early.or_else(|| parser.read().expect("within the cap"));
         assert!(matches!(item, Some(Item::Event(_))), "{stream:?}");
     }
 }
@@ -79,8 +75,8 @@ fn comments_do_not_wait_for_an_event() {
     let mut parser = Parser::new(4);
     for part in [&b": hea"[..], b"rtbeat\n", b"\n"] {
         parser.push(part);
-        assert_eq!(parser.next(), Ok(Some(Item::Bytes(Bytes::copy_from_slice(part)))));
-        assert_eq!(parser.next(), Ok(None));
+        assert_eq!(parser.read(), Ok(Some(Item::Bytes(Bytes::copy_from_slice(part)))));
+        assert_eq!(parser.read(), Ok(None));
     }
 }
 
@@ -113,11 +109,11 @@ fn events_over_the_cap_go_by() {
     }
     let mut parser = Parser::new(10);
     parser.push(b"data: 12345");
-    assert_eq!(parser.next(), Err(TooLarge));
+    assert_eq!(parser.read(), Err(TooLarge));
     parser.pass();
     for _ in 0..3 {
         parser.push(&[b'x'; 100]);
-        assert!(matches!(parser.next(), Ok(Some(Item::Bytes(_)))));
+        assert!(matches!(parser.read(), Ok(Some(Item::Bytes(_)))));
         assert_eq!(parser.held(), 0);
     }
 }

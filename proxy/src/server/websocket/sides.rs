@@ -1,17 +1,10 @@
 //! One side of a WebSocket: what is read from it, and what is written to it.
 
-use std::{
-    io,
-    sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{io, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use bytes::BytesMut;
 use futures_util::future::join;
-use tokio::{
-    io::AsyncWriteExt as _,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use super::super::tunnel::fill;
 use crate::{

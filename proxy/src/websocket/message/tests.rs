@@ -14,9 +14,10 @@ fn assembler(bounds: Bounds) -> (Assembler, Arc<Holdings>) {
 /// What these pieces come to, all of them of one message.
 fn push(assembler: &mut Assembler, opening: Opening, pieces: &[&[u8]]) -> Result<Vec<Passed>, Violation> {
     let last = pieces.len() - 1;
-    let passed = pieces.iter().enumerate().map(|(place, piece)| {
-        assembler.push((place == 0).then_some(opening), BytesMut::from(*piece), place == last)
-    });
+    let passed = pieces
+        .iter()
+        .enumerate()
+        .map(|(place, piece)| assembler.push((place == 0).then_some(opening), BytesMut::from(*piece), place == last));
     let passed: Vec<_> = passed.collect::<Result<_, _>>()?;
     Ok(passed.into_iter().filter(|passed| !matches!(passed, Passed::Nothing)).collect())
 }
@@ -39,7 +40,9 @@ fn fragments(passed: Result<Vec<Passed>, Violation>) -> (Vec<Option<Opening>>, V
 
 #[test]
 fn fragments_make_a_message_up_to_the_cap() {
-    for (pieces, is_seen) in [(&[&b"1234"[..], b"567"][..], true), (&[b"1234", b"5678"], true), (&[b"1234", b"5678", b"9"], false)] {
+    for (pieces, is_seen) in
+        [(&[&b"1234"[..], b"567"][..], true), (&[b"1234", b"5678"], true), (&[b"1234", b"5678", b"9"], false)]
+    {
         let (mut assembler, holdings) = assembler(BOUNDS);
         let passed = push(&mut assembler, TEXT, pieces);
         if is_seen {

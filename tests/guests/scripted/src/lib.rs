@@ -388,7 +388,9 @@ impl<'b> Given<'_, 'b> {
                     outcome.mutations_left_out()
                 )
             }
-            ("seen", Self::Finish(_, outcome)) => outcome.messages().map_or_else(|| "none".to_owned(), |counts| format!("{counts:?}")),
+            ("seen", Self::Finish(_, outcome)) => {
+                outcome.messages().map_or_else(|| "none".to_owned(), |counts| format!("{counts:?}"))
+            }
             ("delivered", Self::Finish(_, outcome)) => outcome.response_bytes().to_string(),
             ("kind", Self::UpstreamError(_, failure)) => format!("{:?}", failure.kind),
             _ => format!("?{name}?"),

@@ -70,9 +70,7 @@ impl Asked<'_> {
             ("data", _) => String::from_utf8_lossy(&self.data()).into_owned(),
             ("size", _) => self.data().len().to_string(),
             ("side", _) => if self.is_from_client() { "client" } else { "upstream" }.to_owned(),
-            ("kind", Self::Message(message)) => {
-                if message.kind == WebsocketKind::Text { "text" } else { "binary" }.to_owned()
-            }
+            ("kind", Self::Message(message)) => if message.kind == WebsocketKind::Text { "text" } else { "binary" }.to_owned(),
             ("event", Self::Event(event)) => some(event.event.clone()),
             ("event-id", Self::Event(event)) => some(event.id.clone()),
             ("retry", Self::Event(event)) => some(event.retry.map(|retry| retry.to_string())),
