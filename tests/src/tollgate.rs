@@ -214,6 +214,21 @@ impl Tollgate {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// Time on the processor of its threads of this name (15 characters at most), in ticks of the system: a hundred a second.
+    #[must_use]
+    pub fn cpu_of_threads(&self, name: &str) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("a process");
+        // A thread may end meanwhile.
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        let of = |stat: &str| {
+            let (head, fields) = stat.rsplit_once(") ")?;
+            let time = |at: usize| fields.split(' ').nth(at).and_then(|field| field.parse::<u64>().ok());
+            // The 14th and 15th field, counted after the name: proc_pid_stat(5).
+            head.ends_with(&format!("({name}")).then_some(time(11)? + time(12)?)
+        };
+        stats.filter_map(|stat| of(&stat)).sum()
+    }
+
     /// Descriptors that it has open.
     #[must_use]
     pub fn descriptors(&self) -> usize {

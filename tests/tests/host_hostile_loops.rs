@@ -69,6 +69,20 @@ async fn many_loops_at_once_harm_nobody() {
     siege.is_lifted().await;
 }
 
+/// Not on threads that serve, but for the first moments; and where they get what the machine has left over.
+#[tokio::test]
+async fn loops_run_behind_everything_else() {
+    const LOOPS: u64 = 20;
+    let siege = Siege::by(guests(&["loop-request"]), |builder| builder).await;
+    for _ in 0..LOOPS {
+        assert_eq!(siege.ask("loop-request").await.status, 503);
+    }
+    let [aside, last] = ["addon-aside", "addon-last"].map(|name| siege.cpu_of_threads(name));
+    // Of five hundredths of a second each. How much of it is in the last lane depends on how busy the machine is.
+    assert!(last > 0 && aside + last >= LOOPS * 4, "aside {aside}, last {last}");
+    siege.is_lifted().await;
+}
+
 #[tokio::test]
 async fn loops_after_the_answer_keep_nobody() {
     let siege = Siege::by(guests(&["loop-finish"]), |builder| builder).await;

@@ -168,6 +168,24 @@ async fn a_good_probe_ends_it() {
 }
 
 #[tokio::test]
+async fn one_soon_after_another_lasts_longer() {
+    let origin = RawOrigin::ok().await;
+    let rule = "{ failures = 3, within = \"1h\", first = \"100ms\", longest = \"400ms\" }";
+    let host = hosted(&origin, rule).start().await;
+    for (round, seconds) in ["0.1", "0.2", "0.4", "0.4"].into_iter().enumerate() {
+        fail(&host, 3).await;
+        let begun = || host.logs().lines().filter(|line| line.contains("addon quarantined: it keeps failing")).count();
+        eventually(async || begun() == round + 1).await;
+        let logs = host.logs();
+        let last = logs.lines().rfind(|line| line.contains("addon quarantined: it keeps failing")).expect("a line");
+        assert!(last.contains(&format!(" seconds={seconds} ")), "{last}");
+        // The probe ends it, so that the next one is one of its own.
+        eventually(async || host.get("/good").await.status == 200).await;
+    }
+    assert_eq!(quarantine(&host).await["times"], 4);
+}
+
+#[tokio::test]
 async fn a_bad_probe_makes_it_last() {
     let origin = RawOrigin::ok().await;
     let host = hosted(&origin, "{ failures = 3, first = \"100ms\", longest = \"1h\" }").start().await;

@@ -157,7 +157,10 @@ async fn thousands_of_reloads_keep_memory_flat() {
     let host = with_addon(&origin).await;
     let builds = [0, 1, 2, 3].map(rebuilt);
     let mut client = Client::connect(Version::Http1, host.address()).await;
-    let (start, mut early, mut flows, mut tag) = (std::time::Instant::now(), 0, 0, 0);
+    let (start, mut flows, mut tag) = (std::time::Instant::now(), 0, 0);
+    // The least that was seen in the second fifth and in the last one: a compiler at work, or one that has just ended, takes
+    // some hundred MiB for a moment, and what leaks is never given back.
+    let (mut early, mut late) = (u64::MAX, u64::MAX);
     let before = host.admin().status("a").await["generation"].as_u64().expect("a number");
     for number in 1..=reloads {
         let change = async {
@@ -178,8 +181,12 @@ async fn thousands_of_reloads_keep_memory_flat() {
             change.await
         };
         assert_eq!(answer.status, 200, "{number}: {}", answer.text());
-        if number == reloads / 5 {
-            early = host.rss();
+        if number % 20 == 0 {
+            match number * 5 / reloads {
+                1 => early = early.min(host.rss()),
+                4.. => late = late.min(host.rss()),
+                _ => {}
+            }
         }
     }
     let took = start.elapsed();
@@ -189,13 +196,12 @@ async fn thousands_of_reloads_keep_memory_flat() {
     let build = reloads / 10 % 4;
     assert!(host.answered().await.starts_with(&format!("{tag} guest-build-{build:08} ")), "{}", host.answered().await);
     host.admin().until("a", |status| status["instances_live"] == 0).await;
-    let late = host.rss();
     eprintln!(
-        "{reloads} reloads in {took:.1?} beside {flows} flows; memory after a fifth {} MiB, at the end {} MiB",
+        "{reloads} reloads in {took:.1?} beside {flows} flows; memory in the second fifth {} MiB, in the last {} MiB",
         early >> 20,
         late >> 20
     );
-    assert!(late < early + (48 << 20), "memory grows: {} MiB, then {} MiB", early >> 20, late >> 20);
+    assert!(early < u64::MAX && late < early + (48 << 20), "memory grows: {} MiB, then {} MiB", early >> 20, late >> 20);
 }
 
 #[tokio::test]

@@ -10,16 +10,14 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    thread,
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::{
-    runtime::Handle,
-    task::{JoinError, JoinHandle},
-};
+use tokio::task::{JoinError, JoinHandle};
+
+use super::aside::Lanes;
 
 /// What a call and those around it know of its course.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +28,7 @@ struct Flags {
     is_abandoned: AtomicBool,
     is_aside: AtomicBool,
     is_long: AtomicBool,
+    is_late: AtomicBool,
     is_measured: AtomicBool,
     // The thread's time on the processor when the call was let on, in nanoseconds.
     since: AtomicU64,
@@ -38,39 +37,37 @@ struct Flags {
 // The clock was not looked at.
 const UNKNOWN: u64 = u64::MAX;
 
-/// Runs a future where it is awaited, and elsewhere if that is better: on the runtime `aside` once it is known to be long, or
-/// when it is dropped before its end.
+/// Runs a future where it is awaited, and elsewhere if that is better: in the lanes aside once it is known to be long, or when it
+/// is dropped before its end.
 ///
 /// A panic inside becomes what `on_panic` makes of it. A future that was never polled is just dropped: nothing had begun.
 pub(super) struct Unstoppable<T: Send + 'static> {
     work: Option<Work<T>>,
     is_begun: bool,
     course: Course,
-    aside: Handle,
+    lanes: Lanes,
     on_panic: fn(String) -> T,
 }
 
 enum Work<T> {
     Here(Measured<T>),
-    Aside(JoinHandle<T>),
+    Aside(JoinHandle<Result<T, JoinError>>),
 }
 
 /// Work whose course knows since when it runs.
-struct Measured<T> {
+pub(super) struct Measured<T> {
     work: BoxFuture<'static, T>,
     course: Course,
 }
 
-/// Work that leaves the processor to others each time before it goes on.
-struct Polite<T>(Measured<T>);
+impl<T> Measured<T> {
+    /// This work.
+    pub(super) fn new(work: BoxFuture<'static, T>, course: Course) -> Self {
+        Self { work, course }
+    }
 
-impl<T> Future for Polite<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Else the system may leave it there for several milliseconds, however low its priority is, while one that serves waits.
-        thread::yield_now();
-        Pin::new(&mut self.0).poll(context)
+    pub(super) const fn course(&self) -> &Course {
+        &self.course
     }
 }
 
@@ -89,6 +86,7 @@ impl Default for Flags {
             is_abandoned: AtomicBool::new(false),
             is_aside: AtomicBool::new(false),
             is_long: AtomicBool::new(false),
+            is_late: AtomicBool::new(false),
             is_measured: AtomicBool::new(false),
             since: AtomicU64::new(UNKNOWN),
         }
@@ -123,6 +121,16 @@ impl Course {
         self.0.is_long.load(Relaxed)
     }
 
+    /// Says that the call has used so much of its time on the processor that it should get no more than what is left over.
+    pub(super) fn late(&self) {
+        self.0.is_late.store(true, Relaxed);
+    }
+
+    /// Whether that was said.
+    pub(super) fn is_late(&self) -> bool {
+        self.0.is_late.load(Relaxed)
+    }
+
     /// Time on the processor since the call was let on. Zero the first time: only then it is measured, so that a short call,
     /// which nobody asks about, pays for no look at the clock.
     pub(super) fn ran(&self) -> Duration {
@@ -142,15 +150,15 @@ impl Course {
 
 impl<T: Send + 'static> Unstoppable<T> {
     /// This work.
-    pub(super) fn new(work: BoxFuture<'static, T>, course: Course, aside: Handle, on_panic: fn(String) -> T) -> Self {
-        let work = Some(Work::Here(Measured { work, course: course.clone() }));
-        Self { work, is_begun: false, course, aside, on_panic }
+    pub(super) fn new(work: BoxFuture<'static, T>, course: Course, lanes: Lanes, on_panic: fn(String) -> T) -> Self {
+        let work = Some(Work::Here(Measured::new(work, course.clone())));
+        Self { work, is_begun: false, course, lanes, on_panic }
     }
 
     fn go_aside(&mut self) {
         self.course.0.is_aside.store(true, Relaxed);
         self.work = match self.work.take() {
-            Some(Work::Here(work)) => Some(Work::Aside(self.aside.spawn(Polite(work)))),
+            Some(Work::Here(work)) => Some(Work::Aside(self.lanes.spawn(work))),
             work => work,
         };
     }
@@ -170,6 +178,7 @@ impl<T: Send + 'static> Future for Unstoppable<T> {
                 Some(Work::Aside(task)) => {
                     let ended = ready!(Pin::new(task).poll(context));
                     this.work = None;
+                    let ended = ended.and_then(|ended| ended);
                     return Poll::Ready(ended.unwrap_or_else(|error| (this.on_panic)(why_lost(error))));
                 }
                 Some(Work::Here(work)) => match catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(context))) {
@@ -197,7 +206,7 @@ impl<T: Send + 'static> Drop for Unstoppable<T> {
         self.course.0.is_abandoned.store(true, Relaxed);
         // One that is aside goes on there.
         if let Work::Here(work) = work {
-            self.aside.spawn(Polite(work));
+            self.lanes.spawn(work);
         }
     }
 }
@@ -226,10 +235,11 @@ pub(super) fn message(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
-    use tokio::{sync::oneshot, task::yield_now};
+    use tokio::{runtime::Handle, sync::oneshot, task::yield_now};
 
     fn unstoppable(work: impl Future<Output = String> + Send + 'static, course: Course) -> Unstoppable<String> {
-        Unstoppable::new(work.boxed(), course, Handle::current(), |panic| format!("panic: {panic}"))
+        let lanes = Lanes { aside: Handle::current(), last: Handle::current() };
+        Unstoppable::new(work.boxed(), course, lanes, |panic| format!("panic: {panic}"))
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use wasmtime::{
 };
 
 use super::{
-    aside::Aside,
+    aside::{Aside, Lanes},
     bindings, cache,
     limits::Limits,
     seats::Seats,
@@ -126,7 +126,12 @@ impl Engine {
 
     /// Where guests run that would hold up threads that serve.
     pub(super) fn aside(&self) -> Handle {
-        self.shared.aside.handle()
+        self.lanes().aside
+    }
+
+    /// The same, and what is behind that.
+    pub(super) fn lanes(&self) -> Lanes {
+        self.shared.aside.lanes()
     }
 
     /// Bytes of stack that a guest's own code may use.

@@ -109,9 +109,9 @@ impl Instance for FlowInstance {
         let generation = &self.shared.generation;
         let begins_aside = generation.habits().begins_aside(event(&call.hook));
         let course = if begins_aside { Course::aside() } else { Course::default() };
-        let aside = generation.engine().aside();
+        let lanes = generation.engine().lanes();
         let work = Arc::clone(&self.shared).call(call, exchange, course.clone()).boxed();
-        Unstoppable::new(work, course, aside, |panic| {
+        Unstoppable::new(work, course, lanes, |panic| {
             tracing::error!(panic, "a host function panicked");
             Err(HookError::Trap("a host function panicked".to_owned()))
         })
