@@ -218,7 +218,8 @@ impl Eventful {
                     let result = ready!(call.as_mut().poll(context));
                     let State::Deciding(_, block) = std::mem::replace(&mut self.state, State::Ended) else { continue };
                     let is_change = matches!(&result, Ok(Verdict::Stream(verdict)) if verdict.action != StreamAction::Pass || verdict.is_last);
-                    let result = if is_change && self.terms.is_fixed { Err(HookError::Verdict(FIXED.to_owned())) } else { result };
+                    let result =
+                        if is_change && self.terms.is_fixed { Err(HookError::Verdict(FIXED.to_owned())) } else { result };
                     match result {
                         Ok(Verdict::Stream(verdict)) => self.decided(&block, &verdict),
                         Ok(_) => self.decided(&block, &PASS),

@@ -127,10 +127,9 @@ impl Socket {
         let hook = |index: usize| {
             let addon = record.chain.addons.get(index)?;
             let matched = filters::matched(record, index, Event::WebsocketMessage);
-            let caps = matched.into_iter().map(|matched| {
-                // All have one but those of an addon that is not there, which fails at any message.
-                let (cap, over_cap) = filters::cap(addon.subscriptions(), matched).unwrap_or((usize::MAX, OverCap::PassUnseen));
-                (matched, cap, over_cap)
+            let caps = matched.into_iter().filter_map(|matched| {
+                let (cap, over_cap) = filters::cap(addon.subscriptions(), matched)?;
+                Some((matched, cap, over_cap))
             });
             let matched: Vec<_> = caps.collect();
             if matched.is_empty() {

@@ -28,10 +28,7 @@ use crate::{
         frame::Opening,
     },
 };
-use sides::{LINGER, Sink, Source, close_both};
-
-/// Bytes that are written at one time, where there are more: before that, frames that came together go out together.
-const WRITE: usize = 64 << 10;
+use sides::{LINGER, Sink, Source, WRITE, close_both};
 
 /// Why a direction ended.
 enum Ended {
@@ -46,12 +43,13 @@ enum Ended {
 }
 
 /// Carries messages until both sides have closed, or one is lost or breaks the rules, or an addon ends it.
-pub(super) async fn run(client: Tunnel, upstream: Tunnel, socket: Box<Socket>, mut ending: Ending) {
+pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending, socket: Box<Socket>) {
     let record = ending.record();
     let mut from_client = Source::new(Peer::Client, client.reader, client.buffer, &socket);
     let mut from_upstream = Source::new(Peer::Upstream, upstream.reader, upstream.buffer, &socket);
-    let mut to_client = Sink::new(Peer::Client, client.writer);
-    let mut to_upstream = Sink::new(Peer::Upstream, upstream.writer);
+    let hold = || record.exchange.holdings().hold();
+    let mut to_client = Sink::new(Peer::Client, client.writer, hold());
+    let mut to_upstream = Sink::new(Peer::Upstream, upstream.writer, hold());
     let is_ending = AtomicBool::new(false);
     let ended = {
         let up = pin!(carry(&mut from_client, &mut to_upstream, &socket, &is_ending));

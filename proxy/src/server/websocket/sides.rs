@@ -9,11 +9,13 @@ use tokio::{io::AsyncWriteExt as _, time::timeout};
 use super::super::tunnel::fill;
 use crate::{
     flow::{Record, Socket},
-    http::body::Peer,
+    http::{Hold, body::Peer},
     http1::{ReadSide, WriteSide},
     websocket::{Assembler, Decoder, Opcode, Passed, Piece, Violation, close, encode, frame::Opening},
 };
 
+/// Bytes that are written at one time, where there are more: before that, frames that came together go out together.
+pub(super) const WRITE: usize = 64 << 10;
 /// What of a frame can be there without a part of it going on: more than a control frame.
 const SMALL: usize = 256;
 /// Time for a close to be written, and then for the other side's to be read, so that what it was told is not lost.
@@ -36,6 +38,8 @@ pub(super) struct Sink {
     writer: WriteSide,
     /// Frames, from where they are not written yet.
     pending: BytesMut,
+    /// Counts them, where they are many.
+    hold: Hold,
     has_closed: bool,
 }
 
@@ -98,8 +102,8 @@ impl Source {
 }
 
 impl Sink {
-    pub(super) fn new(peer: Peer, writer: WriteSide) -> Self {
-        Self { peer, writer, pending: BytesMut::new(), has_closed: false }
+    pub(super) fn new(peer: Peer, writer: WriteSide, hold: Hold) -> Self {
+        Self { peer, writer, pending: BytesMut::new(), hold, has_closed: false }
     }
 
     pub(super) const fn peer(&self) -> Peer {
@@ -122,6 +126,9 @@ impl Sink {
             }
         };
         encode(&mut self.pending, opcode, is_final, is_compressed, mask, payload);
+        if self.pending.len() > WRITE {
+            self.hold.add(self.pending.len().saturating_sub(self.hold.bytes()));
+        }
         Ok(())
     }
 
@@ -152,6 +159,9 @@ impl Sink {
             }
         }
         self.pending = BytesMut::new();
+        if self.hold.bytes() > 0 {
+            self.hold = self.hold.fresh();
+        }
         self.writer.flush().await
     }
 
