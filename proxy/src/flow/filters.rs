@@ -62,7 +62,8 @@ pub(super) fn can_match_later(record: &Record, subscription: &Subscription) -> b
     subscription.filter.foresee(&view(record, &messages, Event::Response, false)) != Answer::No
 }
 
-fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event, by_prefix: bool) -> View<'a> {
+/// What filters look at in this event.
+pub(super) fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event, by_prefix: bool) -> View<'a> {
     let is_request = event <= Event::RequestChunk;
     let response = messages.response.as_ref().filter(|_| !is_request);
     View {
