@@ -7,15 +7,18 @@ mod chain;
 mod collect;
 mod depart;
 mod destination;
+mod events;
 mod failure;
 mod filters;
 mod forward;
+mod piecewise;
 mod recent;
 mod record;
 mod respond;
 mod rewrite;
 mod rules;
 mod site;
+mod socket;
 mod stream;
 mod tunnel;
 mod uncoded;
@@ -56,6 +59,7 @@ pub use record::{Ending, Record};
 pub use respond::refuse;
 use rules::Judged;
 pub use site::{FOREVER, Forward, Rewrite, Route, Site};
+pub use socket::{Decided, Socket};
 use stream::Closed;
 
 /// Runs flows.
@@ -96,6 +100,8 @@ pub enum Departure {
     Response(ResponseHead, Body),
     /// This 101, and then bytes both ways. The flow ends with the ending.
     Upgrade(ResponseHead, Tunnel, Ending),
+    /// This 101, and then a WebSocket whose messages hooks decide about. The flow ends with the ending.
+    Socket(ResponseHead, Tunnel, Box<Socket>, Ending),
     /// Nothing: close the connection or reset the stream.
     Drop,
 }
@@ -247,6 +253,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         chain::Requested::Drop => return Passed::Drop,
         chain::Requested::Failed(error) => return client_failed(record, &error),
     };
+    let offer = socket::offer(record, request.upgrade.as_deref());
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
             if let Some(failure) = bodies::announces_too_much(record, head.status, &body) {
@@ -268,8 +275,19 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             head.headers.strip_hop_by_hop();
             head.headers.replace("upgrade", protocols);
             stage(record, head);
+            let agreed = match offer.map(|offer| socket::agree(record, &offer)).transpose() {
+                Ok(agreed) => agreed,
+                Err(failure) => {
+                    record.exchange.lock().response = None;
+                    record.fail(failure.message.clone());
+                    return pass.failure(failure).await;
+                }
+            };
             match pass.response(from, Held::new(Body::empty())).await {
-                Passed::Response(..) if is_switching(record) => Passed::Upgrade(tunnel),
+                Passed::Response(..) if is_switching(record) => {
+                    let socket = agreed.and_then(|agreed| Socket::new(record, from, agreed));
+                    Passed::Upgrade(tunnel, socket.map(Box::new))
+                }
                 other => other,
             }
         }

@@ -25,3 +25,4 @@ pub mod server;
 mod socket;
 pub mod targets;
 pub mod upstream;
+pub mod websocket;

@@ -16,7 +16,7 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond, rewrite};
 use crate::{
     heavy,
-    hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, Outcome, ResponseMessage},
+    hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, MessageCounts, Outcome, ResponseMessage},
     http::{Headers, Origin},
     options::core::Options,
     record::{Sent, Tape},
@@ -59,6 +59,8 @@ pub struct Record {
     instances: Mutex<Vec<Option<Arc<dyn Instance>>>>,
     ending: Mutex<Outcome>,
     stopper: OnceLock<(usize, String)>,
+    /// Of messages or events, from the first on that hooks may be asked about.
+    pub(crate) counts: Mutex<Option<MessageCounts>>,
 }
 
 /// Ends its flow when it is dropped: as complete if it was told so, else as broken off.
@@ -105,6 +107,7 @@ impl Record {
             instances,
             ending: Mutex::default(),
             stopper: OnceLock::new(),
+            counts: Mutex::default(),
         })
     }
 
@@ -262,6 +265,7 @@ impl Record {
         outcome.request_bytes = self.request_bytes.load(Relaxed);
         outcome.response_bytes = self.response_bytes.load(Relaxed);
         outcome.duration = self.begun.elapsed();
+        outcome.messages.clone_from(&self.counts.lock());
         outcome
     }
 }

@@ -71,6 +71,12 @@ impl Hold {
         self.bytes
     }
 
+    /// Nothing yet, in the same place.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        self.holdings.hold()
+    }
+
     /// Counts so many bytes more, if all may hold so many more.
     ///
     /// # Errors

@@ -43,9 +43,13 @@ fn change(change: &Change) -> Value {
         Change::Streamed { message, bytes_in, bytes_out } => {
             json!({ "change": what, "message": message.as_str(), "bytes_in": bytes_in, "bytes_out": bytes_out })
         }
+        Change::Messages { message, edited, dropped } => {
+            json!({ "change": what, "message": message.as_str(), "edited": edited, "dropped": dropped })
+        }
+        Change::Closed(code) => json!({ "change": what, "code": code }),
         Change::Notes { keys, left_out } => json!({ "change": what, "keys": keys, "left_out": left_out }),
         Change::Answered(status) => json!({ "change": what, "status": status.as_u16() }),
-        Change::Dropped => json!({ "change": what }),
+        Change::Dropped | Change::Ended => json!({ "change": what }),
     }
 }
 
