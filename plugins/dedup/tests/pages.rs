@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{ADA, BOB, HOME, answer, ask, boost, edited, harness, ids, page, post, shown, uri};
 use tollgate_sdk::{
     serde_json::{self, Value, json},
-    testing::{HookFailure, TestRequest, TestResponse},
+    testing::{Facts, HookFailure, TestRequest, TestResponse},
 };
 
 #[test]
@@ -43,7 +43,7 @@ fn refreshes_show_what_they_showed() {
         // A reload, or a second tab.
         assert_eq!(shown(&harness, HOME, ADA, &items), first);
     }
-    harness.pass(Duration::from_secs(3600));
+    harness.pass(Duration::from_hours(1));
     assert_eq!(shown(&harness, HOME, ADA, &items), first);
     // The same further down, and with another cursor.
     let moved = [post("5", "e"), items[0].clone(), items[1].clone(), items[2].clone()];
@@ -128,6 +128,21 @@ fn posts_are_forgotten_after_their_time() {
     assert_eq!(shown(&harness, HOME, ADA, &repeat), ["3"]);
     harness.pass(Duration::from_secs(1));
     assert_eq!(shown(&harness, HOME, ADA, &repeat), ["2", "3"]);
+}
+
+#[test]
+fn edits_make_posts_no_younger() {
+    let harness = harness(json!({ "ttl": "1h" }));
+    assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a")]), ["1"]);
+    harness.pass(Duration::from_mins(30));
+    let facts = Facts::default();
+    let harness = harness.with_facts(Facts { started: facts.started + 1_800_000_000_000, ..facts });
+    assert_eq!(shown(&harness, HOME, ADA, &[boost("2", edited(post("1", "a"), 1))]), ["2"]);
+    harness.pass(Duration::from_secs(30 * 60 - 1));
+    let repeat = [boost("3", edited(post("1", "a"), 1)), post("9", "z")];
+    assert_eq!(shown(&harness, HOME, ADA, &repeat), ["9"]);
+    harness.pass(Duration::from_secs(1));
+    assert_eq!(shown(&harness, HOME, ADA, &repeat), ["3", "9"]);
 }
 
 #[test]

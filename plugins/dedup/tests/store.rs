@@ -24,7 +24,7 @@ fn digest(key: &[u8], parts: &[&str]) -> Vec<u8> {
 fn names(mode: &str, entry: &str) -> (String, Vec<u8>) {
     let scope = digest(&SECRET, &["scope", mode, "http://upstream.test", "user", "ada-token"]);
     let post = digest(&scope, &["post", "home", &uri("a")]);
-    let key = post[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = post[..12].iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     (key, digest(&scope, &["entry", entry])[..8].to_vec())
 }
 

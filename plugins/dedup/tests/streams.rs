@@ -170,7 +170,7 @@ fn deleted_entries_are_forgotten() {
     // Now that one carries it.
     assert!(!passes(&mut flow, message(&["user"], "update", &boost("4", post("1", "a")))));
     assert_eq!(shown(&harness, HOME, ADA, &[boost("3", post("1", "a")), boost("4", post("1", "a"))]), ["3"]);
-    harness.pass(Duration::from_secs(3600));
+    harness.pass(Duration::from_hours(1));
     assert!(passes(&mut flow, message(&["user"], "update", &boost("4", post("1", "a")))));
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn post(id: &str, name: &str) -> Value {
         "account": account("7", "grace"),
         "media_attachments": [{
             "id": "22", "type": "image", "url": "https://files.posts.test/22.png", "preview_url": null, "remote_url": null,
-            "meta": { "original": { "width": 640, "height": 480, "size": "640x480", "aspect": 1.3333333333333333 } },
+            "meta": { "original": { "width": 640, "height": 480, "size": "640x480", "aspect": 1.25 } },
             "description": "a moth", "blurhash": "UBL_:rOpGG-oBUNG"
         }],
         "mentions": [],
