@@ -3,12 +3,13 @@
 
 mod common;
 
-use std::{collections::BTreeSet, thread, time::Instant};
+use std::{collections::BTreeSet, sync::Barrier, thread, time::Instant};
 
 use common::{ADA, HOME, answer, ask, boost, harness, ids, message, page, passes, post, shown, stream};
+use dedup::Dedup;
 use tollgate_sdk::{
     serde_json::{Value, json},
-    testing::TestResponse,
+    testing::{Harness, TestResponse},
 };
 
 #[test]
@@ -116,36 +117,50 @@ fn many_at_one_time_see_the_same() {
     }
 }
 
+/// Two full pages of other boosts of the same posts, asked for at one time: names of the posts that each shows.
+fn at_one_time(harness: &Harness<Dedup>, pages: &[Vec<Value>; 2]) -> [BTreeSet<String>; 2] {
+    let start = Barrier::new(2);
+    thread::scope(|scope| {
+        let all = pages.each_ref().map(|items| {
+            scope.spawn(|| {
+                start.wait();
+                let shown = shown(harness, HOME, ADA, items);
+                shown.into_iter().map(|id| id.split_once('-').expect("a dash").1.to_owned()).collect()
+            })
+        });
+        all.map(|one| one.join().expect("no panic"))
+    })
+}
+
+fn boosts(name: &str) -> Vec<Value> {
+    (0..200).map(|id| boost(&format!("{name}-{id}"), post(&id.to_string(), &id.to_string()))).collect()
+}
+
 #[test]
 fn of_two_entries_at_one_time_one_wins() {
-    for round in 0..20 {
+    for _ in 0..10 {
         let harness = harness(json!({ "empty_page": "empty" }));
-        let pages = [[boost("2", post("1", "a"))], [boost("3", post("1", "a"))]];
-        let seen: Vec<_> = thread::scope(|scope| {
-            let all: Vec<_> = pages.iter().map(|items| scope.spawn(|| shown(&harness, HOME, ADA, items))).collect();
-            all.into_iter().flat_map(|one| one.join().expect("no panic")).collect()
-        });
-        assert_eq!(seen.len(), 1, "{round}: {seen:?}");
-        for items in &pages {
-            let id = items[0]["id"].as_str().expect("an id");
-            assert_eq!(shown(&harness, HOME, ADA, items).len(), usize::from(seen[0] == id));
-        }
+        let pages = [boosts("a"), boosts("b")];
+        let [one, other] = at_one_time(&harness, &pages);
+        assert!(one.is_disjoint(&other), "{:?}", one.intersection(&other).collect::<Vec<_>>());
+        assert_eq!(one.len() + other.len(), 200);
+        // And they stay so.
+        assert_eq!(at_one_time(&harness, &pages), [one, other]);
     }
 }
 
 #[test]
 fn of_two_that_follow_a_deleted_one_wins() {
-    for round in 0..20 {
+    for _ in 0..10 {
         let harness = harness(json!({ "empty_page": "empty" }));
-        assert_eq!(shown(&harness, HOME, ADA, &[boost("1", post("0", "a"))]), ["1"]);
+        assert_eq!(shown(&harness, HOME, ADA, &boosts("first")).len(), 200);
         let mut flow = stream(&harness, "/api/v1/streaming");
-        assert!(passes(&mut flow, json!({ "stream": ["user"], "event": "delete", "payload": "1" })));
-        let pages = [[boost("2", post("0", "a"))], [boost("3", post("0", "a"))]];
-        let seen: Vec<_> = thread::scope(|scope| {
-            let all: Vec<_> = pages.iter().map(|items| scope.spawn(|| shown(&harness, HOME, ADA, items))).collect();
-            all.into_iter().flat_map(|one| one.join().expect("no panic")).collect()
-        });
-        assert_eq!(seen.len(), 1, "{round}: {seen:?}");
+        for id in 0..200 {
+            assert!(passes(&mut flow, json!({ "stream": ["user"], "event": "delete", "payload": format!("first-{id}") })));
+        }
+        let [one, other] = at_one_time(&harness, &[boosts("a"), boosts("b")]);
+        assert!(one.is_disjoint(&other), "{:?}", one.intersection(&other).collect::<Vec<_>>());
+        assert_eq!(one.len() + other.len(), 200);
     }
 }
 

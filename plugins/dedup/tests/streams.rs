@@ -237,8 +237,9 @@ fn tokens_of_subprotocols_count() {
     assert!(!passes(&mut harness.flow(TestRequest::get("/api/v1/streaming?access_token=ada-token")), &repeat));
     // Nobody's, or one that is not shown: then it could be anybody's.
     for request in [ask(STREAMING, ""), with(STREAMING, "[withheld]")] {
-        for _ in 0..2 {
-            assert!(passes(&mut harness.flow(request.clone()), &repeat));
+        for id in ["2", "3", "4"] {
+            let message = message(&["user"], "update", &boost(id, post("1", "a")));
+            assert!(passes(&mut harness.flow(request.clone()), message), "{request:?}");
         }
     }
     // It is for streams alone.
