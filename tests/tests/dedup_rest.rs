@@ -220,6 +220,24 @@ async fn a_full_store_lets_pages_pass() {
 }
 
 #[tokio::test]
+async fn a_page_takes_few_operations() {
+    let origin = paged(&[&[A, B], &[A_BOOSTED, B]]).await;
+    let host = hosted(&origin, &json!({})).start().await;
+    let mut before = (0, 0);
+    // The secret is looked for, and at first made. So is each post; a repeat is looked for among what was deleted, too.
+    for (page, gets, inserts) in [(0, 3, 3), (0, 3, 0), (1, 4, 0)] {
+        get(&host, &format!("{HOME}?page={page}")).await;
+        let kv = host.admin().status("dedup").await["kv"].clone();
+        let count = |operation: &str| kv["operations"][operation]["ok"].as_u64().expect("a number");
+        let now = (count("get"), count("insert"));
+        assert_eq!((now.0 - before.0, now.1 - before.1), (gets, inserts), "page {page}");
+        // With 64 for an entry, and the names of buckets.
+        assert_eq!(kv["bytes"], (64 + 6 + 1 + 32) + 2 * (64 + 5 + 24 + 16), "{kv}");
+        before = now;
+    }
+}
+
+#[tokio::test]
 async fn without_a_store_pages_are_refused_and_nothing_else() {
     let origin = paged(&[&[A]]).await;
     let host = hosted(&origin, &json!({})).set("addon.dedup.kv", false).start().await;
