@@ -41,6 +41,8 @@ const POSTS: &str = "posts";
 const DELETED: &str = "deleted";
 /// How often a record is swapped that others change at the same time. Beyond, the post is shown.
 const TRIES: u32 = 4;
+/// Keys that the store takes in one operation.
+const AT_ONCE: usize = 256;
 
 /// Tells of each sighting whether it is shown. Those that are first in the list are first.
 ///
@@ -171,9 +173,17 @@ fn name(entry: Tag) -> String {
 }
 
 fn get_many(bucket: &Bucket, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, kv::Error> {
-    keys.iter().map(|key| bucket.get(key)).collect()
+    let mut values = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(AT_ONCE) {
+        values.extend(bucket.get_many(keys)?);
+    }
+    Ok(values)
 }
 
 fn insert_many(bucket: &Bucket, entries: &[(&str, Vec<u8>)], ttl: Duration) -> Result<Vec<bool>, kv::Error> {
-    entries.iter().map(|(key, value)| bucket.insert(key, value, ttl)).collect()
+    let mut is_inserted = Vec::with_capacity(entries.len());
+    for entries in entries.chunks(AT_ONCE) {
+        is_inserted.extend(bucket.insert_many(entries, ttl)?);
+    }
+    Ok(is_inserted)
 }
