@@ -313,12 +313,22 @@ mod tests {
 
     #[test]
     fn upstreams_are_origins() {
-        for url in ["http://a", "https://a.b:1", "http://[::1]:8008", "http://[::1]", "http://a/", "http://a:"] {
+        // The last one is the name of one that the listener has.
+        for url in ["http://a", "https://a.b:1", "http://[::1]:8008", "http://[::1]", "http://a/", "http://a:", "a"] {
             assert!(check_upstream(url).is_ok(), "{url}");
         }
-        for url in
-            ["a", "ftp://a", "http://", "http://a/b", "http://a:0", "http://a:x", "http://a:+1", "http://u@a", "http://[zz]"]
-        {
+        for url in [
+            "",
+            "a b",
+            "ftp://a",
+            "http://",
+            "http://a/b",
+            "http://a:0",
+            "http://a:x",
+            "http://a:+1",
+            "http://u@a",
+            "http://[zz]",
+        ] {
             assert!(check_upstream(url).is_err(), "{url}");
         }
     }
