@@ -29,6 +29,9 @@ const NEVER: [u16; 14] = [206, 304, 401, 407, 408, 412, 416, 417, 421, 425, 428,
 /// Codings that the proxy takes off before a body is shown.
 const KNOWN_CODINGS: [&str; 5] = ["br", "deflate", "gzip", "identity", "zstd"];
 
+/// Fields, and bytes of their names and values: less than hooks may set by default, as those of the cache come to them.
+const MOST_FIELDS: (usize, usize) = (200, 48 * 1024);
+
 /// Names in Vary.
 const MOST_VARY: usize = 16;
 
@@ -100,8 +103,10 @@ fn is_whole(headers: &[Header], directives: &Directives) -> bool {
     let may_be_taken_off = codings.is_empty() || !directives.has("no-transform");
     let is_event_stream = fields::text(headers, "content-type")
         .is_some_and(|media_type| media_type.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let is_small = headers.len() <= MOST_FIELDS.0 && bytes <= MOST_FIELDS.1;
     let is_shown = !headers.iter().any(|(_, value)| fields::is_withheld(value));
-    is_known && may_be_taken_off && is_shown && !is_event_stream && !fields::has(headers, "content-range")
+    is_known && may_be_taken_off && is_small && is_shown && !is_event_stream && !fields::has(headers, "content-range")
 }
 
 /// The fields of a body whose codings were taken off: its tag is weak, and digests of the coded bytes don't hold.

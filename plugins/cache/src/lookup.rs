@@ -64,10 +64,16 @@ pub(crate) fn look(asked: Asked, settings: &Settings) -> Result<Looked, kv::Erro
         };
         let left = settings.lock_wait.saturating_sub(begun.elapsed());
         let waits = can_wait && !left.is_zero() && !store::is_unkept(&found.question)?;
-        let lock = if waits { store::lock(&found.question, settings.lock_wait)? } else { None };
-        if !waits || lock.is_some() {
-            let Found { kept, epoch, .. } = found;
-            return Ok(Looked::Fetch(Box::new(Fetch { asked, why, epoch, lock, kept, is_validating: false })));
+        if !waits {
+            return Ok(found.fetch(asked, why, None));
+        }
+        if let Some(lock) = store::lock(&found.question, settings.lock_wait)? {
+            // Since the look before, the one that had it may have got the answer.
+            let mut found = store::find(&asked, settings)?;
+            return match step(&asked, &mut found, waited.or(Some(why)), settings) {
+                Step::Answer(made) => store::unlock(&lock, true).map(|()| Looked::Answer(made)),
+                Step::Ask { why, .. } => Ok(found.fetch(asked, why, Some(lock))),
+            };
         }
         thread::sleep(pause.min(left));
         pause = PAUSES.1.min(pause.saturating_mul(2));
@@ -107,6 +113,13 @@ pub(crate) fn unsatisfied(why: Forward, settings: &Settings) -> MadeResponse {
     let made = Refusal::new(504, "M_UNKNOWN", "the request is for what is kept alone, and nothing fitting is").into_response();
     let status = settings.status_header.as_ref().map(|name| Status::forward(why).detail("only-if-cached").by(name));
     status.into_iter().fold(made, |made, status| made.header("Cache-Status", status))
+}
+
+impl Found {
+    /// The upstream is to be asked.
+    fn fetch(self, asked: Asked, why: Forward, lock: Option<Lock>) -> Looked {
+        Looked::Fetch(Box::new(Fetch { asked, why, epoch: self.epoch, lock, kept: self.kept, is_validating: false }))
+    }
 }
 
 impl Fetch {

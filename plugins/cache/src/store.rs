@@ -96,10 +96,10 @@ pub(crate) fn find(asked: &Asked, settings: &Settings) -> Result<Found, Error> {
     let mut kept = None;
     if index.has_responses && is_known {
         // What is not for all who ask is found under their own keys alone.
-        kept = open.as_deref().map(read).transpose()?.flatten().filter(|kept| kept.entry.limits.is_shareable);
-        if kept.is_none() {
-            kept = read(&own)?;
-        }
+        let shared = open.as_deref().map(read).transpose()?.flatten().filter(|kept| kept.entry.limits.is_shareable);
+        let is_fresh = |kept: &Kept| !kept.entry.time_left(asked.now()).is_zero();
+        // What was once for all gives way to what is fresh for this one.
+        kept = if shared.as_ref().is_some_and(is_fresh) { shared } else { read(&own)?.or(shared) };
     }
     Ok(Found { kept, has_others: index.has_responses, epoch: index.epoch, question: open.unwrap_or(own) })
 }

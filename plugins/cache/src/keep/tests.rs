@@ -138,3 +138,15 @@ fn vary_has_a_limit() {
     }
     assert_eq!(vary(&headers(&[("Vary", "B, a"), ("vary", "b")])), Some(vec!["a".to_owned(), "b".to_owned()]));
 }
+
+#[test]
+fn fields_have_a_limit() {
+    for (count, expected) in [(198, true), (199, true), (200, false)] {
+        let fields = [&[FRESH][..], &vec![("X-A", "1"); count]].concat();
+        assert_eq!(kept(200, &fields).is_ok(), expected, "{count}");
+    }
+    let own = FRESH.0.len() + FRESH.1.len() + "X-A".len();
+    for (bytes, expected) in [(48 * 1024 - 1, true), (48 * 1024, true), (48 * 1024 + 1, false)] {
+        assert_eq!(kept(200, &[FRESH, ("X-A", &"x".repeat(bytes - own))]).is_ok(), expected, "{bytes}");
+    }
+}

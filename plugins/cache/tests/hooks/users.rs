@@ -65,6 +65,16 @@ fn a_public_answer_opens_no_others() {
 }
 
 #[test]
+fn what_was_once_public_gives_way() {
+    let stage = Stage::new(json!({}));
+    stage.tell(by("a"), saying("public, max-age=60", "for all").with_header("ETag", "\"1\""));
+    stage.pass(60);
+    stage.tell(by("a"), fresh("for a").with_header("ETag", "\"2\""));
+    assert_eq!((stage.body(by("a")).as_str(), stage.asked()), ("for a", 2));
+    assert_eq!(stage.body(by("b")), "new");
+}
+
+#[test]
 fn private_answers_need_the_private_mode() {
     let private = || saying("private, max-age=60", "for a");
     let shared = Stage::new(json!({}));
