@@ -76,7 +76,7 @@ pub(crate) fn user(headers: &[Header], settings: &Settings, secret: &[u8]) -> As
     let mut hash = Hash::default();
     hash.part(secret);
     for name in &settings.credentials {
-        hash.values(name, headers, |value| value.to_vec());
+        hash.values(name, headers, <[u8]>::to_vec);
     }
     Asker::User(hash.bytes())
 }
