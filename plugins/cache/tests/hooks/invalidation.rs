@@ -64,11 +64,13 @@ fn places_at_the_same_origin_are_invalidated() {
 
 #[test]
 fn answers_from_before_a_change_are_not_kept() {
-    let stage = Stage::new(json!({}));
+    let stage = Stage::new(json!({ "lock_wait": "0s" }));
     stage.with(|harness| {
         let mut reading = harness.flow(TestRequest::get("/"));
         reading.request().expect("a verdict");
         let _ = harness.exchange(TestRequest::post("/"), |_| TestResponse::new(200));
+        // Another one has come meanwhile, so that there is a place for answers again.
+        harness.flow(TestRequest::get("/").with_header("Accept", "a")).request().expect("a verdict");
         reading.response(fresh("from before")).expect("a verdict");
     });
     assert_eq!(stage.get("/"), "new");

@@ -3,7 +3,7 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cache::Cache;
@@ -95,8 +95,11 @@ fn assert_free_after(end: impl FnOnce(&mut tollgate_sdk::testing::TestFlow<Cache
     let mut first = harness.flow(TestRequest::get("/"));
     assert_eq!(first.request(), Ok(RequestVerdict::Next));
     end(&mut first);
+    let begun = Instant::now();
     let mut second = harness.flow(TestRequest::get("/"));
     assert_eq!(second.request(), Ok(RequestVerdict::Next));
+    // Whoever waits in vain waits for all of it.
+    assert!(begun.elapsed() < Duration::from_secs(45));
     // It has the lock now, as locks of flows that are over are given back once.
     let _ = first.finish(None);
     assert_eq!(second.response(fresh("x")), Ok(tollgate_sdk::ResponseVerdict::Next));
