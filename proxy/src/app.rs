@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
@@ -29,6 +30,7 @@ use crate::{
     flow::{Flows, Recent},
     http::Holdings,
     metrics::Metrics,
+    options::core,
     upstream::OwnAddresses,
 };
 
@@ -50,7 +52,7 @@ const LAST_HOOKS: Duration = Duration::from_secs(2);
 pub fn run(sources: Sources) -> anyhow::Result<()> {
     let seen = reload::Seen::now(&sources);
     let config = sources.load()?;
-    let log = logging::start(&config.log)?;
+    let log = logging::start(&config.log, &config.options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let done = runtime.block_on(serve(sources, config, log, seen));
     runtime.shutdown_background();
@@ -115,7 +117,11 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     metrics.watch_gauge("held_bodies_bytes", "Bytes of bodies that flows hold for hooks", move || held.held());
     let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings).remembering(recent.clone());
     let flows = Arc::new(flows);
-    let mut sites = Sites::new(flows, Arc::clone(&metrics), stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
+    let options = Arc::new(ArcSwap::default());
+    core::put(&options, config.options.clone());
+    reloader.set_options(Arc::clone(&options));
+    let mut sites =
+        Sites::new(flows, Arc::clone(&metrics), options, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
     let state = Arc::new(admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health), recent });
     sites.set_controller(controller(&config, &state));

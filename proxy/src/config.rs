@@ -14,7 +14,7 @@ mod files;
 mod forward;
 mod grants;
 mod key;
-mod limits;
+pub(crate) mod limits;
 mod listener;
 mod peers;
 mod policy;
@@ -26,6 +26,7 @@ mod suggest;
 mod tests;
 mod tree;
 mod units;
+mod upstreams;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -33,12 +34,17 @@ use crate::{
     addons,
     hooks::{FailurePolicy, QuarantineRule},
     http::{BearerToken, Origin},
+    options::core::Options,
     targets::Targets,
+    upstream::Upstreams,
 };
 
+pub(crate) use admin::level as log_level;
 pub use errors::{ConfigError, ConfigErrors};
 pub use peers::{Network, Peers};
 pub use sources::{Change, Override, Sources};
+pub(crate) use suggest::nearest;
+pub(crate) use units::{Count, Size, Span, Unit};
 
 /// A checked configuration.
 ///
@@ -68,6 +74,8 @@ pub struct Config {
     /// `[[listener]]` in their order, those of `--reverse` and `--forward` after those of the file. At least one; names and addresses are
     /// unique.
     pub listeners: Vec<Listener>,
+    /// `[options]`: options of the core, which can change while it runs. By default none is set.
+    pub options: Options,
     /// `[addon.NAME]` by name. An addon without such a table has the defaults: [`Config::addon`].
     pub addons: BTreeMap<String, AddonConfig>,
 }
@@ -127,6 +135,12 @@ pub struct Listener {
     pub preserve_host: bool,
     /// `trust_forwarded`: peers whose X-Forwarded-* are kept and appended to; those of others are replaced. Default: nobody.
     pub trust_forwarded: Peers,
+    /// `rewrite`: make fields that name the upstream's origin name the one that clients know, and the other way round: Location,
+    /// Content-Location, Link, Set-Cookie, Access-Control-Allow-Origin, Origin and Referer. Default false.
+    pub rewrite: bool,
+    /// `public_url`: the origin that clients know, where `rewrite` is set. Default: what the request asked for, or what a trusted
+    /// peer says of that.
+    pub public_url: Option<Origin>,
     /// `via`: pseudonym for a Via field on requests and responses. Default none, and no such field is added.
     pub via: Option<String>,
     /// `half_close`: answer clients that have closed their sending side. Default false: that ends the flow, as a client that
@@ -143,8 +157,8 @@ pub struct Listener {
 /// Where the requests of a listener go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
-    /// `reverse`: to `upstream`.
-    Reverse(Origin),
+    /// `reverse`: to `upstream`, or to one of `[[listener.upstreams]]`.
+    Reverse(Upstreams),
     /// `forward`: where they say.
     Forward(Forward),
 }

@@ -41,6 +41,7 @@ mod text;
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
+pub(crate) use pattern::{Case, regex};
 pub use set::FilterSet;
 
 use crate::http::{Origin, RequestHead, ResponseHead};
@@ -175,6 +176,16 @@ impl Filter {
     #[must_use]
     pub fn is_match_all(&self) -> bool {
         matches!(*self.root, Node::Constant(true))
+    }
+}
+
+impl View<'_> {
+    /// The URL that `~u` is about.
+    #[must_use]
+    pub fn url(&self) -> Vec<u8> {
+        let mut url = Vec::new();
+        text::write_url(self, &mut url);
+        url
     }
 }
 

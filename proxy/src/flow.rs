@@ -13,6 +13,8 @@ mod forward;
 mod recent;
 mod record;
 mod respond;
+mod rewrite;
+mod rules;
 mod site;
 mod stream;
 mod tunnel;
@@ -39,6 +41,7 @@ use crate::{
     },
     http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
+    options::core::Options,
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
 
@@ -50,7 +53,8 @@ pub use destination::Destination;
 pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
-pub use site::{Forward, Route, Site};
+use rules::Judged;
+pub use site::{FOREVER, Forward, Rewrite, Route, Site};
 use stream::Closed;
 
 /// Runs flows.
@@ -119,7 +123,14 @@ impl Flows {
             site.metrics.refused(head.status);
             return Departure::Response(head, body);
         }
-        let (ending, request) = self.begin(site, arrival);
+        let (chain, options) = match rules::judge(site, &arrival) {
+            Judged::Flow(options) => (self.addons.chain(&site.name), options),
+            Judged::Ignored => (self.nobody(site), None),
+            Judged::Answered(status) => return self.answered(site, arrival, Some(status)).await,
+            Judged::Dropped => return self.answered(site, arrival, None).await,
+        };
+        let (ending, request) = self.begin(site, arrival, chain, options);
+        rules::before_addons(ending.record());
         let deadline = site.timeouts.flow.map(|limit| Instant::now() + limit);
         let record = Arc::clone(ending.record());
         let passed = match deadline {
@@ -138,11 +149,22 @@ impl Flows {
         depart(ending, passed, deadline).await
     }
 
-    fn begin(&self, site: &Arc<Site>, arrival: Arrival) -> (Ending, Request) {
-        self.begin_with(site, arrival, self.addons.chain(&site.name))
+    /// A chain without addons, for flows that none is to see.
+    fn nobody(&self, site: &Site) -> Arc<Chain> {
+        Arc::new(Chain::new(self.addons.chain(&site.name).generation, Vec::new()))
     }
 
-    fn begin_with(&self, site: &Arc<Site>, arrival: Arrival, chain: Arc<Chain>) -> (Ending, Request) {
+    /// The end of a flow that goes nowhere: with an empty response of this status, or without one.
+    async fn answered(&self, site: &Arc<Site>, arrival: Arrival, status: Option<StatusCode>) -> Departure {
+        let (ending, _) = self.begin(site, arrival, self.nobody(site), None);
+        let record = Arc::clone(ending.record());
+        record.fail("blocked by the option block_list");
+        let Some(status) = status else { return Departure::Drop };
+        record.exchange.lock().response = Some(respond::empty(status, &record.method));
+        depart(ending, Passed::Response(Held::new(Body::empty()), 0), None).await
+    }
+
+    fn begin(&self, site: &Arc<Site>, arrival: Arrival, chain: Arc<Chain>, options: Option<Arc<Options>>) -> (Ending, Request) {
         let Arrival { destination, mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
         let is_part = head.headers.contains("content-range");
@@ -162,12 +184,13 @@ impl Flows {
             generation: chain.generation,
             upstream: Arc::clone(destination.origin()),
             guard: destination.guard(),
+            named: site.upstreams(),
             way: Some(Way(Arc::clone(&site.client))),
         };
         let (upstream, guard) = (Arc::clone(&facts.upstream), facts.guard.clone());
         let message = RequestMessage { head, body: StagedBody::Streaming, upstream, guard };
         let exchange = Exchange::new(message, Arc::clone(&self.holdings));
-        let record = Record::new(facts, destination, chain, Arc::clone(site), exchange, self);
+        let record = Record::new(facts, destination, chain, Arc::clone(site), options, exchange, self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
         (ending, Request { body: Held::new(body).part(is_part), expects_continue, upgrade, takes_trailers, interim })
@@ -202,7 +225,12 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
     };
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
-            let body = body.not_idle(Peer::Upstream, record.site.timeouts.body_idle);
+            if let Some(failure) = bodies::announces_too_much(record, head.status, &body) {
+                record.fail(failure.message.clone());
+                return pass.failure(failure).await;
+            }
+            let body =
+                bodies::at_most(body.not_idle(Peer::Upstream, record.site.timeouts.body_idle), record.site.response_body());
             let body = Held::coded(body, &head.headers).part(head.status == StatusCode::PARTIAL_CONTENT);
             stage(record, head);
             match pass.response(from, body).await {
@@ -238,6 +266,8 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
 
 /// Sends the staged request.
 async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailure> {
+    rules::before_upstream(record)?;
+    rewrite::before_upstream(record);
     let site = &record.site;
     let (mut head, staged, origin, guard) = {
         let request = &record.exchange.lock().request;

@@ -23,6 +23,7 @@ use http::StatusCode;
 use crate::{
     filter::{Answer, Filter, FilterSet, View},
     http::{Headers, Origin},
+    upstream::Upstreams,
 };
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
@@ -172,6 +173,8 @@ pub struct Facts {
     pub generation: u64,
     /// The upstream that the listener is configured with, or that the client of a forward listener chose; whatever addons choose.
     pub upstream: Arc<Origin>,
+    /// Upstreams of the listener, which addons may choose by name; none on a forward listener.
+    pub named: Option<Arc<Upstreams>>,
     /// The listener's way there, for requests that addons make of their own to it.
     pub way: Option<Way>,
     /// What is asked about each address there, where the client chose it.

@@ -17,6 +17,7 @@ pub mod http2;
 pub mod json;
 pub mod kv;
 pub mod metrics;
+pub mod options;
 pub mod outbound;
 pub mod server;
 mod socket;

@@ -6,6 +6,7 @@ mod http2;
 mod interim;
 mod request_body;
 mod route;
+mod sited;
 mod sniff;
 pub mod tls;
 mod tunnel;
@@ -15,19 +16,17 @@ use std::{net::SocketAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    admin::Controller,
-    flow::{Flows, Site},
-};
+use crate::{admin::Controller, flow::Flows};
 
 pub use accept::Listener;
+pub use sited::Sited;
 
 /// What every connection of a listener shares.
 pub struct Shared {
     /// Runs the flows.
     pub flows: Arc<Flows>,
     /// The settings in force; a connection takes them anew for each request.
-    pub site: ArcSwap<Site>,
+    pub sites: Sited,
     /// Answers what is for the controller's name, if it has one; forward listeners only.
     pub controller: Option<Arc<Controller>>,
     /// TLS, if the listener speaks it; new handshakes use what is in force.

@@ -45,6 +45,8 @@ pub enum Refused {
     Loopback,
     /// It leads back into the proxy.
     Own,
+    /// A rule leads there by what the client wrote, and no address there is public.
+    NotNamed,
     /// CONNECT to a port that is not in `connect_ports`.
     Port(u16),
 }
@@ -85,6 +87,12 @@ impl Target {
 }
 
 impl Targets {
+    /// Every public address, and nothing else.
+    #[must_use]
+    pub fn public() -> Self {
+        Self { allow: vec![Pattern::public()], ..Self::default() }
+    }
+
     /// Whether CONNECT may name this port.
     pub fn may_tunnel(&self, port: u16) -> Result<(), Refused> {
         match &self.connect_ports {
@@ -140,6 +148,7 @@ impl fmt::Display for Refused {
             Self::Loopback => out.write_str(
                 "the target is not allowed: the proxy's loopback must be named in targets.allow for clients of other machines",
             ),
+            Self::NotNamed => out.write_str("the target is refused: map_remote does not spell it out, and it is not public"),
             Self::Own => out.write_str("the target is refused: it leads back into this proxy"),
             Self::Port(port) => {
                 write!(out, "CONNECT to port {port} is not allowed: it is not in targets.connect_ports")

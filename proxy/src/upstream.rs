@@ -2,17 +2,23 @@
 //!
 //! A [`Client`] belongs to one listener: its settings hold for every origin that the listener's flows go to.
 
+mod choice;
 mod connect;
 mod deadline;
 mod exchange;
 mod http1;
 mod http2;
+mod insecure;
 mod lookup;
 mod own;
 mod pool;
 pub mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -24,6 +30,7 @@ use crate::{
     socket::End,
 };
 
+pub use choice::{Condition, FIELD as UPSTREAM_FIELD, Misdirected, Named, Upstreams};
 pub use connect::ConnectError;
 pub use lookup::Lookups;
 pub use own::OwnAddresses;
@@ -70,6 +77,21 @@ pub struct Settings {
 pub struct Client {
     settings: Settings,
     pool: Arc<pool::Pool>,
+    /// Connections whose peers were not verified: never used for requests whose peers are to be.
+    unverified: Arc<OnceLock<Arc<pool::Pool>>>,
+}
+
+/// What another client does in its own way.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Deviation {
+    /// In place of [`Settings::connect_timeout`].
+    pub connect_timeout: Option<Duration>,
+    /// In place of [`Settings::response_timeout`].
+    pub response_timeout: Option<Duration>,
+    /// In place of [`Settings::head_limits`].
+    pub head_limits: Option<HeadLimits>,
+    /// Whether certificates are taken as they come.
+    pub is_insecure: bool,
 }
 
 /// The head of a request on its way out: end-to-end fields only.
@@ -137,7 +159,27 @@ impl Client {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let pool = pool::Pool::new(settings.max_idle, settings.max_kept, settings.idle_timeout);
-        Self { settings, pool }
+        Self { settings, pool, unverified: Arc::default() }
+    }
+
+    /// A client with the same connections that does some things in another way. Connections to peers that are not verified are
+    /// kept apart.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn deviating(&self, deviation: Deviation) -> Result<Self, TlsError> {
+        let mut settings = self.settings.clone();
+        settings.connect_timeout = deviation.connect_timeout.unwrap_or(settings.connect_timeout);
+        settings.response_timeout = deviation.response_timeout.unwrap_or(settings.response_timeout);
+        settings.head_limits = deviation.head_limits.unwrap_or(settings.head_limits);
+        let unverified = Arc::clone(&self.unverified);
+        if !deviation.is_insecure {
+            return Ok(Self { settings, pool: Arc::clone(&self.pool), unverified });
+        }
+        settings.tls = insecure::client_config(settings.protocol)?;
+        settings.tls_http1 = insecure::client_config(Protocol::Http1)?;
+        let pool = unverified.get_or_init(|| pool::Pool::new(settings.max_idle, settings.max_kept, settings.idle_timeout));
+        Ok(Self { pool: Arc::clone(pool), settings, unverified })
     }
 
     /// Sends a request and awaits the head of its response.

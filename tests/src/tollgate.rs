@@ -181,6 +181,16 @@ impl Tollgate {
         eventually(async || verdicts() > before).await;
     }
 
+    /// Has the configuration's file say these options of the core, each `name = value` on its line, in place of those before; and
+    /// waits until that was taken over or refused.
+    pub async fn set_options(&self, options: &str) {
+        const TABLE: &str = "\n[options]\n";
+        let before = self.config();
+        let rest = before.split(TABLE).next().unwrap_or_default();
+        std::fs::write(self.config_path(), format!("{rest}{TABLE}{options}\n")).expect("a file");
+        self.reload().await;
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);

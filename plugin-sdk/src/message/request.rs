@@ -96,11 +96,12 @@ impl<'a> Request<'a> {
         self.host.upstream()
     }
 
-    /// Sends the request to another upstream: `http://host[:port]` or `https://host[:port]`, without a path.
+    /// Sends the request to another upstream: `http://host[:port]` or `https://host[:port]`, without a path, or the name of one of
+    /// the listener's own (`[[listener.upstreams]]`).
     ///
     /// # Errors
     ///
-    /// [`EditError::Invalid`] where it is something else.
+    /// [`EditError::Invalid`] where it is something else; [`EditError::Forbidden`] where it is not granted.
     pub fn set_upstream(&mut self, url: &str) -> Result<(), EditError> {
         host::edit(self.host.set_upstream(url))
     }

@@ -72,6 +72,11 @@ pub(crate) fn check_path_and_query(text: &str) -> Result<(), EditError> {
 }
 
 pub(crate) fn check_upstream(url: &str) -> Result<(), EditError> {
+    // Of an upstream of the listener; which there are is the configuration's affair.
+    let is_name = !url.is_empty() && url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    if is_name {
+        return Ok(());
+    }
     let authority = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let is_legal = authority.is_some_and(|authority| {
         let authority = authority.strip_suffix('/').unwrap_or(authority);

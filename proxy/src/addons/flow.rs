@@ -1,6 +1,9 @@
 //! The `flow` interface: how a guest sees and edits its flow.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use wasmtime::{Result, component::Resource};
 
@@ -175,6 +178,9 @@ impl flow::HostRequest for HostState {
     fn set_upstream(&mut self, _: Resource<RequestHandle>, url: String) -> Edit {
         let facts = self.facts.clone().ok_or_else(no_flow)?;
         let stage = self.stage.as_mut().ok_or_else(no_flow)?;
+        if let Some(origin) = facts.named.as_ref().and_then(|upstreams| upstreams.named(&url)) {
+            return Ok(stage.set_configured_upstream(Arc::clone(origin)).map_err(EditError::from));
+        }
         Ok(stage.set_upstream(&url, |origin| self.calls.route(origin, &facts)).map_err(EditError::from))
     }
 

@@ -241,6 +241,13 @@ impl Stage {
         Ok(())
     }
 
+    /// Sets where the request goes to an upstream of the listener.
+    pub(super) fn set_configured_upstream(&mut self, origin: Arc<Origin>) -> Edit {
+        let request = self.request_mut()?;
+        (request.guard, request.upstream) = (None, origin);
+        Ok(())
+    }
+
     /// Sets the status.
     pub(super) fn set_status(&mut self, status: u16) -> Edit {
         let is_head = self.request(|request| request.head.method == Method::HEAD);

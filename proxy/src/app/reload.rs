@@ -7,12 +7,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{logging, settings, sites::Sites};
 use crate::{
     addons::Registry,
     config::{Config, Sources},
+    options::core,
 };
 
 /// How often the files are looked at: seldom enough to cost nothing, and true of every file system and of links that are
@@ -25,6 +27,7 @@ pub(super) struct Reloader {
     config: Config,
     cache: PathBuf,
     log: logging::Handle,
+    options: Arc<ArcSwap<core::Options>>,
     seen: Stamps,
     ticks: tokio::time::Interval,
 }
@@ -49,7 +52,12 @@ impl Reloader {
         let mut now = stamps(&files(&sources, &config));
         now.extend(seen.0);
         let seen = now;
-        Self { sources, config, cache, log, seen, ticks }
+        Self { sources, config, cache, log, options: Arc::default(), seen, ticks }
+    }
+
+    /// Where options of the core are put in force.
+    pub(super) fn set_options(&mut self, options: Arc<ArcSwap<core::Options>>) {
+        self.options = options;
     }
 
     /// How long flows may go on after SIGTERM.
@@ -115,7 +123,8 @@ impl Reloader {
                 tracing::warn!(key, "this change takes a restart");
             }
         }
-        self.log.set(&config.log);
+        core::put(&self.options, config.options.clone());
+        self.log.set(&config.log, &config.options);
         let seen = std::mem::take(&mut self.seen);
         self.seen = fresh.into_iter().map(|(path, stamp)| (path.clone(), seen.get(&path).copied().unwrap_or(stamp))).collect();
         self.config = config;

@@ -1,6 +1,6 @@
 //! Listeners of the configuration as running listeners.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -9,10 +9,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     admin::Controller,
     config::{self, Mode, UpstreamProtocol},
-    flow::{Flows, Forward, Route, Site},
+    flow::{FOREVER, Flows, Forward, Rewrite, Route, Site},
     http1::HeadLimits,
     metrics::Metrics,
-    server::{Listener, Shared, tls},
+    options::core::Options,
+    server::{Listener, Shared, Sited, tls},
     upstream::{self, Client, Lookups, OwnAddresses, Protocol, Settings},
 };
 
@@ -22,13 +23,12 @@ const MAX_IDLE: usize = 256;
 const MAX_KEPT: usize = 4096;
 /// Names that clients choose and that are looked up at once: the process has 512 threads for all that blocks.
 const LOOKUPS: usize = 64;
-/// What "no limit" is for a response's head.
-const FOREVER: Duration = Duration::from_hours(87600);
 
 /// Everything that listens.
 pub(super) struct Sites {
     flows: Arc<Flows>,
     metrics: Arc<Metrics>,
+    options: Arc<ArcSwap<Options>>,
     draining: CancellationToken,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -58,12 +58,13 @@ impl Sites {
     pub(super) const fn new(
         flows: Arc<Flows>,
         metrics: Arc<Metrics>,
+        options: Arc<ArcSwap<Options>>,
         draining: CancellationToken,
         closing: CancellationToken,
         tasks: TaskTracker,
         own: OwnAddresses,
     ) -> Self {
-        Self { flows, metrics, draining, closing, tasks, running: Vec::new(), own, others: Vec::new(), controller: None }
+        Self { flows, metrics, options, draining, closing, tasks, running: Vec::new(), own, others: Vec::new(), controller: None }
     }
 
     /// Forward listeners that are bound from now on have this controller.
@@ -98,7 +99,7 @@ impl Sites {
                 Prepared::Fresh(listener, site, tls) => {
                     let shared = Arc::new(Shared {
                         flows: Arc::clone(&self.flows),
-                        site: ArcSwap::new(site),
+                        sites: Sited::new(site, Arc::clone(&self.options)),
                         controller: self.controller.clone(),
                         tls: tls.map(ArcSwap::new),
                         draining: self.draining.child_token(),
@@ -121,7 +122,7 @@ impl Sites {
         let same = self
             .running
             .iter()
-            .position(|running| running.config.bind == listener.bind && running.shared.tls.is_some() == tls.is_some());
+            .position(|running| is_same(&running.config, listener) && running.shared.tls.is_some() == tls.is_some());
         Ok(match same {
             Some(index) => Prepared::Same(index, listener.clone(), site, tls),
             None => Prepared::Fresh(listener.clone(), site, tls),
@@ -146,7 +147,7 @@ impl Sites {
                 }
                 Bound::Same(index, listener, site, tls) => {
                     let Some(mut running) = old.get_mut(index).and_then(Option::take) else { continue };
-                    running.shared.site.store(site);
+                    running.shared.sites.set(site);
                     if let (Some(current), Some(fresh)) = (&running.shared.tls, tls) {
                         current.store(fresh);
                     }
@@ -189,17 +190,20 @@ impl Sites {
             client: Arc::new(client),
             preserve_host: listener.preserve_host,
             trust: listener.trust_forwarded.clone(),
+            rewrite: listener.rewrite.then(|| Rewrite { public: listener.public_url.clone() }),
             via: listener.via.clone(),
             limits: listener.limits.clone(),
             timeouts: listener.timeouts.clone(),
             half_close: listener.half_close,
             metrics: self.metrics.listener(&listener.name),
+            own: self.own.clone(),
+            options: None,
         })
     }
 
     fn route(&self, mode: &Mode) -> Route {
         match mode {
-            Mode::Reverse(upstream) => Route::Reverse(Arc::new(upstream.clone())),
+            Mode::Reverse(upstreams) => Route::Reverse(Arc::new(upstreams.clone())),
             Mode::Forward(config::Forward { clients, targets }) => {
                 Route::Forward(Forward { clients: clients.clone(), targets: Arc::new(targets.clone()), own: self.own.clone() })
             }
@@ -237,10 +241,15 @@ pub(super) fn check(listener: &config::Listener) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether both have one socket. Several may ask for a port of the system's choice.
+fn is_same(running: &config::Listener, next: &config::Listener) -> bool {
+    running.bind == next.bind && (next.bind.port() != 0 || running.name == next.name)
+}
+
 /// For the log.
 fn upstream_of(listener: &config::Listener) -> String {
     match &listener.mode {
-        Mode::Reverse(upstream) => upstream.to_string(),
+        Mode::Reverse(upstreams) => upstreams.to_string(),
         Mode::Forward(_) => "forward".to_owned(),
     }
 }

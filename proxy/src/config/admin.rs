@@ -105,7 +105,7 @@ pub(super) fn log(check: &mut Check, key: &Key, raw: &RawLog) -> Log {
 }
 
 /// Stricter than tracing's own parser, which takes a misspelled level for the name of a module.
-fn level(text: &str) -> Result<String, String> {
+pub(crate) fn level(text: &str) -> Result<String, String> {
     let is_level = |text: &str| matches!(text, "off" | "error" | "warn" | "info" | "debug" | "trace");
     let is_module = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-'))

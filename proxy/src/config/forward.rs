@@ -9,7 +9,7 @@ use super::{
 use crate::targets::{InvalidPattern, Pattern, Targets};
 
 /// Keys that are about an upstream of the configuration, or about clients that are not the operator's own.
-const OF_REVERSE: [&str; 3] = ["upstream", "preserve_host", "trust_forwarded"];
+const OF_REVERSE: [&str; 6] = ["upstream", "upstreams", "preserve_host", "trust_forwarded", "rewrite", "public_url"];
 /// Keys that are about clients who say where they go.
 const OF_FORWARD: [&str; 2] = ["clients", "targets"];
 

@@ -10,25 +10,25 @@ use super::{
     units::{Count, Size, Span},
 };
 
-pub(super) const HEADER_COUNT: RangeInclusive<Count> = Count(1)..=Count(1024);
-pub(super) const HEADER_BYTES: RangeInclusive<Size> = Size(1 << 10)..=Size(1 << 20);
-pub(super) const REQUEST_BODY: RangeInclusive<Size> = Size(0)..=Size(1 << 50);
-pub(super) const CONNECTIONS: RangeInclusive<Count> = Count(1)..=Count(1_000_000);
-pub(super) const H2_STREAMS: RangeInclusive<Count> = Count(1)..=Count(10_000);
-pub(super) const DECODE_RATIO: RangeInclusive<Count> = Count(1)..=Count(10_000);
-pub(super) const GUEST_STACK: RangeInclusive<Size> = Size(64 << 10)..=Size(4 << 20);
-pub(super) const GUEST_MEMORY: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 40);
-pub(super) const HELD_BODIES: RangeInclusive<Size> = Size(64 << 10)..=Size(1 << 40);
-pub(super) const INSTANCES: RangeInclusive<Count> = Count(1)..=Count(100_000);
+pub(crate) const HEADER_COUNT: RangeInclusive<Count> = Count(1)..=Count(1024);
+pub(crate) const HEADER_BYTES: RangeInclusive<Size> = Size(1 << 10)..=Size(1 << 20);
+pub(crate) const REQUEST_BODY: RangeInclusive<Size> = Size(0)..=Size(1 << 50);
+pub(crate) const CONNECTIONS: RangeInclusive<Count> = Count(1)..=Count(1_000_000);
+pub(crate) const H2_STREAMS: RangeInclusive<Count> = Count(1)..=Count(10_000);
+pub(crate) const DECODE_RATIO: RangeInclusive<Count> = Count(1)..=Count(10_000);
+pub(crate) const GUEST_STACK: RangeInclusive<Size> = Size(64 << 10)..=Size(4 << 20);
+pub(crate) const GUEST_MEMORY: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 40);
+pub(crate) const HELD_BODIES: RangeInclusive<Size> = Size(64 << 10)..=Size(1 << 40);
+pub(crate) const INSTANCES: RangeInclusive<Count> = Count(1)..=Count(100_000);
 
-pub(super) const HEADER_READ: RangeInclusive<Span> = Span(SHORTEST)..=Span(HOUR);
-pub(super) const IDLE: RangeInclusive<Span> = Span(SHORTEST)..=Span(DAY);
-pub(super) const BODY_IDLE: RangeInclusive<Span> = Span(SHORTEST)..=Span(DAY);
-pub(super) const CONNECT: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(10));
-pub(super) const RESPONSE: RangeInclusive<Span> = Span(SHORTEST)..=Span(DAY);
-pub(super) const FLOW: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(7 * 24));
-pub(super) const TUNNEL: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(7 * 24));
-pub(super) const GRACE: RangeInclusive<Span> = Span(Duration::ZERO)..=Span(HOUR);
+pub(crate) const HEADER_READ: RangeInclusive<Span> = Span(SHORTEST)..=Span(HOUR);
+pub(crate) const IDLE: RangeInclusive<Span> = Span(SHORTEST)..=Span(DAY);
+pub(crate) const BODY_IDLE: RangeInclusive<Span> = Span(SHORTEST)..=Span(DAY);
+pub(crate) const CONNECT: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(10));
+pub(crate) const RESPONSE: RangeInclusive<Span> = Span(SHORTEST)..=Span(DAY);
+pub(crate) const FLOW: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(7 * 24));
+pub(crate) const TUNNEL: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_hours(7 * 24));
+pub(crate) const GRACE: RangeInclusive<Span> = Span(Duration::ZERO)..=Span(HOUR);
 
 const SHORTEST: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_hours(1);

@@ -9,6 +9,7 @@ use super::{
     key::Key,
     limits::{limits, timeouts},
     raw::{RawListener, RawMode, RawProtocol, RawTls, RawTrust},
+    upstreams::upstreams,
 };
 use crate::http::Scheme;
 
@@ -52,11 +53,11 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         Some(RawMode::Forward) => forward(check, key, &raw).map(Mode::Forward),
         None | Some(RawMode::Reverse) => {
             refuse_forward(check, key);
-            required(check, key, "upstream", raw.upstream.as_deref(), address::origin).map(Mode::Reverse)
+            upstreams(check, key, &raw).map(Mode::Reverse)
         }
     };
     let upstream_ca = raw.upstream_ca.as_deref().and_then(|path| check.readable(&key.join("upstream_ca"), path));
-    if upstream_ca.is_some() && matches!(&mode, Some(Mode::Reverse(upstream)) if upstream.scheme == Scheme::Http) {
+    if upstream_ca.is_some() && matches!(&mode, Some(Mode::Reverse(upstreams)) if upstreams.are_all(Scheme::Http)) {
         check.fail(&key.join("upstream_ca"), "must not be set where the upstream is http://");
     }
     let upstream_protocol = match raw.upstream_protocol {
@@ -68,6 +69,10 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         chain(check, &key.join("addons"), addons);
     }
     let via = raw.via.and_then(|text| check.text(&key.join("via"), &text, |text| self::name(text).map(|()| text.to_owned())));
+    let public_url = raw.public_url.as_deref().and_then(|text| check.text(&key.join("public_url"), text, address::origin));
+    if public_url.is_some() && !raw.rewrite {
+        check.fail(&key.join("public_url"), "must not be set where rewrite is not: nothing else asks for it");
+    }
     let trust_forwarded = trust(check, &key.join("trust_forwarded"), raw.trust_forwarded.as_ref());
     let tls = raw.tls.as_ref().and_then(|raw| tls(check, &key.join("tls"), raw));
     for (table, process_wide) in [
@@ -92,6 +97,8 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         upstream_ca,
         addons: raw.addons,
         preserve_host: raw.preserve_host,
+        rewrite: raw.rewrite,
+        public_url,
         trust_forwarded,
         via,
         half_close: raw.half_close,

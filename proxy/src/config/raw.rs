@@ -18,6 +18,7 @@ pub(super) struct Raw {
     pub(super) timeouts: RawTimeouts,
     pub(super) log: RawLog,
     pub(super) listener: Vec<RawListener>,
+    pub(super) options: serde_json::Map<String, serde_json::Value>,
     pub(super) addon: BTreeMap<String, RawAddon>,
 }
 
@@ -86,18 +87,37 @@ pub(super) struct RawListener {
     pub(super) mode: Option<RawMode>,
     pub(super) bind: Option<Scalar>,
     pub(super) upstream: Option<String>,
+    pub(super) upstreams: Vec<RawNamed>,
     pub(super) upstream_protocol: Option<RawProtocol>,
     pub(super) upstream_ca: Option<String>,
     pub(super) clients: Option<RawPeers>,
     pub(super) targets: Option<RawTargets>,
     pub(super) addons: Option<Vec<String>>,
     pub(super) preserve_host: bool,
+    pub(super) rewrite: bool,
+    pub(super) public_url: Option<String>,
     pub(super) trust_forwarded: Option<RawTrust>,
     pub(super) via: Option<String>,
     pub(super) half_close: bool,
     pub(super) tls: Option<RawTls>,
     pub(super) limits: RawLimits,
     pub(super) timeouts: RawTimeouts,
+}
+
+/// `[[listener.upstreams]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table like { name = \"a\", url = \"https://a.example\", host = [\"a.test\"] }"
+)]
+pub(super) struct RawNamed {
+    pub(super) name: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) header: bool,
+    pub(super) token_sha256: Option<Vec<String>>,
+    pub(super) host: Option<Vec<String>>,
+    pub(super) path: Option<String>,
 }
 
 /// `mode`.

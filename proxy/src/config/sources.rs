@@ -2,6 +2,7 @@
 
 use std::{env, ffi::OsString, path::PathBuf};
 
+use serde_json::Map;
 use toml::{Table, Value};
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
     tree::{Source, Tree},
     units::{Count, Size, Span},
 };
+use crate::options::core::{Options, Refused};
 
 /// Flags, variables and the name of a file: read again, they give the configuration as it is then.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -221,6 +223,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     if let Some(admin) = admin.as_ref().filter(|_| needs_listeners) {
         admin::controller(check, &root.join("admin"), admin, &listeners);
     }
+    let options = options(check, &root.join("options"), &raw.options);
     let key = root.join("addon");
     let addons = raw.addon.into_iter().map(|(name, raw)| (name.clone(), addon::addon(check, &key.join(name), raw))).collect();
     Some(Config {
@@ -234,7 +237,18 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
         grace: grace.0,
         log,
         listeners: listeners.into_iter().collect::<Option<_>>()?,
+        options,
         addons,
+    })
+}
+
+/// Options of the core; one that is wrong fails by its name.
+fn options(check: &mut Check, key: &Key, raw: &Map<String, serde_json::Value>) -> Options {
+    Options::default().with(raw).unwrap_or_else(|refused| {
+        for Refused { name, why } in refused {
+            check.fail(&key.join(name), why);
+        }
+        Options::default()
     })
 }
 

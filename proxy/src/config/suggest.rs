@@ -1,7 +1,7 @@
 //! The known name that a misspelled one was meant to be.
 
 /// The nearest of `known`, if it is near enough to be a slip.
-pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let allowed = ((name.chars().count() + 1) / 3).max(1);
     known
         .iter()

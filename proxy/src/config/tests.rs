@@ -14,6 +14,7 @@ mod addons;
 mod forward;
 mod options;
 mod policy;
+mod upstreams;
 
 const LISTENER: &str = "[[listener]]\nname = 'a'\nbind = '127.0.0.1:0'\nupstream = 'http://127.0.0.1:1'\n";
 
@@ -56,7 +57,7 @@ fn only_error(text: &str) -> String {
 
 fn upstream(listener: &Listener) -> String {
     match &listener.mode {
-        Mode::Reverse(upstream) => upstream.to_string(),
+        Mode::Reverse(upstreams) => upstreams.to_string(),
         Mode::Forward(_) => "forward".to_owned(),
     }
 }

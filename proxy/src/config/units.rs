@@ -5,18 +5,18 @@ use std::{fmt, time::Duration};
 /// Bytes. Written as a whole number, or with a unit: `b`, `k`, `m`, `g` as in mitmproxy or `KiB`, `MiB`, `GiB`, all binary
 /// and in any case. A fraction is fine where it makes whole bytes: `1.5KiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Size(pub(super) u64);
+pub(crate) struct Size(pub(crate) u64);
 
 /// A time span. Written with a unit: `ns`, `us`, `ms`, `s`, `m`, `h`, `d`; fractions down to a nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span(pub(super) Duration);
+pub(crate) struct Span(pub(crate) Duration);
 
 /// A whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Count(pub(super) u64);
+pub(crate) struct Count(pub(crate) u64);
 
 /// A kind of number: how it is read and shown.
-pub(super) trait Unit: Copy + PartialOrd + fmt::Display {
+pub(crate) trait Unit: Copy + PartialOrd + fmt::Display {
     /// What it is called where one is wrong.
     const NAME: &'static str;
     /// Reads text.

@@ -22,7 +22,7 @@ pub(super) struct Reading {
 
 /// Whether upper and lower case differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Case {
+pub(crate) enum Case {
     /// They do.
     #[default]
     Exact,
@@ -130,6 +130,14 @@ impl Pattern {
             Case::Ignored => text.eq_ignore_ascii_case(wanted),
         }
     }
+}
+
+/// Compiles an expression in the same syntax that is searched for as such. Errors are the reason, as those of filters.
+pub(crate) fn regex(pattern: &str, case: Case) -> Result<Regex, String> {
+    let source = translate(pattern);
+    let mut builder = RegexBuilder::new(&source);
+    let builder = builder.unicode(false).case_insensitive(case == Case::Ignored).size_limit(MAX_BYTES);
+    builder.build().map_err(|error| explain(&error, &source))
 }
 
 /// Combines patterns which read their text like this; `None` if they are too many for one automaton.

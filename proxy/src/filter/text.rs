@@ -253,7 +253,7 @@ impl Drop for Buffer {
 }
 
 /// The scheme's own port is left out even where the client wrote it, so that it can't hide a URL from a filter.
-fn write_url(view: &View<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_url(view: &View<'_>, out: &mut Vec<u8>) {
     let request = view.request;
     let has_path = request.target.starts_with(b"/");
     if request.method == Method::CONNECT && !has_path {

@@ -7,17 +7,51 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::record::{Ending, Record};
-use crate::http::{Body, BodyError, body::Peer};
+use crate::{
+    hooks::{FailureKind, UpstreamFailure},
+    http::{Body, BodyError, body::Peer},
+    http1::framing::may_have_body,
+};
 
 /// A request's body: limited, and never idle for too long.
 pub(super) struct FromClient {
     inner: Body,
     record: Arc<Record>,
     left: u64,
+}
+
+/// A response's body as the upstream sends it: limited.
+struct FromUpstream {
+    inner: Body,
+    left: u64,
+    limit: u64,
+}
+
+/// What is wrong with a response whose body is known to be over the limit.
+pub(super) fn announces_too_much(record: &Record, status: StatusCode, body: &Body) -> Option<UpstreamFailure> {
+    let limit = record.site.response_body()?;
+    let length = body.size_hint().exact()?;
+    let messages = record.exchange.lock();
+    // Lengths that are told without a body, as to HEAD, are of no body.
+    if length <= limit || !may_have_body(&messages.request.head.method, status) {
+        return None;
+    }
+    let reason = BodyError::TooLarge(limit).to_string();
+    let message = format!("{}: {reason}", messages.request.upstream);
+    Some(UpstreamFailure { kind: FailureKind::Protocol, message, reason })
+}
+
+/// Fails with [`BodyError::TooLarge`] beyond so many bytes; none: no limit.
+pub(super) fn at_most(body: Body, limit: Option<u64>) -> Body {
+    match limit {
+        Some(limit) if !body.is_end_stream() => Body::stream(FromUpstream { inner: body, left: limit, limit }),
+        _ => body,
+    }
 }
 
 /// A response's body: the flow ends with it.
@@ -62,6 +96,29 @@ impl HttpBody for FromClient {
                 let limit = this.record.site.limits.request_body.unwrap_or(u64::MAX);
                 return Poll::Ready(Some(Err(BodyError::TooLarge(limit))));
             }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl HttpBody for FromUpstream {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let length = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, |data| data.len() as u64);
+        match self.left.checked_sub(length) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(Some(Err(BodyError::TooLarge(self.limit)))),
         }
         Poll::Ready(frame)
     }

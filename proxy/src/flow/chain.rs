@@ -216,10 +216,15 @@ impl<'a> Pass<'a> {
     ) -> Result<ControlFlow<Unseen, Vec<u32>>, BodyError> {
         let mut wanted = filters::wanted(self.record, index, event);
         let Some(cap) = wanted.cap(addon.subscriptions()) else { return Ok(ControlFlow::Continue(wanted.matched)) };
+        let (headers, known) = self.staged(event);
+        if known.is_none() && self.is_to_stream(event, body, cap).await? {
+            let subscriptions = addon.subscriptions();
+            wanted.matched.retain(|&index| filters::cap(subscriptions, index).is_none());
+            return Ok(ControlFlow::Continue(wanted.matched));
+        }
         if addon.may_edit() {
             body.wanted_by_editor();
         }
-        let (headers, known) = self.staged(event);
         let shown = match known {
             Some(bytes) if bytes.len() <= cap => Shown::Whole(bytes),
             Some(bytes) => Shown::OverCap(bytes.slice(..cap)),
@@ -236,6 +241,26 @@ impl<'a> Pass<'a> {
             wanted = self.decided(index, addon, event);
         }
         Ok(self.within_caps(addon, wanted.matched, &shown))
+    }
+
+    /// Whether options have a body of this size streamed, whoever wants it whole.
+    async fn is_to_stream(&self, event: Event, body: &mut Held, cap: usize) -> Result<bool, BodyError> {
+        let record = self.record;
+        let Some(options) = &record.options else { return Ok(false) };
+        let Some(limit) = options.effects().stream_large_bodies else { return Ok(false) };
+        let has_none = |response: &ResponseMessage| event == Event::Response && !response.may_have_body;
+        if record.exchange.lock().response.as_ref().is_some_and(has_none) {
+            return Ok(false);
+        }
+        let is_larger = body.is_larger(limit, cap, record.exchange.holdings()).await?;
+        if is_larger && options.is_news() {
+            tracing::info!(
+                flow.id = record.facts.id,
+                limit,
+                "bodies over the option stream_large_bodies pass hooks that want them whole unseen; said once"
+            );
+        }
+        Ok(is_larger)
     }
 
     /// What matches now that the body is there. Where a filter depends on a body over the cap, its subscription's choice for that

@@ -120,19 +120,7 @@ impl Held {
             Err(Stays::TooMany) if self.is_end_stream() => Vec::new(),
             Err(Stays::TooMany) => return Ok(Shown::Coded(TOO_MANY)),
         };
-        while self.len <= cap {
-            let Some(rest) = &mut self.rest else { break };
-            match poll_fn(|context| Pin::new(&mut *rest).poll_frame(context)).await {
-                None => self.rest = None,
-                Some(frame) => match frame?.into_data() {
-                    Ok(data) => {
-                        self.hold.get_or_insert_with(|| holdings.hold()).grow(data.len())?;
-                        self.push(data);
-                    }
-                    Err(frame) => self.trailers = frame.into_trailers().ok(),
-                },
-            }
-        }
+        self.collect(cap, holdings).await?;
         let raw = self.joined();
         let is_over = self.len > cap;
         if codings.is_empty() {
@@ -149,6 +137,36 @@ impl Held {
             Uncoded::Broken(plain) if is_over => Shown::OverCap(keep(plain)?),
             Uncoded::Broken(_) => Shown::Coded(BROKEN),
         })
+    }
+
+    /// Collects until there is more than this, or all.
+    async fn collect(&mut self, upto: usize, holdings: &Arc<Holdings>) -> Result<(), BodyError> {
+        while self.len <= upto {
+            let Some(rest) = &mut self.rest else { break };
+            match poll_fn(|context| Pin::new(&mut *rest).poll_frame(context)).await {
+                None => self.rest = None,
+                Some(frame) => match frame?.into_data() {
+                    Ok(data) => {
+                        self.hold.get_or_insert_with(|| holdings.hold()).grow(data.len())?;
+                        self.push(data);
+                    }
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are more bytes than `limit`, as they come: by what is announced, else by collecting so many of them, but not
+    /// beyond `cap`, over which nobody wants to know.
+    ///
+    /// Cancel safe: what was collected is kept.
+    pub(super) async fn is_larger(&mut self, limit: u64, cap: usize, holdings: &Arc<Holdings>) -> Result<bool, BodyError> {
+        if let Some(length) = self.size_hint().exact() {
+            return Ok(length > limit);
+        }
+        self.collect(usize::try_from(limit).unwrap_or(usize::MAX).min(cap), holdings).await?;
+        Ok(self.len as u64 > limit)
     }
 
     fn push(&mut self, data: Bytes) {

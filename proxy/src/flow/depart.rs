@@ -13,7 +13,7 @@ use super::{
     collect::Held,
     forward,
     record::{Ending, Record},
-    respond,
+    respond, rewrite, rules,
     stream::{self, Closed},
 };
 use crate::{
@@ -28,6 +28,8 @@ use crate::{
 /// Makes a departure of the staged response.
 pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Instant>) -> Departure {
     let record = Arc::clone(ending.record());
+    rewrite::before_client(&record);
+    rules::before_client(&record);
     let staged = {
         let messages = record.exchange.lock();
         messages.response.clone()

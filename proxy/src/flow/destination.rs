@@ -41,6 +41,12 @@ impl Destination {
         Self { origin: Arc::new(origin), chosen: Some(Chosen { guard, refused }) }
     }
 
+    /// Known to be nowhere that the client may go.
+    pub(super) fn refused_at_once(origin: Origin, refused: Refused) -> Self {
+        let chosen = Chosen { guard: Guard(Arc::new(|_| false)), refused: Arc::new(Mutex::new(Some(refused))) };
+        Self { origin: Arc::new(origin), chosen: Some(chosen) }
+    }
+
     pub(super) const fn origin(&self) -> &Arc<Origin> {
         &self.origin
     }

@@ -56,7 +56,8 @@ pub(crate) fn can_match_after(record: &Record, event: Event, subscriptions: &[Su
     later.any(|subscription| subscription.filter.foresee(&view) != Answer::No)
 }
 
-fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event, by_prefix: bool) -> View<'a> {
+/// What filters look at in this event.
+pub(super) fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event, by_prefix: bool) -> View<'a> {
     let is_request = event <= Event::RequestChunk;
     let response = messages.response.as_ref().filter(|_| !is_request);
     View {

@@ -110,6 +110,7 @@ mod tests {
             started: SystemTime::UNIX_EPOCH,
             generation: 1,
             upstream: Arc::new("http://127.0.0.1:1".parse().expect("an origin")),
+            named: None,
             way: None,
             guard: None,
         };

@@ -13,11 +13,12 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond};
+use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond, rewrite};
 use crate::{
     heavy,
     hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, Outcome, ResponseMessage},
-    http::Headers,
+    http::{Headers, Origin},
+    options::core::Options,
 };
 
 /// A flow from its first hook to its last.
@@ -25,12 +26,18 @@ pub struct Record {
     /// What never changes.
     pub facts: Arc<Facts>,
     destination: Destination,
+    /// Where options lead it instead.
+    moved: OnceLock<Destination>,
+    /// Options that are set and that it keeps; none also where they are not to see it.
+    pub(super) options: Option<Arc<Options>>,
     /// The chain that the flow started with and keeps.
     pub chain: Arc<Chain>,
     /// The settings that it keeps.
     pub site: Arc<Site>,
     /// What the client asked with, whatever a hook made of it: decides whether a response can have a body.
     pub(crate) method: Method,
+    /// The origin that the client knows, where the listener rewrites.
+    pub(super) public: Option<Origin>,
     /// What the client takes, in its Accept-Encoding fields, whatever a hook made of them.
     pub(crate) accept_encoding: Headers,
     /// The messages.
@@ -64,20 +71,25 @@ impl Record {
         destination: Destination,
         chain: Arc<Chain>,
         site: Arc<Site>,
+        options: Option<Arc<Options>>,
         exchange: Exchange,
         flows: &Flows,
     ) -> Arc<Self> {
         let instances = Mutex::new(vec![None; chain.addons.len()]);
-        let (method, accept_encoding) = {
+        let (method, public, accept_encoding) = {
             let head = &exchange.lock().request.head;
-            (head.method.clone(), head.headers.iter().filter(|field| field.is("accept-encoding")).cloned().collect())
+            let public = rewrite::public(&site, head);
+            (head.method.clone(), public, head.headers.iter().filter(|field| field.is("accept-encoding")).cloned().collect())
         };
         Arc::new(Self {
             facts: Arc::new(facts),
             destination,
+            moved: OnceLock::new(),
+            options,
             chain,
             site,
             method,
+            public,
             accept_encoding,
             exchange: Arc::new(exchange),
             request_bytes: AtomicU64::new(0),
@@ -179,15 +191,24 @@ impl Record {
         self.ending.lock().error.get_or_insert_with(|| why.into());
     }
 
-    /// Whether the flow goes where its client chose to go, and may not.
+    /// Options lead the flow there.
+    pub(super) fn moved_to(&self, destination: Destination) {
+        let _ = self.moved.set(destination);
+    }
+
+    /// Whether the flow goes where its client chose to go, or where options lead it, and may not.
     pub(super) fn is_denied(&self) -> bool {
+        if let Some(moved) = self.moved.get() {
+            return moved.refused().is_some();
+        }
         let is_as_chosen = *self.exchange.lock().request.upstream == *self.facts.upstream;
         is_as_chosen && self.destination.refused().is_some()
     }
 
     /// Notes that the client may not go where it chose to go, and answers that.
     pub(super) fn denied(&self) -> ResponseMessage {
-        let why = self.destination.refused().map_or_else(|| "the target may not be reached".to_owned(), |why| why.to_string());
+        let destination = self.moved.get().unwrap_or(&self.destination);
+        let why = destination.refused().map_or_else(|| "the target may not be reached".to_owned(), |why| why.to_string());
         self.fail(why.clone());
         respond::staged(StatusCode::FORBIDDEN, &why)
     }

@@ -2,11 +2,13 @@
 
 use std::time::SystemTime;
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Method, StatusCode};
 
 use crate::{
     hooks::{FailureAnswer, MadeResponse, Refusal, ResponseMessage, Source, StagedBody},
     http::{Body, Field, ResponseHead},
+    http1::framing::may_have_body,
 };
 
 /// An answer of the core, in the shape that Matrix and Mastodon clients read: `{"errcode":…,"error":…}`.
@@ -20,6 +22,18 @@ pub fn refuse(status: StatusCode, error: &str) -> (ResponseHead, Body) {
 pub(super) fn staged(status: StatusCode, error: &str) -> ResponseMessage {
     let (head, body) = refusal_parts(status, errcode(status), error);
     ResponseMessage { head, body: StagedBody::Replaced(body.into()), origin: Source::Core, may_have_body: true }
+}
+
+/// An answer of the core that says nothing but its status.
+pub(super) fn empty(status: StatusCode, method: &Method) -> ResponseMessage {
+    let mut head = ResponseHead::new(status);
+    head.headers.extend(date());
+    ResponseMessage {
+        head,
+        body: StagedBody::Whole(Bytes::new()),
+        origin: Source::Core,
+        may_have_body: may_have_body(method, status),
+    }
 }
 
 /// What stands in for an addon that failed: what the configuration says, or the core's own words.

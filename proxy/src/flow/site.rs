@@ -1,6 +1,6 @@
 //! What a listener tells its flows.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::Destination;
 use crate::{
@@ -8,11 +8,13 @@ use crate::{
     http::Origin,
     http1::HeadLimits,
     metrics::ListenerMetrics,
+    options::core::{Options, Term},
     targets::{Refused, Target, Targets},
-    upstream::{Client, OwnAddresses},
+    upstream::{Client, Deviation, OwnAddresses, Upstreams},
 };
 
-/// The settings of a listener that its flows work by. A reload makes a new one; flows keep theirs.
+/// The settings of a listener that its flows work by. A reload or a change of options makes a new one; flows keep theirs.
+#[derive(Clone)]
 pub struct Site {
     /// Name of the listener.
     pub name: Arc<str>,
@@ -24,6 +26,8 @@ pub struct Site {
     pub preserve_host: bool,
     /// Whose X-Forwarded-* fields are believed.
     pub trust: Peers,
+    /// Whether fields that name an origin are rewritten; default: they are not.
+    pub rewrite: Option<Rewrite>,
     /// Pseudonym for a Via field; default: none is added.
     pub via: Option<String>,
     /// Limits of messages and connections.
@@ -35,17 +39,33 @@ pub struct Site {
     pub half_close: bool,
     /// Counters of this listener.
     pub metrics: Arc<ListenerMetrics>,
+    /// Where nobody may go whom the configuration does not send there, since this process listens there.
+    pub own: OwnAddresses,
+    /// Options that are set, if one is. What they say about limits, timeouts and the way is in those already.
+    pub options: Option<Arc<Options>>,
 }
 
+/// What "no limit" is for the head of a response.
+pub const FOREVER: Duration = Duration::from_hours(87600);
+
 /// Where the requests of a listener go.
+#[derive(Clone)]
 pub enum Route {
-    /// To this upstream.
-    Reverse(Arc<Origin>),
+    /// To one of these upstreams.
+    Reverse(Arc<Upstreams>),
     /// Where they say.
     Forward(Forward),
 }
 
+/// For which origin upstreams stand.
+#[derive(Clone)]
+pub struct Rewrite {
+    /// The one that clients know; default: that of each request.
+    pub public: Option<Origin>,
+}
+
 /// Who may use a forward listener, and where to.
+#[derive(Clone)]
 pub struct Forward {
     /// Clients that are served.
     pub clients: Peers,
@@ -56,10 +76,56 @@ pub struct Forward {
 }
 
 impl Site {
+    /// The same under options that are set: limits are tightened and never loosened, timeouts replaced.
+    #[must_use]
+    pub fn under(&self, options: &Arc<Options>) -> Self {
+        let effects = options.effects();
+        let mut site = self.clone();
+        let limits = &mut site.limits;
+        limits.header_count = tighter(limits.header_count, effects.max_header_count);
+        limits.header_bytes = tighter(limits.header_bytes, effects.max_header_bytes);
+        limits.connections = tighter(limits.connections, effects.max_connections);
+        limits.request_body = limits.request_body.into_iter().chain(effects.body_size_limit).min();
+        let timeouts = &mut site.timeouts;
+        timeouts.header_read = effects.request_timeout.unwrap_or(timeouts.header_read);
+        timeouts.idle = effects.idle_timeout.unwrap_or(timeouts.idle);
+        timeouts.body_idle = effects.body_idle_timeout.map_or(timeouts.body_idle, Term::limit);
+        timeouts.connect = effects.connection_timeout.unwrap_or(timeouts.connect);
+        timeouts.response = effects.response_timeout.map_or(timeouts.response, Term::limit);
+        timeouts.flow = effects.flow_timeout.map_or(timeouts.flow, Term::limit);
+        timeouts.tunnel = effects.tunnel_timeout.map_or(timeouts.tunnel, Term::limit);
+        let deviation = Deviation {
+            connect_timeout: Some(timeouts.connect),
+            response_timeout: Some(timeouts.response.unwrap_or(FOREVER)),
+            head_limits: Some(site.head_limits()),
+            is_insecure: effects.ssl_insecure,
+        };
+        match self.client.deviating(deviation) {
+            Ok(client) => site.client = Arc::new(client),
+            Err(error) => tracing::error!(listener.name = %self.name, %error, "options about upstreams cannot be put in force"),
+        }
+        site.options = Some(Arc::clone(options));
+        site
+    }
+
+    /// Most bytes of a response's body, as the upstream sends it; none: no limit.
+    #[must_use]
+    pub fn response_body(&self) -> Option<u64> {
+        self.options.as_ref()?.effects().body_size_limit
+    }
+
     /// Limits of the heads of requests.
     #[must_use]
     pub const fn head_limits(&self) -> HeadLimits {
         HeadLimits { count: self.limits.header_count, bytes: self.limits.header_bytes }
+    }
+
+    /// Upstreams that have a name, if there are any.
+    pub(super) fn upstreams(&self) -> Option<Arc<Upstreams>> {
+        match &self.route {
+            Route::Reverse(upstreams) if !upstreams.named.is_empty() => Some(Arc::clone(upstreams)),
+            _ => None,
+        }
     }
 
     /// Whether clients say where their requests go.
@@ -67,6 +133,10 @@ impl Site {
     pub const fn is_forward(&self) -> bool {
         matches!(self.route, Route::Forward(_))
     }
+}
+
+fn tighter(limit: usize, option: Option<usize>) -> usize {
+    option.map_or(limit, |option| option.min(limit))
 }
 
 impl Forward {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::{Arrival, Departure, Flows, Site, chain::Passed, collect::Held, depart::depart, respond};
+use super::{Arrival, Departure, Flows, Site, chain::Passed, collect::Held, depart::depart, respond, rules, rules::Judged};
 use crate::{
-    hooks::{Chain, ResponseMessage, Source, StagedBody},
+    hooks::{ResponseMessage, Source, StagedBody},
     http::{Body, Headers, ResponseHead},
     upstream::SendFailure,
 };
@@ -16,11 +16,15 @@ impl Flows {
     ///
     /// Dropping the future ends it, as the client went away.
     pub async fn tunnel(&self, site: &Arc<Site>, mut arrival: Arrival) -> Departure {
+        match rules::judge(site, &arrival) {
+            Judged::Flow(_) | Judged::Ignored => {}
+            Judged::Answered(status) => return self.answered(site, arrival, Some(status)).await,
+            Judged::Dropped => return self.answered(site, arrival, None).await,
+        }
         // Nothing of it is for the other end, and credentials for a proxy may be among it.
         arrival.head.headers = Headers::new();
         arrival.body = Body::empty();
-        let generation = self.addons.chain(&site.name).generation;
-        let (ending, _) = self.begin_with(site, arrival, Arc::new(Chain::new(generation, Vec::new())));
+        let (ending, _) = self.begin(site, arrival, self.nobody(site), None);
         let record = Arc::clone(ending.record());
         let (origin, guard) = {
             let request = &record.exchange.lock().request;

@@ -1,6 +1,14 @@
 //! Accepting connections.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use tokio::{
@@ -27,7 +35,11 @@ pub struct Listener {
     socket: TcpListener,
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
+    open: Arc<AtomicUsize>,
 }
+
+/// Counts a connection for as long as it is open.
+struct Open(Arc<AtomicUsize>);
 
 impl Listener {
     /// Binds to `address`; port 0 lets the system choose. At most as many connections as the site's limits say are open at
@@ -36,8 +48,8 @@ impl Listener {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        let permits = Arc::new(Semaphore::new(shared.site.load().limits.connections));
-        Ok(Self { socket: socket.listen(BACKLOG)?, shared, permits })
+        let permits = Arc::new(Semaphore::new(shared.sites.now().limits.connections));
+        Ok(Self { socket: socket.listen(BACKLOG)?, shared, permits, open: Arc::default() })
     }
 
     /// Where it listens.
@@ -58,7 +70,10 @@ impl Listener {
         loop {
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
             match self.socket.accept().await {
-                Ok((stream, address)) => self.start(stream, address, permit),
+                Ok((stream, address)) => {
+                    self.room().await;
+                    self.start(stream, address, permit);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
                     sleep(REST).await;
@@ -67,10 +82,23 @@ impl Listener {
         }
     }
 
+    /// Waits until as few connections are open as options say that there may be. They may change meanwhile, and say so to nobody.
+    async fn room(&self) {
+        while self.is_full() {
+            sleep(REST).await;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let site = self.shared.sites.now();
+        site.options.is_some() && self.open.load(Relaxed) >= site.limits.connections
+    }
+
     fn start(&self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
         let shared = Arc::clone(&self.shared);
+        let open = Open::count(&self.open);
         self.shared.tracker.spawn(async move {
-            let metrics = Arc::clone(&shared.site.load().metrics);
+            let metrics = Arc::clone(&shared.sites.now().metrics);
             metrics.accepted.inc();
             metrics.connections.inc();
             let closing = shared.closing.clone();
@@ -83,14 +111,28 @@ impl Listener {
                 () = closing.cancelled() => {}
             }
             metrics.connections.dec();
+            drop(open);
             drop(permit);
         });
     }
 }
 
+impl Open {
+    fn count(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let patience = shared.site.load().timeouts.header_read;
+    let patience = shared.sites.now().timeouts.header_read;
     let Some(tls) = &shared.tls else {
         let end = End::default();
         let (reader, writer) = socket::split(stream, end.clone());
@@ -112,7 +154,7 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> i
 /// Finds out by the first bytes which version the client speaks (RFC 9113, 3.3).
 async fn speak(shared: Arc<Shared>, peer: Peer, mut reader: ReadSide, writer: WriteSide, end: End) -> io::Result<()> {
     let mut buffer = BytesMut::new();
-    let patience = shared.site.load().timeouts.idle;
+    let patience = shared.sites.now().timeouts.idle;
     let sniffed = tokio::select! {
         sniffed = timeout(patience, sniff::is_http2(&mut reader, &mut buffer)) => sniffed,
         () = shared.draining.cancelled() => return Ok(()),

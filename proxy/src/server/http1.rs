@@ -70,11 +70,13 @@ enum Next {
 impl Connection {
     async fn run(mut self) {
         loop {
-            let mut site = self.shared.site.load_full();
+            if !self.has_begun().await {
+                return;
+            }
+            // Not before: they may have changed while nothing came.
+            let site = self.shared.sites.now();
             let next = match self.read_head(&site).await {
                 Ok((head, form)) => {
-                    // They may have changed while nothing came.
-                    site = self.shared.site.load_full();
                     // Boxed: an idle connection should not hold the room that a flow takes.
                     Box::pin(self.exchange(&site, head, form)).await
                 }
@@ -98,17 +100,19 @@ impl Connection {
         }
     }
 
-    /// The next head, once its first byte has come. `None`: the connection is over and nobody is left to be told.
-    async fn read_head(&mut self, site: &Site) -> Result<(RequestHead, TargetForm), Option<(StatusCode, String)>> {
+    /// Waits for the first byte of a head. False: the connection is over.
+    async fn has_begun(&mut self) -> bool {
+        let idle = self.shared.sites.now().timeouts.idle;
         let first = poll_fn(|context| self.input.poll_first(context));
-        let is_there = tokio::select! {
+        tokio::select! {
             biased;
-            first = timeout(site.timeouts.idle, first) => matches!(first, Ok(Ok(true))),
+            first = timeout(idle, first) => matches!(first, Ok(Ok(true))),
             () = self.shared.draining.cancelled() => false,
-        };
-        if !is_there {
-            return Err(None);
         }
+    }
+
+    /// The head. `None`: the connection is over and nobody is left to be told.
+    async fn read_head(&mut self, site: &Site) -> Result<(RequestHead, TargetForm), Option<(StatusCode, String)>> {
         let limits = site.head_limits();
         let head = poll_fn(|context| self.input.poll_head(context, limits));
         let bytes = match timeout(site.timeouts.header_read, head).await {

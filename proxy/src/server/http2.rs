@@ -36,7 +36,7 @@ struct Dropped;
 
 /// Serves a connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-    let site = shared.site.load_full();
+    let site = shared.sites.now();
     let activity = Activity::new();
     let service = {
         let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
@@ -79,7 +79,7 @@ async fn exchange(
     active: Active,
     request: Request<Incoming>,
 ) -> Result<Response<Paced>, Dropped> {
-    let site = shared.site.load_full();
+    let site = shared.sites.now();
     let (parts, incoming) = request.into_parts();
     let length = incoming.size_hint().exact();
     let body = http2::body(incoming, body::Peer::Client, false);

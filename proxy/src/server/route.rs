@@ -28,7 +28,10 @@ pub(super) fn way(shared: &Shared, site: &Site, peer: Peer, head: &mut RequestHe
         Route::Reverse(_) if head.method == Method::CONNECT => {
             Err((StatusCode::METHOD_NOT_ALLOWED, "the method is not served here".to_owned()))
         }
-        Route::Reverse(upstream) => Ok(Way::Flow(Destination::configured(upstream.clone()))),
+        Route::Reverse(upstreams) => {
+            let chosen = upstreams.choose(head).map_err(|why| (StatusCode::MISDIRECTED_REQUEST, why.to_string()))?;
+            Ok(Way::Flow(Destination::configured(chosen)))
+        }
         Route::Forward(forward) => forwarded(shared, forward, peer, head, form),
     }
 }

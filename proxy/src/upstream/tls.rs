@@ -49,10 +49,15 @@ pub fn client_config(ca: Option<&Path>, protocol: Protocol) -> Result<Arc<Client
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = match protocol {
+    config.alpn_protocols = alpn(protocol);
+    Ok(Arc::new(config))
+}
+
+/// What is offered.
+pub(super) fn alpn(protocol: Protocol) -> Vec<Vec<u8>> {
+    match protocol {
         Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
         Protocol::Http2 => vec![b"h2".to_vec()],
-    };
-    Ok(Arc::new(config))
+    }
 }

@@ -1,0 +1,3 @@
+//! Options that change while flows run.
+
+pub mod core;
