@@ -46,6 +46,16 @@ pub struct Bucket {
     name: String,
 }
 
+/// Some entries of a bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page {
+    /// Keys and values, in the order of the keys.
+    pub entries: Vec<(String, Vec<u8>)>,
+    /// Where the next page begins; none: there is no more. A page may have no entries, and a next one nevertheless.
+    pub next: Option<String>,
+}
+
 impl Bucket {
     /// The bucket of this name; there is nothing to be made or opened.
     pub fn new(name: impl Into<String>) -> Self {
@@ -59,6 +69,16 @@ impl Bucket {
     /// As said in [`Error`].
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         host::get(&self.name, key)
+    }
+
+    /// The values of up to 256 keys at one time, in their order. A server is asked once.
+    ///
+    /// # Errors
+    ///
+    /// As said in [`Error`]; [`Error::TooLarge`] also for more keys, or for values of more than 4 MiB together.
+    pub fn get_many(&self, keys: &[impl AsRef<str>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        host::get_many(&self.name, &keys)
     }
 
     /// The value as text.
@@ -110,6 +130,32 @@ impl Bucket {
         host::insert(&self.name, key, value.as_ref(), milliseconds(ttl.into()))
     }
 
+    /// Does the same for up to 256 keys at one time, and tells of each whether there was none, in their order. A key that comes
+    /// twice is there the second time. A server is asked once: what a page of posts takes that are to be shown once.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use tollgate_sdk::{Error, kv::Bucket};
+    /// # fn fresh<'a>(posts: &[&'a str]) -> Result<Vec<&'a str>, Error> {
+    /// let page: Vec<_> = posts.iter().map(|id| (*id, "")).collect();
+    /// let is_new = Bucket::new("posts").insert_many(&page, Duration::from_secs(3600))?;
+    /// # Ok(posts.iter().zip(is_new).filter(|(_, is_new)| *is_new).map(|(id, _)| *id).collect())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As said in [`Error`], and then nothing was set; [`Error::TooLarge`] also for more keys, or for values of more than 4 MiB
+    /// together.
+    pub fn insert_many(
+        &self,
+        entries: &[(impl AsRef<str>, impl AsRef<[u8]>)],
+        ttl: impl Into<Option<Duration>>,
+    ) -> Result<Vec<bool>, Error> {
+        let entries: Vec<(&str, &[u8])> = entries.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect();
+        host::insert_many(&self.name, &entries, milliseconds(ttl.into()))
+    }
+
     /// Sets the value if what is there is `expected`, where none stands for nothing; no new value removes the entry. Tells
     /// whether it was done.
     ///
@@ -143,6 +189,17 @@ impl Bucket {
     /// As said in [`Error`]; [`Error::Invalid`] also where there is no number, and for a sum beyond 64 bits.
     pub fn increment(&self, key: &str, by: i64, ttl: impl Into<Option<Duration>>) -> Result<i64, Error> {
         host::increment(&self.name, key, by, milliseconds(ttl.into()))
+    }
+
+    /// Up to `limit` (1 to 1,000) entries whose keys begin with `prefix`, in the order of the keys; fewer where keys and values have
+    /// more than 1 MiB. From the first on, or behind a page before: `next` is its [`Page::next`]. A key that is there all the time
+    /// is found once, whatever is written meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As said in [`Error`]; [`Error::Invalid`] also for a `next` that does not begin with the prefix.
+    pub fn scan(&self, prefix: &str, next: Option<&str>, limit: u32) -> Result<Page, Error> {
+        host::scan(&self.name, prefix, next, limit)
     }
 }
 

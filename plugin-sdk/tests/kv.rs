@@ -85,3 +85,58 @@ fn what_is_not_granted_is_denied() {
     let early = Harness::<Twice>::configure(json!({ "early": true }));
     assert!(early.is_err_and(|errors| errors.to_string().contains("denied")));
 }
+
+/// Shows each post once: those of a path, apart by commas.
+struct Once;
+
+impl Addon for Once {
+    type Options = Options;
+
+    fn configure(_: Options) -> Result<Self, OptionErrors> {
+        Ok(Self)
+    }
+
+    fn subscriptions(&self) -> Vec<Subscription> {
+        vec![Subscription::to(Event::Request)]
+    }
+
+    fn request(&mut self, _: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
+        let bucket = Bucket::new("posts");
+        let path = request.path();
+        let posts: Vec<(&str, &str)> = path.trim_start_matches('/').split(',').map(|post| (post, "seen")).collect();
+        let is_new = bucket.insert_many(&posts, Duration::from_mins(1))?;
+        let values = bucket.get_many(&posts.iter().map(|(post, _)| *post).collect::<Vec<_>>())?;
+        let is_seen = values.iter().all(|value| value.as_deref() == Some(b"seen"));
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let page = bucket.scan("p", next.as_deref(), 2)?;
+            found.extend(page.entries.into_iter().map(|(key, _)| key));
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(Refusal::new(409, "M_SEEN", format!("{is_new:?} {is_seen} {}", found.join(" "))).into())
+    }
+}
+
+#[test]
+fn many_keys_are_asked_at_one_time() {
+    let harness = Harness::<Once>::configure(json!({})).unwrap_or_else(|errors| panic!("{errors}"));
+    let ask = |path: &str| match harness.request(TestRequest::get(path)).verdict {
+        Ok(verdict) => format!("{verdict:?}"),
+        Err(error) => format!("{error:?}"),
+    };
+    let first = ask("/p1,p2,p1,q");
+    assert!(first.contains("[true, true, false, true] true p1 p2"), "{first}");
+    let second = ask("/p2,p3,p4");
+    assert!(second.contains("[false, true, true] true p1 p2 p3 p4"), "{second}");
+    harness.pass(Duration::from_mins(1));
+    assert!(ask("/p2").contains("[true] true p2"));
+    // 256 keys, and one more.
+    for (count, is_legal) in [(256, true), (257, false)] {
+        let path: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        assert_eq!(!ask(&format!("/{}", path.join(","))).contains("TooLarge"), is_legal, "{count}");
+    }
+}

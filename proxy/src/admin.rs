@@ -36,6 +36,7 @@ use crate::{
     flow::Recent,
     http::{BearerToken, Body, body::Peer},
     http2,
+    kv::Store,
     metrics::Metrics,
 };
 
@@ -57,6 +58,8 @@ pub struct State {
     pub health: Arc<Health>,
     /// Flows that have ended, if they are remembered.
     pub recent: Option<Arc<Recent>>,
+    /// What addons keep between flows.
+    pub store: Arc<dyn Store>,
 }
 
 /// How the process is.

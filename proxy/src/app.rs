@@ -5,6 +5,7 @@ mod logging;
 mod reload;
 mod settings;
 mod sites;
+mod state;
 
 use std::{
     io::Write as _,
@@ -29,6 +30,7 @@ use crate::{
     config::{Config, Sources},
     flow::{Flows, Recent},
     http::Holdings,
+    kv::Store,
     metrics::Metrics,
     options::core,
     upstream::OwnAddresses,
@@ -106,7 +108,11 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     // Before certificates are read, so that a change from then on is seen as one.
     let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), log, seen);
     let own = OwnAddresses::default();
+    let store = state::open(&config).await?;
+    metrics.watch(Box::new(store.metrics()));
+    let store: Arc<dyn Store> = Arc::new(store);
     let mut addons = settings::addons(&config, &cache);
+    addons.store = Arc::clone(&store);
     addons.own_addresses = own.clone();
     let registry = Registry::start(addons).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
@@ -123,7 +129,13 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let mut sites =
         Sites::new(flows, Arc::clone(&metrics), options, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
-    let state = Arc::new(admin::State { registry: Arc::clone(&registry), metrics, health: Arc::clone(&health), recent });
+    let state = Arc::new(admin::State {
+        registry: Arc::clone(&registry),
+        metrics,
+        health: Arc::clone(&health),
+        recent,
+        store: Arc::clone(&store),
+    });
     sites.set_controller(controller(&config, &state));
     let listeners = sites.bind(&config.listeners)?;
     // Before anything is accepted, so that nothing can be sent there.
@@ -152,6 +164,7 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
         () = stop.drain(grace, &registry) => tracing::info!("stopped"),
         () = signals.stop() => tracing::warn!("stopped at once by a second signal"),
     }
+    store.flush().await;
     stop.ended.cancel();
     Ok(())
 }

@@ -21,6 +21,7 @@ mod policy;
 mod raw;
 mod reader;
 mod sources;
+mod state;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,8 @@ pub struct Config {
     /// `~/.cache/tollgate`; none where neither variable is set, and then nothing is cached. Never a place that others can
     /// write to: what lies there is run.
     pub cache: Option<PathBuf>,
+    /// `state` and what goes with it.
+    pub state: State,
     /// `[admin]`: off unless the table or the flag is there.
     pub admin: Option<Admin>,
     /// `limits.instances`: instances of addons alive at once in the process. Default 2000, 1 to 100000.
@@ -78,6 +81,50 @@ pub struct Config {
     pub options: Options,
     /// `[addon.NAME]` by name. An addon without such a table has the defaults: [`Config::addon`].
     pub addons: BTreeMap<String, AddonConfig>,
+}
+
+/// Where addons keep keys and values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// `state`: `"memory:"`, `"redb:FILE"`, `"redis://[USER@]HOST[:PORT][/DB]"` or `"rediss://…"`. Default a file of the user's.
+    pub store: StateStore,
+    /// `state_bytes`: how large the file may grow. Default 1GiB, 16MiB to 1TiB.
+    pub bytes: u64,
+    /// `state_timeout`: how long the store may take for one request. Default 2s, 10ms to 1m.
+    pub timeout: Duration,
+}
+
+/// A kind of store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateStore {
+    /// Gone with the process.
+    Memory,
+    /// `$XDG_STATE_HOME/tollgate/state.redb`, else below `~/.local/state`: what holds if nothing is said, made when an addon may
+    /// keep something. Where neither variable is set, it is memory instead.
+    Default(PathBuf),
+    /// A file of this process alone.
+    File(PathBuf),
+    /// A server for several proxies.
+    Redis(Box<RedisServer>),
+}
+
+/// A Redis server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisServer {
+    /// Name or address.
+    pub host: Box<str>,
+    /// Default 6379.
+    pub port: u16,
+    /// `rediss`: TLS is spoken.
+    pub tls: bool,
+    /// Default 0.
+    pub database: u16,
+    /// Default none, which is the server's default user.
+    pub user: Option<Box<str>>,
+    /// What `state_password_file` holds without white space around, else the variable `TOLLGATE_STATE_PASSWORD`: 1 to 1024 bytes.
+    pub password: Option<Box<str>>,
+    /// `state_ca`: PEM file of the only authorities that the server is verified against. Default: the system's.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where the admin listener is and who may use it.
@@ -266,6 +313,13 @@ impl Config {
     #[must_use]
     pub fn addon(&self, name: &str) -> AddonConfig {
         self.addons.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for RedisServer {
+    /// Without the password.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "RedisServer({}:{}/{})", self.host, self.port, self.database)
     }
 }
 

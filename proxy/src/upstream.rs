@@ -5,6 +5,7 @@
 mod choice;
 mod connect;
 mod deadline;
+mod dial;
 mod exchange;
 mod http1;
 mod http2;
@@ -32,6 +33,7 @@ use crate::{
 
 pub use choice::{Condition, FIELD as UPSTREAM_FIELD, Misdirected, Named, Upstreams};
 pub use connect::ConnectError;
+pub use dial::{Dial, Stream};
 pub use lookup::Lookups;
 pub use own::OwnAddresses;
 pub use tls::TlsError;

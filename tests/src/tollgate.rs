@@ -389,6 +389,8 @@ impl Builder {
         for setting in &self.settings {
             command.arg("--set").arg(setting);
         }
+        // What is kept unless something is said belongs to this proxy alone.
+        command.env("XDG_STATE_HOME", directory.join("state"));
         command.envs(self.variables).current_dir(directory);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.spawn().expect("the binary starts")

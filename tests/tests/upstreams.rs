@@ -44,7 +44,7 @@ impl Servers {
 }
 
 fn hash(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(token).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn request(target: &str, fields: &[(&str, &str)]) -> Request<tollgate_tests::BoxBody> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::kv::Error;
+use crate::kv::{Error, Page};
 
 /// What the flows of a harness share.
 #[derive(Clone)]
@@ -32,6 +32,10 @@ pub(super) struct Lent(());
 const MAX_BUCKET: usize = 64;
 const MAX_KEY: usize = 1 << 10;
 const MAX_VALUE: usize = 1 << 20;
+const MAX_BATCH: usize = 256;
+const MAX_BATCH_BYTES: usize = 4 << 20;
+const MAX_PAGE: u32 = 1_000;
+const PAGE_BYTES: usize = 1 << 20;
 
 thread_local! {
     static CURRENT: RefCell<Kept> = const { RefCell::new(Kept::denied()) };
@@ -106,6 +110,12 @@ fn apply<T>(
 ) -> Result<T, Error> {
     let kept = CURRENT.with_borrow(Clone::clone);
     let mut store = kept.lock().ok_or(Error::Denied)?;
+    check(bucket, key, value, ttl)?;
+    work(&mut store, place(bucket, key))
+}
+
+/// As the proxy checks.
+fn check(bucket: &str, key: &str, value: Option<&[u8]>, ttl: Option<u64>) -> Result<(), Error> {
     if let Some(value) = value.filter(|value| value.len() > MAX_VALUE) {
         return Err(Error::TooLarge(format!("a value of {} bytes, limit {MAX_VALUE}", value.len())));
     }
@@ -119,11 +129,29 @@ fn apply<T>(
     if key.is_empty() || key.len() > MAX_KEY {
         return Err(Error::Invalid(format!("key of {} bytes, not 1 to {MAX_KEY}", key.len())));
     }
-    work(&mut store, place(bucket, key))
+    Ok(())
+}
+
+/// For many keys at one time.
+fn check_batch(keys: usize, bytes: usize) -> Result<(), Error> {
+    if keys > MAX_BATCH {
+        return Err(Error::TooLarge(format!("{keys} keys at one time, limit {MAX_BATCH}")));
+    }
+    if bytes > MAX_BATCH_BYTES {
+        return Err(Error::TooLarge(format!("values of {bytes} bytes at one time, limit {MAX_BATCH_BYTES}")));
+    }
+    Ok(())
 }
 
 pub(crate) fn get(bucket: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
     apply(bucket, key, None, None, |store, place| Ok(store.entries.get(&place).map(|entry| entry.value.clone())))
+}
+
+pub(crate) fn get_many(bucket: &str, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    check_batch(keys.len(), 0)?;
+    let values = keys.iter().map(|key| get(bucket, key)).collect::<Result<Vec<_>, _>>()?;
+    check_batch(keys.len(), values.iter().flatten().map(Vec::len).sum())?;
+    Ok(values)
 }
 
 pub(crate) fn set(bucket: &str, key: &str, value: &[u8], ttl: Option<u64>) -> Result<(), Error> {
@@ -140,6 +168,39 @@ pub(crate) fn insert(bucket: &str, key: &str, value: &[u8], ttl: Option<u64>) ->
             store.put(place, value, ttl);
         }
         Ok(is_free)
+    })
+}
+
+pub(crate) fn insert_many(bucket: &str, entries: &[(&str, &[u8])], ttl: Option<u64>) -> Result<Vec<bool>, Error> {
+    check_batch(entries.len(), entries.iter().map(|(_, value)| value.len()).sum())?;
+    entries.iter().try_for_each(|(key, value)| check(bucket, key, Some(value), ttl))?;
+    entries.iter().map(|(key, value)| insert(bucket, key, value, ttl)).collect()
+}
+
+pub(crate) fn scan(bucket: &str, prefix: &str, next: Option<&str>, limit: u32) -> Result<Page, Error> {
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Error::Invalid(format!("limit of {limit} entries, not 1 to {MAX_PAGE}")));
+    }
+    if next.is_some_and(|next| next.is_empty() || !next.starts_with(prefix)) {
+        return Err(Error::Invalid("cursor: it is not of a scan with this prefix".to_owned()));
+    }
+    // A prefix may be empty, unlike a key.
+    apply(bucket, if prefix.is_empty() { "-" } else { prefix }, None, None, |store, _| {
+        let mut found = store.entries.iter().filter(|((other, key), _)| {
+            other == bucket && key.starts_with(prefix) && next.is_none_or(|next| key.as_str() > next)
+        });
+        let mut page = Page::default();
+        let mut bytes = 0;
+        for ((_, key), entry) in &mut found {
+            bytes += key.len() + entry.value.len();
+            let is_full = page.entries.len() == limit as usize || (!page.entries.is_empty() && bytes > PAGE_BYTES);
+            if is_full {
+                page.next = page.entries.last().map(|(key, _)| key.clone());
+                return Ok(page);
+            }
+            page.entries.push((key.clone(), entry.value.clone()));
+        }
+        Ok(page)
     })
 }
 

@@ -17,10 +17,7 @@ use super::{
     ticker::{Running, Ticker},
     wasi,
 };
-use crate::{
-    kv::{Memory, Store},
-    outbound::Service,
-};
+use crate::{kv::Store, outbound::Service};
 
 /// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
 #[derive(Clone)]
@@ -95,7 +92,7 @@ impl Engine {
         let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
         let outbound = Outbound { service, runtime: Handle::current() };
-        let store = Arc::new(Memory::default());
+        let store = Arc::clone(&settings.store);
         let shared =
             Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound, store };
         Ok(Self { shared: Arc::new(shared) })
@@ -149,7 +146,7 @@ impl Engine {
         Arc::clone(&self.shared.memory)
     }
 
-    /// What addons keep between flows: as long as the process runs, whatever becomes of the addons.
+    /// What addons keep between flows, whatever becomes of the addons.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.shared.store
     }

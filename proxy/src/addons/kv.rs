@@ -5,6 +5,7 @@ mod stats;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio::time::timeout_at;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     state::HostState,
     stats::Stats,
 };
-use crate::kv::{Answer, Op, Place, Space, Store, StoreError};
+use crate::kv::{self, Answer, Op, Place, Scan, Space, Store, StoreError};
 
 use stats::Ended;
 pub use stats::KvCounters;
@@ -49,11 +50,17 @@ impl Keeping {
 }
 
 impl HostState {
-    async fn apply(&mut self, bucket: &str, key: &str, op: Op) -> Outcome<Answer> {
-        let (index, writes) = (op.index(), op.writes());
+    /// Waits for the store within the wall budget, and counts. A write counts as an effect outside of the flow unless `did_nothing`
+    /// says better.
+    async fn wait<T>(
+        &mut self,
+        (index, writes): (usize, bool),
+        work: Result<BoxFuture<'static, Result<T, StoreError>>, Refusal>,
+        did_nothing: impl Fn(&T) -> bool,
+    ) -> Outcome<T> {
         let (deadline, over) = (self.budget.deadline(), self.budget.over_wall());
-        let work = match self.place(bucket, key, &op) {
-            Ok(place) => self.keeping.store.apply(&self.keeping.space, place, op),
+        let work = match work {
+            Ok(work) => work,
             Err(refusal) => {
                 self.keeping.stats.kv.ended(index, refusal.ended());
                 return Ok(Err(refusal.into()));
@@ -66,7 +73,10 @@ impl HostState {
             self.keeping.stats.kv.ended(index, Ended::Abandoned);
             return Err(wasmtime::Error::new(over));
         };
-        let did_nothing = matches!(result, Ok(Answer::Done(false)) | Err(StoreError::Invalid(_) | StoreError::TooLarge(_)));
+        let did_nothing = match &result {
+            Ok(value) => did_nothing(value),
+            Err(error) => matches!(error, StoreError::Invalid(_) | StoreError::TooLarge(_)),
+        };
         if did_nothing {
             self.had_effect = had_effect;
         }
@@ -75,12 +85,37 @@ impl HostState {
         Ok(result.map_err(WitError::from))
     }
 
-    fn place(&self, bucket: &str, key: &str, op: &Op) -> Result<Place, Refusal> {
-        // `configure` has no stage, be it run for a flow.
-        if !self.keeping.is_granted || self.stage.is_none() {
-            return Err(Refusal::Denied);
+    async fn apply(&mut self, bucket: &str, key: &str, op: Op) -> Outcome<Answer> {
+        let kind = (op.index(), op.writes());
+        match self.all(kind, bucket, [(key, op)]).await? {
+            Ok(answers) => match <[Answer; 1]>::try_from(answers) {
+                Ok([answer]) => Ok(Ok(answer)),
+                Err(answers) => Err(miscounted(answers.len())),
+            },
+            Err(error) => Ok(Err(error)),
         }
-        op.check().and_then(|()| Place::new(bucket, key)).map_err(Refusal::Store)
+    }
+
+    /// Does operations on a bucket at one time.
+    async fn all<'a>(
+        &mut self,
+        kind: (usize, bool),
+        bucket: &str,
+        ops: impl IntoIterator<Item = (&'a str, Op)>,
+    ) -> Outcome<Vec<Answer>> {
+        let work = self.is_granted().and_then(|()| {
+            let place = |(key, op): (&str, Op)| Place::new(bucket, key).map(|place| (place, op));
+            let commands = ops.into_iter().take(kv::MAX_BATCH + 1).map(place).collect::<Result<Vec<_>, _>>();
+            let commands = commands.and_then(|commands| kv::check(&commands).map(|()| commands)).map_err(Refusal::Store)?;
+            Ok(self.keeping.store.apply(&self.keeping.space, commands))
+        });
+        let is_nothing = |answer: &Answer| matches!(answer, Answer::Done(false));
+        self.wait(kind, work, |answers| answers.iter().all(is_nothing)).await
+    }
+
+    fn is_granted(&self) -> Result<(), Refusal> {
+        // `configure` has no stage, be it run for a flow.
+        if self.keeping.is_granted && self.stage.is_some() { Ok(()) } else { Err(Refusal::Denied) }
     }
 
     /// The same for operations that tell whether they were done.
@@ -102,12 +137,41 @@ impl wit::Host for HostState {
         }
     }
 
+    async fn get_many(&mut self, bucket: String, keys: Vec<String>) -> Outcome<Vec<Option<Vec<u8>>>> {
+        let ops = keys.iter().map(|key| (key.as_str(), Op::Get));
+        let answers = match self.all((Op::GET_MANY, false), &bucket, ops).await? {
+            Ok(answers) if answers.len() == keys.len() => answers,
+            Ok(answers) => return Err(miscounted(answers.len())),
+            Err(error) => return Ok(Err(error)),
+        };
+        let value = |answer| match answer {
+            Answer::Value(value) => Ok(value.map(Vec::from)),
+            other => Err(unfit(&other)),
+        };
+        answers.into_iter().map(value).collect::<wasmtime::Result<Vec<_>>>().map(Ok)
+    }
+
     async fn set(&mut self, bucket: String, key: String, value: Vec<u8>, ttl: Option<u64>) -> Outcome<()> {
         Ok(self.is_done(&bucket, &key, Op::Set(value.into(), time(ttl))).await?.map(drop))
     }
 
     async fn insert(&mut self, bucket: String, key: String, value: Vec<u8>, ttl: Option<u64>) -> Outcome<bool> {
         self.is_done(&bucket, &key, Op::Insert(value.into(), time(ttl))).await
+    }
+
+    async fn insert_many(&mut self, bucket: String, entries: Vec<(String, Vec<u8>)>, ttl: Option<u64>) -> Outcome<Vec<bool>> {
+        let (keys, values): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+        let ops = values.into_iter().map(|value| Op::Insert(value.into(), time(ttl)));
+        let answers = match self.all((Op::INSERT_MANY, true), &bucket, keys.iter().map(String::as_str).zip(ops)).await? {
+            Ok(answers) if answers.len() == keys.len() => answers,
+            Ok(answers) => return Err(miscounted(answers.len())),
+            Err(error) => return Ok(Err(error)),
+        };
+        let is_done = |answer| match answer {
+            Answer::Done(is_done) => Ok(is_done),
+            other => Err(unfit(&other)),
+        };
+        answers.into_iter().map(is_done).collect::<wasmtime::Result<Vec<_>>>().map(Ok)
     }
 
     async fn swap(
@@ -133,6 +197,19 @@ impl wit::Host for HostState {
             Err(error) => Ok(Err(error)),
         }
     }
+
+    async fn scan(&mut self, bucket: String, prefix: String, cursor: Option<String>, limit: u32) -> Outcome<wit::Page> {
+        let work = self.is_granted().and_then(|()| {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let scan = Scan::new(&bucket, &prefix, cursor.as_deref(), limit).map_err(Refusal::Store)?;
+            Ok(self.keeping.store.scan(&self.keeping.space, scan))
+        });
+        let page = self.wait((Op::SCAN, false), work, |_| true).await?;
+        Ok(page.map(|page| {
+            let entries = page.entries.into_iter().map(|(key, value)| (key, Vec::from(value))).collect();
+            wit::Page { entries, next: page.next }
+        }))
+    }
 }
 
 fn time(ttl: Option<u64>) -> Option<Duration> {
@@ -147,6 +224,10 @@ fn unfit(answer: &Answer) -> wasmtime::Error {
         Answer::Sum(_) => "a sum",
     };
     wasmtime::Error::msg(format!("the store answered with {kind}, which was not asked"))
+}
+
+fn miscounted(answers: usize) -> wasmtime::Error {
+    wasmtime::Error::msg(format!("the store gave {answers} answers, which is not what was asked"))
 }
 
 impl Refusal {

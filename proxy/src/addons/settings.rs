@@ -6,6 +6,7 @@ use super::{grants::Grants, limits::Limits};
 use crate::{
     hooks::{FailurePolicy, QuarantineRule},
     http::BearerToken,
+    kv::{Memory, Store},
     outbound,
     upstream::OwnAddresses,
 };
@@ -41,6 +42,8 @@ pub struct Settings {
     pub addons: BTreeMap<String, AddonSettings>,
     /// Name of each listener with the order of its addons; without an order: every loaded addon, by name.
     pub listeners: Vec<(String, Option<Vec<String>>)>,
+    /// What addons keep between flows. Only that of the start counts. Default in memory.
+    pub store: Arc<dyn Store>,
     /// Where this process listens, which addons may not send requests to. Only that of the start counts.
     pub own_addresses: OwnAddresses,
 }
@@ -101,6 +104,7 @@ impl Settings {
             rescan: Duration::from_secs(3),
             addons: BTreeMap::new(),
             listeners: Vec::new(),
+            store: Arc::new(Memory::default()),
             own_addresses: OwnAddresses::default(),
         }
     }

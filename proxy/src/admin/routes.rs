@@ -62,7 +62,8 @@ fn live(state: &State) -> Answer {
 fn ready(state: &State) -> Answer {
     let addons = state.registry.readiness();
     let is_draining = state.health.is_draining.load(Relaxed);
-    let is_ready = addons.is_ready() && !is_draining;
+    let trouble = state.store.trouble();
+    let is_ready = addons.is_ready() && !is_draining && trouble.is_none();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let failed: Vec<&String> = addons.failed.iter().map(|(name, _)| name).collect();
     let page = json!({
@@ -74,6 +75,7 @@ fn ready(state: &State) -> Answer {
             "quarantined": addons.quarantined,
             "directory": addons.directory,
         },
+        "state": trouble,
     });
     json_answer(status, &page)
 }

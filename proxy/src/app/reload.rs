@@ -10,10 +10,10 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{logging, settings, sites::Sites};
+use super::{logging, settings, sites::Sites, state};
 use crate::{
     addons::Registry,
-    config::{Config, Sources},
+    config::{Config, Sources, StateStore},
     options::core,
 };
 
@@ -113,6 +113,7 @@ impl Reloader {
             ("admin", config.admin == self.config.admin),
             ("plugins", config.plugins == self.config.plugins),
             ("cache", config.cache == self.config.cache),
+            ("state", config.state == self.config.state),
             ("limits.instances", config.instances == self.config.instances),
             ("limits.guest_stack", config.guest_stack == self.config.guest_stack),
             ("limits.guest_memory", config.guest_memory == self.config.guest_memory),
@@ -122,6 +123,12 @@ impl Reloader {
             if !is_same {
                 tracing::warn!(key, "this change takes a restart");
             }
+        }
+        if matches!(config.state.store, StateStore::Default(_)) && state::uses_kv(&config) && !state::uses_kv(&self.config) {
+            tracing::warn!(
+                key = "state",
+                "what addons keep is in memory until the next start: no addon was to keep anything at this one"
+            );
         }
         core::put(&self.options, config.options.clone());
         self.log.set(&config.log, &config.options);

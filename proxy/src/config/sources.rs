@@ -13,6 +13,7 @@ use super::{
     limits::{self, GRACE, GUEST_MEMORY, GUEST_STACK, HELD_BODIES, INSTANCES, usize_of},
     listener::{Ground, listener},
     raw::Raw,
+    state,
     tree::{Source, Tree},
     units::{Count, Size, Span},
 };
@@ -191,9 +192,7 @@ fn free_name(tree: &Tree, kind: &str, bind: &str) -> String {
 fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     let raw: Raw = check.read();
     let root = Key::root();
-    if let Some(text) = &raw.state {
-        check.text(&root.join("state"), text, state);
-    }
+    let state = state::state(check, &root, &raw);
     let plugins = plugins(check, &root.join("plugins"), raw.plugins.as_deref());
     let cache = match &raw.cache {
         Some(text) => Some(check.path(&root.join("cache"), text)),
@@ -229,6 +228,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     Some(Config {
         plugins: plugins?,
         cache,
+        state: state?,
         admin,
         instances: usize_of(instances.0),
         guest_stack: usize_of(guest_stack.0),
@@ -250,11 +250,6 @@ fn options(check: &mut Check, key: &Key, raw: &Map<String, serde_json::Value>) -
         }
         Options::default()
     })
-}
-
-/// Where addons keep keys and values: there is one store.
-fn state(text: &str) -> Result<(), String> {
-    if text == "memory:" { Ok(()) } else { Err("must be \"memory:\", the one store that this version serves".to_owned()) }
 }
 
 fn plugins(check: &mut Check, key: &Key, text: Option<&str>) -> Option<PathBuf> {

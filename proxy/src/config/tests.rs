@@ -14,6 +14,7 @@ mod addons;
 mod forward;
 mod options;
 mod policy;
+mod state;
 mod upstreams;
 
 const LISTENER: &str = "[[listener]]\nname = 'a'\nbind = '127.0.0.1:0'\nupstream = 'http://127.0.0.1:1'\n";
@@ -211,10 +212,10 @@ fn errors_name_key_value_and_range() {
             "timeouts.flow = 5: must be a duration (with its unit, like 50ms, 1.5s, 2m or 7d) from 1ms to 7d, or \"none\"",
         ),
         ("[limits]\nconections = 5", "limits.conections: unknown key; did you mean connections?"),
-        ("state = 'redb:x'", "state = \"redb:x\": must be \"memory:\", the one store that this version serves"),
+        ("state = 'disk'", "state = \"disk\": must be \"memory:\", \"redb:FILE\", \"redis://HOST\" or \"rediss://HOST\""),
         (
             "state = 'redis://u:hunter2@h/0'",
-            "state = \"redis://***@h/0\": must be \"memory:\", the one store that this version serves",
+            "state = \"redis://***@h/0\": must have no password: state_password_file or the variable TOLLGATE_STATE_PASSWORD is for that",
         ),
         (
             "[addon.x]\nhttp = ['a', 'http://b']",

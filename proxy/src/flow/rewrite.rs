@@ -33,8 +33,8 @@ pub(super) fn before_upstream(record: &Record) {
     let request = &mut record.exchange.lock().request;
     let change = Change { from: public, to: &request.upstream };
     let headers = &mut request.head.headers;
-    change.fields(headers, ORIGIN.as_str(), |change, value| change.origin(value));
-    change.fields(headers, REFERER.as_str(), |change, value| change.url(value));
+    change.fields(headers, ORIGIN.as_str(), Change::origin);
+    change.fields(headers, REFERER.as_str(), Change::url);
 }
 
 /// What the client is to see of a response of the upstream.
@@ -45,11 +45,11 @@ pub(super) fn before_client(record: &Record) {
     let Some(response) = messages.response.as_mut().filter(|response| response.origin == Source::Upstream) else { return };
     let headers = &mut response.head.headers;
     for name in [LOCATION, CONTENT_LOCATION] {
-        change.fields(headers, name.as_str(), |change, value| change.url(value));
+        change.fields(headers, name.as_str(), Change::url);
     }
-    change.fields(headers, LINK.as_str(), |change, value| change.link(value));
-    change.fields(headers, ACCESS_CONTROL_ALLOW_ORIGIN.as_str(), |change, value| change.origin(value));
-    change.fields(headers, SET_COOKIE.as_str(), |change, value| change.cookie(value));
+    change.fields(headers, LINK.as_str(), Change::link);
+    change.fields(headers, ACCESS_CONTROL_ALLOW_ORIGIN.as_str(), Change::origin);
+    change.fields(headers, SET_COOKIE.as_str(), Change::cookie);
     // Where else the upstream's origin is served says nothing of the proxy's (RFC 7838, 2).
     headers.remove("alt-svc");
 }

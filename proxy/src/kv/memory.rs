@@ -1,206 +1,169 @@
 //! A store in memory: gone when the process ends.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use bytes::Bytes;
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, ready},
 };
 use parking_lot::Mutex;
 
-use super::{Answer, Op, Place, Quota, Space, Store, StoreError, Usage};
+use super::{
+    Answer, Command, Page, Place, Scan, Space, Store, StoreError, Usage, check,
+    shelf::{self, Entry, STEP, Shelf},
+};
 
 /// Keys and values in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     spaces: Mutex<HashMap<Arc<str>, Arc<Mutex<Entries>>>>,
+    start: Instant,
 }
 
 /// What one addon keeps.
 #[derive(Debug, Default)]
 struct Entries {
-    by_place: HashMap<Arc<Place>, Entry>,
-    /// When entries expire, soonest first. The number tells apart what expires at one time.
-    expiries: BTreeMap<(Instant, u64), Arc<Place>>,
+    by_place: BTreeMap<Arc<Place>, Entry>,
+    /// When entries expire, soonest first.
+    expiries: BTreeSet<(u64, Arc<Place>)>,
     bytes: usize,
-    last: u64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    value: Bytes,
-    expiry: Option<(Instant, u64)>,
+impl Memory {
+    /// Microseconds of the store's life.
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn entries(&self, addon: &Arc<str>) -> Arc<Mutex<Entries>> {
+        Arc::clone(self.spaces.lock().entry(Arc::clone(addon)).or_default())
+    }
 }
 
-/// Expired entries that one operation removes: no flow pays for all that others left behind.
-const STEP: usize = 64;
+impl Default for Memory {
+    fn default() -> Self {
+        Self { spaces: Mutex::default(), start: Instant::now() }
+    }
+}
 
 impl Store for Memory {
-    fn apply(&self, space: &Space, place: Place, op: Op) -> BoxFuture<'static, Result<Answer, StoreError>> {
-        let entries = Arc::clone(self.spaces.lock().entry(Arc::clone(&space.addon)).or_default());
-        let answer = op.check().and_then(|()| entries.lock().apply(space.quota, place, op, Instant::now()));
-        ready(answer).boxed()
+    fn apply(&self, space: &Space, commands: Vec<Command>) -> BoxFuture<'static, Result<Vec<Answer>, StoreError>> {
+        let entries = self.entries(&space.addon);
+        let answers = check(&commands).and_then(|()| shelf::run(&mut *entries.lock(), space.quota, commands, self.now()));
+        ready(answers).boxed()
+    }
+
+    fn scan(&self, space: &Space, scan: Scan) -> BoxFuture<'static, Result<Page, StoreError>> {
+        let entries = self.entries(&space.addon);
+        let page = entries.lock().scan(&scan, self.now());
+        ready(page).boxed()
     }
 
     fn usage(&self, addon: &str) -> Option<Usage> {
         let Some(entries) = self.spaces.lock().get(addon).map(Arc::clone) else { return Some(Usage::default()) };
-        let now = Instant::now();
+        let now = self.now();
         loop {
             // The lock is let go between steps.
             let mut entries = entries.lock();
-            if !entries.expire_some(now) {
-                return Some(Usage { bytes: entries.bytes, keys: entries.by_place.len() });
+            if !shelf::expire_some(&mut *entries, now, STEP).ok()? {
+                return Some(entries.usage());
             }
         }
     }
 }
 
 impl Entries {
-    fn apply(&mut self, quota: Quota, place: Place, op: Op, now: Instant) -> Result<Answer, StoreError> {
-        self.expire_some(now);
-        let is_over = |entry: &Entry| entry.expiry.is_some_and(|(at, _)| at <= now);
-        if self.by_place.get(&place).is_some_and(is_over) {
-            self.remove(&place);
-        }
-        let place = Arc::new(place);
-        let found = self.by_place.get(&place).map(|entry| entry.value.clone());
-        Ok(match op {
-            Op::Get => Answer::Value(found),
-            Op::Set(value, ttl) => {
-                self.put(quota, place, value, expiry(now, ttl), now)?;
-                Answer::Done(true)
-            }
-            Op::Insert(value, ttl) => {
-                if found.is_none() {
-                    self.put(quota, place, value, expiry(now, ttl), now)?;
-                }
-                Answer::Done(found.is_none())
-            }
-            Op::Swap { expected, value, ttl } => {
-                let is_due = found == expected;
-                match value.filter(|_| is_due) {
-                    Some(value) => self.put(quota, place, value, expiry(now, ttl), now)?,
-                    None if is_due => drop(self.remove(&place)),
-                    None => {}
-                }
-                Answer::Done(is_due)
-            }
-            Op::Delete => Answer::Done(self.remove(&place).is_some()),
-            Op::Increment(by, ttl) => {
-                let number = found.as_deref().map_or(Some(0), number).ok_or_else(|| invalid("number to increment"))?;
-                let sum = number.checked_add(by).ok_or_else(|| invalid("sum beyond 64 bits"))?;
-                let until = match self.by_place.get(&place) {
-                    Some(entry) => entry.expiry.map(|(at, _)| at),
-                    None => expiry(now, ttl),
-                };
-                self.put(quota, place, sum.to_string().into(), until, now)?;
-                Answer::Sum(sum)
-            }
-        })
+    fn scan(&self, scan: &Scan, now: u64) -> Result<Page, StoreError> {
+        let start = Place { bucket: scan.bucket.clone(), key: scan.start().into() };
+        let entries = self.by_place.range(Arc::new(start)..).take_while(|(place, _)| place.bucket == scan.bucket);
+        scan.page(entries.map(|(place, entry)| Ok((place.key.to_string(), entry.clone()))), now)
+    }
+}
+
+impl Shelf for Entries {
+    type Error = StoreError;
+
+    fn find(&mut self, place: &Place) -> Result<Option<Entry>, StoreError> {
+        Ok(self.by_place.get(place).cloned())
     }
 
-    fn put(
-        &mut self,
-        quota: Quota,
-        place: Arc<Place>,
-        value: Bytes,
-        until: Option<Instant>,
-        now: Instant,
-    ) -> Result<(), StoreError> {
-        let cost = place.cost(value.len());
-        let before = self.by_place.get(&place).map(|entry| place.cost(entry.value.len()));
-        let bytes = loop {
-            let bytes = self.bytes + cost - before.unwrap_or_default();
-            let keys = self.by_place.len() + 1;
-            // What is over already may shrink.
-            let excess = if bytes > quota.bytes && bytes > self.bytes {
-                format!("{bytes} bytes, quota {}", quota.bytes)
-            } else if before.is_none() && keys > quota.keys {
-                format!("{keys} keys, quota {}", quota.keys)
-            } else {
-                break bytes;
-            };
-            // What has expired counts no more. The entry itself has not.
-            if !self.expire_one(now) {
-                return Err(StoreError::TooLarge(excess));
-            }
-        };
-        self.remove(&place);
-        self.last += 1;
-        let expiry = until.map(|until| (until, self.last));
-        if let Some(expiry) = expiry {
-            self.expiries.insert(expiry, Arc::clone(&place));
+    fn put(&mut self, place: &Place, entry: Entry) -> Result<(), StoreError> {
+        self.remove(place)?;
+        let place = Arc::new(place.clone());
+        self.bytes += place.cost(entry.value.len());
+        if let Some(until) = entry.until {
+            self.expiries.insert((until, Arc::clone(&place)));
         }
-        self.by_place.insert(place, Entry { value, expiry });
-        self.bytes = bytes;
+        self.by_place.insert(place, entry);
         Ok(())
     }
 
-    fn remove(&mut self, place: &Place) -> Option<Entry> {
-        let entry = self.by_place.remove(place)?;
-        self.bytes -= place.cost(entry.value.len());
-        if let Some(expiry) = &entry.expiry {
-            self.expiries.remove(expiry);
-        }
-        Some(entry)
-    }
-
-    /// Removes a few of what has expired; whether there may be more.
-    fn expire_some(&mut self, now: Instant) -> bool {
-        (0..STEP).all(|_| self.expire_one(now))
-    }
-
-    /// Removes one that has expired; whether there was one.
-    fn expire_one(&mut self, now: Instant) -> bool {
-        let Some(soonest) = self.expiries.first_entry().filter(|soonest| soonest.key().0 <= now) else { return false };
-        let place = soonest.remove();
-        if let Some(entry) = self.by_place.remove(&place) {
+    fn remove(&mut self, place: &Place) -> Result<(), StoreError> {
+        if let Some((place, entry)) = self.by_place.remove_entry(place) {
             self.bytes -= place.cost(entry.value.len());
+            if let Some(until) = entry.until {
+                self.expiries.remove(&(until, place));
+            }
         }
-        true
+        Ok(())
     }
-}
 
-/// None: never, or beyond the clock.
-fn expiry(now: Instant, ttl: Option<Duration>) -> Option<Instant> {
-    now.checked_add(ttl?)
-}
+    fn usage(&self) -> Usage {
+        Usage { bytes: self.bytes, keys: self.by_place.len() }
+    }
 
-fn number(value: &[u8]) -> Option<i64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-fn invalid(what: &str) -> StoreError {
-    StoreError::Invalid(what.to_owned())
+    fn expire_one(&mut self, now: u64) -> Result<bool, StoreError> {
+        let Some((_, place)) = self.expiries.first().filter(|(until, _)| *until <= now) else { return Ok(false) };
+        let place = Arc::clone(place);
+        self.remove(&place)?;
+        Ok(true)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::OVERHEAD, *};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::{
+        super::{
+            OVERHEAD, Op, Quota,
+            conformance::{Bench, conformance},
+        },
+        *,
+    };
+
+    fn bench() -> Bench {
+        Bench { store: Arc::new(Memory::default()), _held: Box::new(()) }
+    }
+
+    conformance!(ready(bench()));
 
     const QUOTA: Quota = Quota { bytes: 10_000, keys: 3 };
 
     struct Clock {
         entries: Entries,
-        now: Instant,
+        now: u64,
     }
 
     impl Clock {
         fn new() -> Self {
-            Self { entries: Entries::default(), now: Instant::now() }
+            Self { entries: Entries::default(), now: 7 }
         }
 
         fn pass(&mut self, milliseconds: u64) {
-            self.now += Duration::from_millis(milliseconds);
+            self.now += 1_000 * milliseconds;
         }
 
         fn run(&mut self, key: &str, op: Op) -> Result<Answer, StoreError> {
-            self.entries.apply(QUOTA, Place::new("b", key).expect("a place"), op, self.now)
+            let commands = vec![(Place::new("b", key).expect("a place"), op)];
+            let answers = shelf::run(&mut self.entries, QUOTA, commands, self.now)?;
+            Ok(answers.into_iter().next().expect("an answer"))
         }
 
         fn get(&mut self, key: &str) -> Option<Bytes> {
@@ -239,17 +202,20 @@ mod tests {
     #[test]
     fn no_operation_removes_all_that_has_expired() {
         let quota = Quota { bytes: 1 << 20, keys: 1000 };
-        let (mut entries, now) = (Entries::default(), Instant::now());
+        let (mut entries, now) = (Entries::default(), 7);
+        let apply = |entries: &mut Entries, quota, place, op, now| {
+            shelf::run(entries, quota, vec![(place, op)], now).map(|answers| answers.into_iter().next())
+        };
         let place = |number: usize| Place::new("b", &number.to_string()).expect("a place");
         for number in 0..1000 {
-            entries.apply(quota, place(number), Op::Set(value("1"), Some(ms(10))), now).expect("set");
+            apply(&mut entries, quota, place(number), Op::Set(value("1"), Some(ms(10))), now).expect("set");
         }
-        let later = now + ms(10);
-        assert_eq!(entries.apply(quota, place(999), Op::Get, later), Ok(Answer::Value(None)));
+        let later = now + 10_000;
+        assert_eq!(apply(&mut entries, quota, place(999), Op::Delete, later), Ok(Some(Answer::Done(false))));
         assert_eq!(entries.by_place.len(), 1000 - STEP - 1);
         // All that is left has expired, and so is no reason to say no.
         let full = Quota { bytes: entries.bytes, keys: 1 };
-        entries.apply(full, place(0), Op::Set(value("2"), None), later).expect("set");
+        apply(&mut entries, full, place(0), Op::Set(value("2"), None), later).expect("set");
         assert_eq!(entries.by_place.len(), 1);
     }
 
@@ -286,9 +252,9 @@ mod tests {
         clock.pass(5);
         assert_eq!(clock.run("n", Op::Increment(1, None)), Ok(Answer::Sum(1)));
         clock.run("n", Op::Set(i64::MAX.to_string().into(), None)).expect("set");
-        assert_eq!(clock.run("n", Op::Increment(1, None)), Err(invalid("sum beyond 64 bits")));
+        assert_eq!(clock.run("n", Op::Increment(1, None)), Err(StoreError::Invalid("sum beyond 64 bits".to_owned())));
         clock.run("n", Op::Set(value("x"), None)).expect("set");
-        assert_eq!(clock.run("n", Op::Increment(1, None)), Err(invalid("number to increment")));
+        assert_eq!(clock.run("n", Op::Increment(1, None)), Err(StoreError::Invalid("number to increment".to_owned())));
     }
 
     #[test]
@@ -333,10 +299,11 @@ mod tests {
         let memory = Memory::default();
         let space = |addon: &str| Space { addon: addon.into(), quota: Quota::default() };
         let place = || Place::new("b", "k").expect("a place");
-        let set = memory.apply(&space("one"), place(), Op::Set(value("1"), None)).await;
-        assert_eq!(set, Ok(Answer::Done(true)));
-        assert_eq!(memory.apply(&space("two"), place(), Op::Get).await, Ok(Answer::Value(None)));
-        assert_eq!(memory.apply(&space("one"), place(), Op::Get).await, Ok(Answer::Value(Some(value("1")))));
+        let set = memory.apply(&space("one"), vec![(place(), Op::Set(value("1"), None))]).await;
+        assert_eq!(set, Ok(vec![Answer::Done(true)]));
+        let get = || vec![(place(), Op::Get)];
+        assert_eq!(memory.apply(&space("two"), get()).await, Ok(vec![Answer::Value(None)]));
+        assert_eq!(memory.apply(&space("one"), get()).await, Ok(vec![Answer::Value(Some(value("1")))]));
         assert_eq!(memory.usage("one"), Some(Usage { bytes: OVERHEAD + 3, keys: 1 }));
         assert_eq!((memory.usage("two"), memory.usage("three")), (Some(Usage::default()), Some(Usage::default())));
     }

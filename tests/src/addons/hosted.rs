@@ -14,7 +14,7 @@ use super::{Admin, components};
 use crate::{
     body::{empty, full},
     client::{Answer, Client, Version},
-    tollgate::{Builder, Tollgate},
+    tollgate::{Builder, Ended, Tollgate},
 };
 
 /// A running proxy whose addons are guests.
@@ -158,6 +158,11 @@ impl HostedBuilder {
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Hosted {
         Hosted { tollgate: self.builder.start().await, home: self.home }
+    }
+
+    /// Starts it and waits for its end.
+    pub async fn run(self) -> Ended {
+        self.builder.run().await
     }
 }
 

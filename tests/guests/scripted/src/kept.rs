@@ -9,7 +9,8 @@ use tollgate_sdk::kv::{Bucket, Error};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Kv {
-    /// `get`, `set`, `insert`, `swap`, `delete` or `increment`, which is by `value`.
+    /// `get`, `set`, `insert`, `swap`, `delete`, `increment`, which is by `value`, `get-many` and `insert-many`, whose `key` are several
+    /// with commas between them, or `scan`, whose `key` is the prefix, `value` the limit and `expected` the cursor.
     op: String,
     bucket: String,
     key: String,
@@ -21,6 +22,8 @@ pub(crate) struct Kv {
     ttl: String,
     /// How often, if not once.
     times: usize,
+    /// What is not done fails the hook.
+    pub(crate) must: bool,
 }
 
 /// What operations came to.
@@ -32,7 +35,17 @@ pub(crate) struct Kept {
 impl Default for Kv {
     fn default() -> Self {
         let none = || "none".to_owned();
-        Self { op: none(), bucket: none(), key: none(), value: none(), fill: none(), expected: none(), ttl: none(), times: 1 }
+        Self {
+            op: none(),
+            bucket: none(),
+            key: none(),
+            value: none(),
+            fill: none(),
+            expected: none(),
+            ttl: none(),
+            times: 1,
+            must: false,
+        }
     }
 }
 
@@ -57,6 +70,25 @@ impl Kv {
                 done.map(|done| done.to_string())
             }
             "delete" => bucket.delete(&key).map(|done| done.to_string()),
+            "get-many" => {
+                let values = bucket.get_many(&key.split(',').collect::<Vec<_>>())?;
+                let text =
+                    |value: Option<Vec<u8>>| value.map_or("none".to_owned(), |value| String::from_utf8_lossy(&value).into());
+                Ok(values.into_iter().map(text).collect::<Vec<_>>().join(","))
+            }
+            "insert-many" => {
+                let entries: Vec<_> = key.split(',').map(|key| (key, given.as_str())).collect();
+                let done = bucket.insert_many(&entries, ttl)?;
+                Ok(done.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+            }
+            "scan" => {
+                let limit = number(&self.value).transpose()?.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(1);
+                let prefix = if key == "none" { "" } else { &key };
+                let page = bucket.scan(prefix, some(&self.expected).as_deref(), limit)?;
+                let text = |(key, value): (String, Vec<u8>)| format!("{key}={}", String::from_utf8_lossy(&value));
+                let entries = page.entries.into_iter().map(text).collect::<Vec<_>>().join(",");
+                Ok(format!("{entries};{}", page.next.unwrap_or_else(|| "none".to_owned())))
+            }
             "increment" => {
                 let by = number(&self.value).transpose()?.unwrap_or(1);
                 bucket.increment(&key, by, ttl).map(|sum| sum.to_string())
@@ -72,6 +104,11 @@ impl Kv {
 }
 
 impl Kept {
+    /// What the hook fails with where it has to succeed.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.ended.iter().find_map(|ended| ended.as_ref().err()).map(ToString::to_string)
+    }
+
     /// Why the last one was not done.
     pub(crate) fn error(self) -> Option<Error> {
         self.ended.into_iter().last()?.err()

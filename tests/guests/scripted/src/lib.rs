@@ -195,6 +195,9 @@ impl Scripted {
             }
             Action::Kv(kv) => {
                 let kept = kv.run(|text| self.fill(text, flow, given));
+                if let Some(error) = kept.failed().filter(|_| kv.must) {
+                    return Err(Error::new(error));
+                }
                 self.kept.extend(kept);
             }
             Action::Notes(count) => (0..*count).try_for_each(|number| flow.set_note(&number.to_string(), ""))?,
