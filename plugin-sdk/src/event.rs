@@ -72,6 +72,21 @@ pub struct UpstreamFailure {
     pub message: String,
 }
 
+/// Messages of a WebSocket, or events of an event stream, that hooks were asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MessageCounts {
+    /// Messages from the client.
+    pub from_client: u64,
+    /// Messages, or events, from the upstream.
+    pub from_upstream: u64,
+    /// Of both, those that addons replaced.
+    pub edited: u64,
+    /// Of both, those that addons dropped.
+    pub dropped: u64,
+    /// Code of the first close of a WebSocket, whoever it came from: 1005 if it had none, 1006 if a connection was lost.
+    pub close_code: Option<u16>,
+}
+
 /// How a flow ended.
 #[derive(Debug)]
 pub struct Outcome<'a> {
@@ -136,5 +151,11 @@ impl<'a> Outcome<'a> {
     #[must_use]
     pub fn mutations_left_out(&self) -> u32 {
         self.host.mutations_left_out()
+    }
+
+    /// What went through `websocket_message` or `sse_event` of any addon; none where there was neither.
+    #[must_use]
+    pub fn messages(&self) -> Option<MessageCounts> {
+        self.host.messages().map(host::message_counts)
     }
 }

@@ -102,4 +102,14 @@ impl Flow {
     pub fn set_note(&self, key: &str, value: &str) -> Result<(), EditError> {
         host::edit(self.host.set_note(key, value))
     }
+
+    /// The stream of events ends after what becomes of this one, as if the upstream had ended it there. Staged: taken back if the
+    /// hook fails.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError::ReadOnly`] in any other hook than [`sse_event`](crate::Addon::sse_event).
+    pub fn end_events(&self) -> Result<(), EditError> {
+        host::edit(self.host.end_events())
+    }
 }

@@ -9,6 +9,6 @@ mod wasm;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::{http::send, kv};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use native::{BodyView, Flow, Outcome, Request, Response, Stage, Staging, edit, mutation, origin};
+pub(crate) use native::{BodyView, Flow, Outcome, Request, Response, Stage, Staging, edit, message_counts, mutation, origin};
 #[cfg(target_arch = "wasm32")]
-pub(crate) use wasm::{Flow, Outcome, Request, Response, edit, kv, mutation, origin, send};
+pub(crate) use wasm::{Flow, Outcome, Request, Response, edit, kv, message_counts, mutation, origin, send};

@@ -59,7 +59,7 @@ mod verdict;
 
 pub use addon::Addon;
 pub use error::{EditError, Error};
-pub use event::{Chunk, FailureKind, Outcome, SseEvent, UpstreamFailure, WebsocketKind, WebsocketMessage};
+pub use event::{Chunk, FailureKind, MessageCounts, Outcome, SseEvent, UpstreamFailure, WebsocketKind, WebsocketMessage};
 pub use flow::{Flow, Origin};
 pub use made::{Header, MadeResponse, Refusal};
 pub use message::{JsonError, Request, Response};

@@ -8,6 +8,7 @@ mod addon_metrics;
 mod controller;
 mod flows;
 mod guard;
+mod lock;
 mod options;
 mod redact;
 mod routes;
@@ -38,6 +39,7 @@ use crate::{
     http2,
     kv::Store,
     metrics::Metrics,
+    options::Registry as Options,
 };
 
 pub use addon_metrics::AddonMetrics;
@@ -52,6 +54,8 @@ const LIFETIME: Duration = Duration::from_mins(5);
 pub struct State {
     /// The addons.
     pub registry: Arc<Registry>,
+    /// All options, and who has locked them.
+    pub options: Arc<Options>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The process.

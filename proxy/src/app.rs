@@ -32,7 +32,8 @@ use crate::{
     http::Holdings,
     kv::Store,
     metrics::Metrics,
-    options::core,
+    options::{self, core},
+    record::Recorder,
     upstream::OwnAddresses,
 };
 
@@ -42,6 +43,9 @@ use sites::Sites;
 
 /// How long `finish` events of flows that were closed may take at the very end.
 const LAST_HOOKS: Duration = Duration::from_secs(2);
+
+/// How long the last flows may take to be recorded at the very end.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
 /// Serves until a signal ends it.
 ///
@@ -106,7 +110,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let metrics = Metrics::new();
     let cache = settings::cache(&config)?;
     // Before certificates are read, so that a change from then on is seen as one.
-    let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), log, seen);
+    let log = Arc::new(log);
+    let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), Arc::clone(&log), seen);
     let own = OwnAddresses::default();
     let store = state::open(&config).await?;
     metrics.watch(Box::new(store.metrics()));
@@ -116,21 +121,25 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     addons.own_addresses = own.clone();
     let registry = Registry::start(addons).await?;
     metrics.watch(Box::new(admin::AddonMetrics::new(Arc::downgrade(&registry))));
+    let live = Arc::new(ArcSwap::default());
+    core::put(&live, config.options.clone());
+    let options = options::Registry::new(Arc::clone(&live), Arc::clone(&registry));
+    options.observe(Box::new(move |core| log.set_option(core.log_level())));
+    reloader.set_options(Arc::clone(&options));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
     let holdings = Arc::new(Holdings::new(config.held_bodies));
     let held = Arc::clone(&holdings);
     metrics.watch_gauge("held_bodies_bytes", "Bytes of bodies that flows hold for hooks", move || held.held());
-    let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings).remembering(recent.clone());
-    let flows = Arc::new(flows);
-    let options = Arc::new(ArcSwap::default());
-    core::put(&options, config.options.clone());
-    reloader.set_options(Arc::clone(&options));
+    let recorder = config.record.as_ref().map(|recording| Recorder::start(recording, &metrics)).transpose()?;
+    let flows = Flows::new(Arc::clone(&registry) as Arc<_>, stop.tasks.clone(), holdings);
+    let flows = Arc::new(flows.remembering(recent.clone()).recording(recorder.clone()));
     let mut sites =
-        Sites::new(flows, Arc::clone(&metrics), options, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
+        Sites::new(flows, Arc::clone(&metrics), live, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
     let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
     let state = Arc::new(admin::State {
         registry: Arc::clone(&registry),
+        options,
         metrics,
         health: Arc::clone(&health),
         recent,
@@ -166,6 +175,9 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     }
     store.flush().await;
     stop.ended.cancel();
+    if let Some(recorder) = recorder {
+        recorder.finish(LAST_ENTRIES).await;
+    }
     Ok(())
 }
 
@@ -249,6 +261,8 @@ struct Signals {
 impl Signals {
     fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
+        // A file that is as large as the process may make one is an error of its writer, not the end of the process.
+        let _ = listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -84,6 +84,14 @@ struct ConfigArguments {
     #[arg(long, value_name = "LEVEL", env = "TOLLGATE_LOG")]
     log: Option<String>,
 
+    /// Record every flow to this file, as HAR 1.2; credentials are replaced.
+    #[arg(long, value_name = "FILE.har", env = "TOLLGATE_RECORD")]
+    record: Option<String>,
+
+    /// Record credentials, too.
+    #[arg(long)]
+    record_secrets: bool,
+
     /// Any setting, as `addon.version-clamp.options={max="v1.10"}` or `listener.NAME.preserve_host=true`; repeatable.
     ///
     /// The value is TOML; a single word needs no quotes. Listeners go by number or name. Later ones win. The variable takes
@@ -146,9 +154,13 @@ impl ConfigArguments {
             ("admin", self.admin, Change::Admin),
             ("controller-host", self.controller_host, Change::ControllerHost),
             ("log", self.log, Change::Log),
+            ("record", self.record, Change::Record),
         ] {
             let is_variable = is_variable(&name.replace('-', "_"));
             overrides.extend(changes(name, value, is_variable, char::is_control, change));
+        }
+        if self.record_secrets {
+            overrides.push(Override { source: "--record-secrets".to_owned(), change: Change::RecordSecrets });
         }
         for (name, values, change) in [
             ("reverse", self.reverse, Change::Reverse as fn(String) -> Change),
@@ -244,6 +256,9 @@ mod tests {
             "http://h@2",
             "--log",
             "debug",
+            "--record-secrets",
+            "--record",
+            "f.har",
             "--cache",
             "c",
             "--grant",
@@ -261,6 +276,8 @@ mod tests {
                 flag("--admin", Change::Admin("9900".to_owned())),
                 flag("--controller-host", Change::ControllerHost("mitm.code".to_owned())),
                 flag("--log", Change::Log("debug".to_owned())),
+                flag("--record", Change::Record("f.har".to_owned())),
+                flag("--record-secrets", Change::RecordSecrets),
                 flag("--reverse", Change::Reverse("http://h@1".to_owned())),
                 flag("--reverse", Change::Reverse("http://h@2".to_owned())),
                 flag("--forward", Change::Forward("8080".to_owned())),

@@ -20,6 +20,7 @@ mod peers;
 mod policy;
 mod raw;
 mod reader;
+mod recording;
 mod sources;
 mod state;
 mod suggest;
@@ -74,6 +75,8 @@ pub struct Config {
     pub grace: Duration,
     /// `[log]`.
     pub log: Log,
+    /// `[record]`: off unless the table or the flag is there.
+    pub record: Option<Recording>,
     /// `[[listener]]` in their order, those of `--reverse` and `--forward` after those of the file. At least one; names and addresses are
     /// unique.
     pub listeners: Vec<Listener>,
@@ -150,6 +153,23 @@ pub struct Log {
     pub level: String,
     /// `format`. Default `text`.
     pub format: LogFormat,
+}
+
+/// Where flows are recorded, and how much of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// `file`: what it was not made for is never overwritten; a recording that is there is continued.
+    pub file: PathBuf,
+    /// `bodies`: bytes of each body that are recorded, as sent and as shown; none with 0. Default 256KiB, 0 to 64MiB.
+    pub bodies: usize,
+    /// `secrets`: record credentials, too. Default false: they are replaced.
+    pub secrets: bool,
+    /// `max_bytes`: bytes of the file; before it would become larger, it becomes `file` with `.1` behind its name, in place of the
+    /// one before, and a new one is begun. Default 1GiB, 4KiB to 1TiB.
+    pub max_bytes: u64,
+    /// `memory`: bytes that flows may hold for the recording until they are written. Bodies for which there is no room are left
+    /// out, and flows without room for their heads. Default 64MiB, 64KiB to 16GiB.
+    pub memory: usize,
 }
 
 /// How a log line looks.

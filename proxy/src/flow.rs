@@ -7,15 +7,18 @@ mod chain;
 mod collect;
 mod depart;
 mod destination;
+mod events;
 mod failure;
 mod filters;
 mod forward;
+mod piecewise;
 mod recent;
 mod record;
 mod respond;
 mod rewrite;
 mod rules;
 mod site;
+mod socket;
 mod stream;
 mod tunnel;
 mod uncoded;
@@ -42,6 +45,7 @@ use crate::{
     http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     options::core::Options,
+    record::{Recorder, Tape},
     upstream::{Interim, Outgoing, Reply, SendFailure, Tunnel},
 };
 
@@ -55,6 +59,7 @@ pub use record::{Ending, Record};
 pub use respond::refuse;
 use rules::Judged;
 pub use site::{FOREVER, Forward, Rewrite, Route, Site};
+pub use socket::{Decided, Socket};
 use stream::Closed;
 
 /// Runs flows.
@@ -63,6 +68,7 @@ pub struct Flows {
     next_id: AtomicU64,
     tasks: TaskTracker,
     recent: Option<Arc<Recent>>,
+    recorder: Option<Arc<Recorder>>,
     holdings: Arc<Holdings>,
 }
 
@@ -94,6 +100,8 @@ pub enum Departure {
     Response(ResponseHead, Body),
     /// This 101, and then bytes both ways. The flow ends with the ending.
     Upgrade(ResponseHead, Tunnel, Ending),
+    /// This 101, and then a WebSocket whose messages hooks decide about. The flow ends with the ending.
+    Socket(ResponseHead, Tunnel, Box<Socket>, Ending),
     /// Nothing: close the connection or reset the stream.
     Drop,
 }
@@ -102,13 +110,19 @@ impl Flows {
     /// Flows through these addons; `tasks` counts what goes on after a flow's end, `holdings` what is held of bodies.
     #[must_use]
     pub fn new(addons: Arc<dyn Addons>, tasks: TaskTracker, holdings: Arc<Holdings>) -> Self {
-        Self { addons, next_id: AtomicU64::new(1), tasks, recent: None, holdings }
+        Self { addons, next_id: AtomicU64::new(1), tasks, recent: None, recorder: None, holdings }
     }
 
     /// The same, remembering flows that have ended.
     #[must_use]
     pub fn remembering(self, recent: Option<Arc<Recent>>) -> Self {
         Self { recent, ..self }
+    }
+
+    /// The same, recording flows.
+    #[must_use]
+    pub fn recording(self, recorder: Option<Arc<Recorder>>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// Takes a request through the chain and to its upstream, and the response back.
@@ -165,6 +179,22 @@ impl Flows {
     }
 
     fn begin(&self, site: &Arc<Site>, arrival: Arrival, chain: Arc<Chain>, options: Option<Arc<Options>>) -> (Ending, Request) {
+        let tape = self.tape(&arrival.head);
+        self.begin_with(site, arrival, chain, options, tape)
+    }
+
+    fn tape(&self, head: &RequestHead) -> Option<Arc<Tape>> {
+        self.recorder.as_ref()?.tape(head)
+    }
+
+    fn begin_with(
+        &self,
+        site: &Arc<Site>,
+        arrival: Arrival,
+        chain: Arc<Chain>,
+        options: Option<Arc<Options>>,
+        tape: Option<Arc<Tape>>,
+    ) -> (Ending, Request) {
         let Arrival { destination, mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
         let is_part = head.headers.contains("content-range");
@@ -190,7 +220,7 @@ impl Flows {
         let (upstream, guard) = (Arc::clone(&facts.upstream), facts.guard.clone());
         let message = RequestMessage { head, body: StagedBody::Streaming, upstream, guard };
         let exchange = Exchange::new(message, Arc::clone(&self.holdings));
-        let record = Record::new(facts, destination, chain, Arc::clone(site), options, exchange, self);
+        let record = Record::new(facts, destination, chain, Arc::clone(site), options, (exchange, tape), self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
         (ending, Request { body: Held::new(body).part(is_part), expects_continue, upgrade, takes_trailers, interim })
@@ -223,6 +253,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         chain::Requested::Drop => return Passed::Drop,
         chain::Requested::Failed(error) => return client_failed(record, &error),
     };
+    let offer = socket::offer(record, request.upgrade.as_deref());
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
             if let Some(failure) = bodies::announces_too_much(record, head.status, &body) {
@@ -244,8 +275,19 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             head.headers.strip_hop_by_hop();
             head.headers.replace("upgrade", protocols);
             stage(record, head);
+            let agreed = match offer.map(|offer| socket::agree(record, &offer)).transpose() {
+                Ok(agreed) => agreed,
+                Err(failure) => {
+                    record.exchange.lock().response = None;
+                    record.fail(failure.message.clone());
+                    return pass.failure(failure).await;
+                }
+            };
             match pass.response(from, Held::new(Body::empty())).await {
-                Passed::Response(..) if is_switching(record) => Passed::Upgrade(tunnel),
+                Passed::Response(..) if is_switching(record) => {
+                    let socket = agreed.and_then(|agreed| Socket::new(record, from, agreed));
+                    Passed::Upgrade(tunnel, socket.map(Box::new))
+                }
                 other => other,
             }
         }
@@ -303,6 +345,7 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
         takes_trailers: request.takes_trailers,
         interim: request.interim,
         may_dial: guard.map(|guard| guard.0),
+        marks: record.tape.as_ref().map(|tape| Arc::clone(tape.marks())),
     };
     site.client.send(&outgoing, body).await
 }

@@ -5,12 +5,13 @@
 //! hook has returned without an error, so that a failed hook leaves nothing behind.
 
 mod chunk;
+mod event;
 mod exchange;
 mod ledger;
+mod message;
 mod policy;
 
 use std::{
-    fmt,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -27,8 +28,10 @@ use crate::{
 };
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
+pub use event::{Event, Events};
 pub use exchange::{Exchange, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody, Way};
 pub use ledger::{Change, Content, Digest, FieldChanges, Ledger, MessageKind, Mutation, differences};
+pub use message::{Close, MessageCounts, SocketMessage, SocketVerdict, StreamAction, StreamEvent, StreamVerdict};
 pub use policy::{FailureAnswer, FailurePolicy, OnError, QuarantineRule};
 
 /// Gives out the chain of addons that is in force.
@@ -89,34 +92,6 @@ pub enum Renewal {
     /// The instance was gone before: an earlier hook had failed, or its client had left in the middle of it.
     Gone,
 }
-
-/// An event that a hook can be called for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Event {
-    /// CONNECT reached a forward listener.
-    Connect,
-    /// A request arrived.
-    Request,
-    /// A piece of a request body arrived.
-    RequestChunk,
-    /// A response is ready to go to the client.
-    Response,
-    /// A piece of a response body arrived.
-    ResponseChunk,
-    /// An event of an event stream arrived.
-    SseEvent,
-    /// A WebSocket message arrived.
-    WebsocketMessage,
-    /// No response could be had.
-    UpstreamError,
-    /// The flow ended.
-    Finish,
-}
-
-/// A set of events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Events(u16);
 
 /// An addon's wish to be called.
 #[derive(Debug)]
@@ -203,6 +178,10 @@ pub enum Hook {
     Response,
     /// May replace this piece of the response's body.
     ResponseChunk(Chunk),
+    /// May replace this event of the response.
+    SseEvent(StreamEvent),
+    /// May replace this message.
+    WebsocketMessage(SocketMessage),
     /// May make a response.
     UpstreamError(UpstreamFailure),
     /// May only look.
@@ -224,6 +203,10 @@ pub enum Verdict {
     Drop,
     /// Of a piece of a body.
     Chunk(ChunkVerdict),
+    /// Of an event of an event stream.
+    Stream(StreamVerdict),
+    /// Of a WebSocket message.
+    Socket(SocketVerdict),
 }
 
 /// A response made by an addon; checked: the status is 200 to 599, the fields are legal and none is the core's.
@@ -293,6 +276,8 @@ pub struct Outcome {
     pub duration: Duration,
     /// What addons changed.
     pub mutations: Arc<Ledger>,
+    /// Messages and events that hooks were asked about, where there were any.
+    pub messages: Option<MessageCounts>,
 }
 
 /// Why a hook has no verdict. What it did to the messages is discarded.
@@ -387,56 +372,6 @@ impl Matcher {
     }
 }
 
-impl Events {
-    /// Adds one.
-    pub const fn insert(&mut self, event: Event) {
-        self.0 |= 1 << event as u16;
-    }
-
-    /// Whether it is in the set.
-    #[must_use]
-    pub const fn contains(self, event: Event) -> bool {
-        self.0 & (1 << event as u16) != 0
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-impl Event {
-    /// All of them, in the order in which they happen.
-    pub const ALL: [Self; 9] = [
-        Self::Connect,
-        Self::Request,
-        Self::RequestChunk,
-        Self::Response,
-        Self::ResponseChunk,
-        Self::SseEvent,
-        Self::WebsocketMessage,
-        Self::UpstreamError,
-        Self::Finish,
-    ];
-
-    /// As in WIT: `upstream-error`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Request => "request",
-            Self::RequestChunk => "request-chunk",
-            Self::Response => "response",
-            Self::ResponseChunk => "response-chunk",
-            Self::SseEvent => "sse-event",
-            Self::WebsocketMessage => "websocket-message",
-            Self::UpstreamError => "upstream-error",
-            Self::Finish => "finish",
-        }
-    }
-}
-
 impl FailureKind {
     /// Status for the client.
     #[must_use]
@@ -445,11 +380,5 @@ impl FailureKind {
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
     }
 }

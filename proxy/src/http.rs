@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod coding;
+pub mod event_stream;
 pub mod head;
 pub mod headers;
 mod holdings;

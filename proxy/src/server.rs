@@ -10,6 +10,7 @@ mod sited;
 mod sniff;
 pub mod tls;
 mod tunnel;
+mod websocket;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod insecure;
 mod lookup;
+mod marks;
 mod own;
 mod pool;
 pub mod tls;
@@ -35,6 +36,7 @@ pub use choice::{Condition, FIELD as UPSTREAM_FIELD, Misdirected, Named, Upstrea
 pub use connect::ConnectError;
 pub use dial::{Dial, Stream};
 pub use lookup::Lookups;
+pub use marks::{Marks, Steps};
 pub use own::OwnAddresses;
 pub use tls::TlsError;
 
@@ -114,6 +116,8 @@ pub struct Outgoing {
     pub interim: Option<Interim>,
     /// Which addresses may be dialled; none: all.
     pub may_dial: Option<MayDial>,
+    /// Who wants to know when its steps were over.
+    pub marks: Option<Arc<Marks>>,
 }
 
 /// Whether an address may be dialled: asked for all that a name resolves to, and for the peer of each connection that was kept.
@@ -212,20 +216,31 @@ impl Client {
     /// Opens a connection that carries whatever its two ends say, within the connect timeout. The scheme of `origin` says nothing.
     ///
     /// Cancel safe.
-    pub async fn tunnel(&self, origin: &Origin, may_dial: Option<&MayDial>) -> Result<Tunnel, SendFailure> {
-        let connected = connect::tunnel(origin, &self.settings, may_dial).await;
-        connected.map_err(|error| explain(origin, &error))
+    pub async fn tunnel(
+        &self,
+        origin: &Origin,
+        may_dial: Option<&MayDial>,
+        marks: Option<&Marks>,
+    ) -> Result<Tunnel, SendFailure> {
+        mark(marks, Marks::ask);
+        let tunnel = connect::tunnel(origin, &self.settings, may_dial, marks).await.map_err(|error| explain(origin, &error))?;
+        mark(marks, |marks| marks.ready(None));
+        Ok(tunnel)
     }
 
     async fn connection(&self, request: &Outgoing, may_reuse: bool) -> Result<pool::Taken, SendFailure> {
         let origin = &request.origin;
         let upgrades = request.upgrade.is_some();
         let may_dial = request.may_dial.as_ref();
-        if may_reuse && let Some(transport) = self.pool.take(origin, upgrades, may_dial) {
+        let marks = request.marks.as_deref();
+        mark(marks, Marks::ask);
+        if may_reuse && let Some((transport, peer)) = self.pool.take(origin, upgrades, may_dial) {
+            mark(marks, |marks| marks.ready(Some(peer)));
             return Ok(pool::Taken { transport, is_reused: true });
         }
-        let connected = connect::connect(origin, &self.settings, upgrades, may_dial, &self.pool).await;
+        let connected = connect::connect(request, &self.settings, upgrades, &self.pool).await;
         let transport = connected.map_err(|error| explain(origin, &error))?;
+        mark(marks, |marks| marks.ready(None));
         Ok(pool::Taken { transport, is_reused: false })
     }
 
@@ -234,6 +249,13 @@ impl Client {
             pool::Transport::Http1(connection) => connection.exchange(request, body, &self.settings, &self.pool).await,
             pool::Transport::Http2(sender) => http2::exchange(sender, request, body, &self.settings).await,
         }
+    }
+}
+
+/// Notes a step, if somebody wants to know.
+fn mark(marks: Option<&Marks>, step: impl FnOnce(&Marks)) {
+    if let Some(marks) = marks {
+        step(marks);
     }
 }
 

@@ -6,6 +6,7 @@
 mod admin;
 mod callbacks;
 mod components;
+mod controller;
 mod guarded;
 mod homeserver;
 mod hosted;
@@ -21,6 +22,7 @@ pub use callbacks::{CallbackServer, Called, Reply};
 pub use components::{
     bundled, core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
 };
+pub use controller::Controller;
 pub use guarded::{Guarded, hooks};
 pub use homeserver::{Homeserver, user_of};
 pub use hosted::{Hosted, HostedBuilder};

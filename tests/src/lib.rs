@@ -18,12 +18,14 @@ mod client;
 mod curl;
 mod echo;
 mod frames;
+pub mod har;
 mod origin;
 mod patience;
 mod raw;
 mod redis;
 mod tls;
 mod tollgate;
+mod websocket;
 mod wire;
 
 pub use body::{BoxBody, ChunkSender, channel, empty, full};
@@ -37,4 +39,7 @@ pub use raw::RawClient;
 pub use redis::RedisServer;
 pub use tls::{Authority, Identity};
 pub use tollgate::{Builder, Ended, Tollgate};
+pub use websocket::{
+    FromServer, SocketClient, SocketEnd, SocketFrame, accept_of, close_payload, from_client, from_server, sockets, switch,
+};
 pub use wire::{Fields, Framing, Request, Response, Wire, WireError};

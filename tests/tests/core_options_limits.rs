@@ -92,10 +92,27 @@ async fn timeouts_take_the_place_of_the_configuration_s() {
 }
 
 #[tokio::test]
+async fn connections_that_do_not_come_to_stand_end_sooner() {
+    // It takes connections, and says nothing of TLS.
+    let origin = RawOrigin::start(|mut conversation| async move {
+        conversation.take_all().await;
+    })
+    .await;
+    let upstream = format!("https://{}", origin.address());
+    let tollgate = Tollgate::builder().upstream(&upstream).config_toml("[timeouts]\nconnect = \"10m\"").start().await;
+    tollgate.set_options("connection_timeout = \"100ms\"").await;
+    for version in Version::BOTH {
+        let answer = Client::fetch(version, tollgate.address(), "/").await;
+        assert_eq!(answer.status, 504, "{version:?}");
+        assert!(answer.text().contains("no connection in time"), "{version:?}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn idle_connections_are_closed_sooner() {
     let origin = RawOrigin::ok().await;
     let tollgate = Tollgate::builder().upstream(&origin.url()).config_toml("[timeouts]\nidle = \"1h\"").start().await;
-    tollgate.set_options("idle_timeout = \"100ms\"").await;
+    tollgate.set_options("idle_timeout = \"1s\"").await;
     let mut client = RawClient::connect(tollgate.address()).await;
     client.send(GET).await;
     assert_eq!(client.response().await.status, 200);

@@ -72,6 +72,7 @@ async fn ask(site: &Site) -> bool {
         takes_trailers: false,
         interim: None,
         may_dial: None,
+        marks: None,
     };
     match site.client.send(&outgoing, Body::empty()).await {
         Ok(Reply::Response(_, body)) => http_body_util::BodyExt::collect(body).await.is_ok(),

@@ -29,10 +29,8 @@ async fn assert_loads(options: &Value) {
 
 #[tokio::test]
 async fn unserved_events_are_named() {
-    for event in ["connect", "sse-event", "websocket-message"] {
-        let why = refusal(&json!([{"on": "request"}, {"on": event}])).await;
-        assert_eq!(why, format!("subscriptions refused: [1] {event}: this version does not serve this event yet"));
-    }
+    let why = refusal(&json!([{"on": "request"}, {"on": "connect"}])).await;
+    assert_eq!(why, "subscriptions refused: [1] connect: this version does not serve this event yet");
 }
 
 #[tokio::test]

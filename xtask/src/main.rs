@@ -1,5 +1,6 @@
 //! The chores of this workspace. `cargo xtask` without a command lists them.
 
+mod autobahn;
 mod build;
 mod demo;
 mod e2e;
@@ -26,6 +27,7 @@ usage: cargo xtask COMMAND
   demo --once    the same, asks what the demo suggests, checks the answers and stops
   test [ARGS]    all tests but e2e; ARGS go to cargo nextest run, or cargo test where that is not installed
   measure        what hostile addons cost other flows, with a release build
+  autobahn [CASES] Autobahn's WebSocket suite through the proxy; needs Python 2.7 with virtualenv
   e2e [ARGS]     against a real Synapse, installed below target/ if it is not there; ARGS go to cargo test
   lint           format, clippy, documentation, and who may depend on whom
 ";
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
 
 fn dispatch(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let known = ["build", "demo", "test", "measure", "e2e", "lint"];
+    let known = ["build", "demo", "test", "measure", "autobahn", "e2e", "lint"];
     let is_known = words.first().is_some_and(|command| known.contains(command));
     if !is_known {
         print!("{USAGE}");
@@ -60,6 +62,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["demo", "--once"] => demo::run(&workspace, demo::Mode::Once),
         ["test", rest @ ..] => test::run(&workspace, rest),
         ["measure"] => measure::run(&workspace),
+        ["autobahn", cases @ ..] => autobahn::run(&workspace, cases),
         ["e2e", rest @ ..] => e2e::run(&workspace, rest),
         ["lint"] => lint::run(&workspace),
         _ => bail!("unknown arguments: {}\n\n{USAGE}", words.join(" ")),

@@ -16,6 +16,7 @@
 //! | `POST /_matrix/client/v3/rooms/{roomId}/ban`, `…/leave` | `{}`, and nothing happens |
 //! | `PUT /_matrix/client/v3/profile/{userId}/displayname` | `{}` for the own one, and nothing happens |
 //! | `POST /_matrix/client/v3/user_directory/search` | those who are logged in |
+//! | `POST /_matrix/client/v3/keys/upload` | how many one-time keys of each kind there are by now |
 //! | `POST /_matrix/client/v3/logout` | `{}`, and the token is none any more |
 //! | `GET /_matrix/client/v3/sync` | what is new since `since`, after `timeout` ms at the latest |
 //! | … and all of it below `/_matrix/client/r0` | the same |

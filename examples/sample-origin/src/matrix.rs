@@ -21,10 +21,13 @@ use crate::{
 /// Events, rooms, logins and transactions that are kept, each; beyond it 429 until the server is started anew.
 const KEPT: usize = 10_000;
 
+/// Kinds of keys of one user.
+const MAX_KINDS: usize = 16;
+
 /// Longest wait of a sync, whatever the client asks for.
 const LONGEST_SYNC: Duration = Duration::from_secs(30);
 
-/// A homeserver without federation, keys or state events.
+/// A homeserver without federation or state events. Of keys it knows how many there are.
 #[derive(Default)]
 pub(crate) struct Homeserver {
     state: Mutex<State>,
@@ -43,6 +46,8 @@ struct State {
     events: Vec<Event>,
     /// Event by token and transaction.
     transactions: HashMap<(String, String), String>,
+    /// Kinds of one-time keys by user, with how many were uploaded.
+    keys: HashMap<String, BTreeMap<String, u64>>,
 }
 
 struct Event {
@@ -69,6 +74,7 @@ impl Homeserver {
             (&Method::POST, ["v3", "rooms", _, "ban" | "leave"]) => self.user(request).map(|_| json!({})),
             (&Method::POST, ["v3", "user_directory", "search"]) => self.search(request),
             (&Method::PUT, ["v3", "profile", user, "displayname"]) => self.rename(request, user),
+            (&Method::POST, ["v3", "keys", "upload"]) => self.upload_keys(request),
             (&Method::POST, ["v3", "logout"]) => self.log_out(request),
             (&Method::GET | &Method::HEAD, ["v3", "sync"]) => self.sync(request).await,
             (
@@ -78,6 +84,7 @@ impl Homeserver {
                 | ["v3", "account", "whoami"]
                 | ["v3", "rooms", _, "report" | "ban" | "leave"]
                 | ["v3", "user_directory", "search"]
+                | ["v3", "keys", "upload"]
                 | ["v3", "profile", _, "displayname"],
             ) => Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED", "unknown method")),
             _ => Err(Refused(StatusCode::NOT_FOUND, "M_UNRECOGNIZED", "unknown path")),
@@ -116,6 +123,26 @@ impl Homeserver {
         let found: BTreeSet<&String> = state.logins.values().filter(|user| user.contains(term)).collect();
         let results: Vec<Value> = found.into_iter().map(|user| json!({"user_id": user})).collect();
         Ok(json!({"results": results, "limited": false}))
+    }
+
+    /// Counts the keys. Who uploads one twice has two.
+    fn upload_keys(&self, request: &Arrived) -> Result<Value, Refused> {
+        let (user, _) = self.user(request)?;
+        let body = object(request)?;
+        let names = body.get("one_time_keys").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        let mut state = self.state.lock();
+        if state.keys.len() >= KEPT {
+            return Err(full());
+        }
+        let counts = state.keys.entry(user).or_default();
+        for name in names {
+            let kind = name.split(':').next().unwrap_or_default();
+            if counts.len() >= MAX_KINDS && !counts.contains_key(kind) {
+                return Err(full());
+            }
+            *counts.entry(kind.to_owned()).or_default() += 1;
+        }
+        Ok(json!({"one_time_key_counts": counts}))
     }
 
     /// Nobody is shown a name here, so none is kept.

@@ -140,3 +140,19 @@ async fn bodies_end_at_the_limit() {
     assert_eq!(client.ask("POST", "/echo", &"x".repeat(sample_origin::BODY_LIMIT)).await.0, 200);
     assert_eq!(client.ask("POST", "/echo", &"x".repeat(sample_origin::BODY_LIMIT + 1)).await.0, 413);
 }
+
+#[tokio::test]
+async fn keys_are_counted_by_user_and_kind() {
+    let mut client = Client::new().await;
+    let keys = r#"{"one_time_keys": {"signed_curve25519:A": {}, "signed_curve25519:B": {}, "curve25519:A": "a"}}"#;
+    assert_eq!(client.ask("POST", "/_matrix/client/v3/keys/upload", keys).await.0, 401);
+    client.log_in("ida").await;
+    for round in [1, 2] {
+        let (status, answer) = client.ask("POST", "/_matrix/client/v3/keys/upload", keys).await;
+        let counts = json!({"signed_curve25519": 2 * round, "curve25519": round});
+        assert_eq!((status, answer), (200, json!({"one_time_key_counts": counts})));
+    }
+    client.log_in("otto").await;
+    let (_, answer) = client.ask("POST", "/_matrix/client/v3/keys/upload", "{}").await;
+    assert_eq!(answer, json!({"one_time_key_counts": {}}));
+}

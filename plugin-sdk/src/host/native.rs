@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    EditError, Header, Mutation, Origin,
+    EditError, Header, MessageCounts, Mutation, Origin,
     testing::{
         Facts, TestRequest, TestResponse,
         rules::{self, Kind},
@@ -39,6 +39,8 @@ pub(crate) struct Flow {
     pub(crate) facts: Facts,
     pub(crate) stage: Stage,
     pub(crate) is_editable: bool,
+    /// In the hook for an event: whether the stream ends.
+    pub(crate) end: Option<Rc<Cell<bool>>>,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ pub(crate) struct Outcome {
     pub(crate) request_bytes: u64,
     pub(crate) duration: Duration,
     pub(crate) mutations: Vec<Mutation>,
+    pub(crate) messages: Option<MessageCounts>,
 }
 
 /// What an edit came to.
@@ -75,6 +78,11 @@ pub(crate) const fn edit(result: Result<(), EditError>) -> Result<(), EditError>
 /// Where a response came from.
 pub(crate) const fn origin(origin: Origin) -> Origin {
     origin
+}
+
+/// How many messages there were.
+pub(crate) const fn message_counts(counts: MessageCounts) -> MessageCounts {
+    counts
 }
 
 /// What an addon did.
@@ -123,6 +131,10 @@ impl Flow {
         rules::check_note(notes, key, value)?;
         notes.insert(key.to_owned(), value.to_owned());
         Ok(())
+    }
+
+    pub(crate) fn end_events(&self) -> Result<(), EditError> {
+        self.end.as_ref().map(|end| end.set(true)).ok_or(EditError::ReadOnly)
     }
 }
 
@@ -367,5 +379,9 @@ impl Outcome {
     #[allow(clippy::unused_self, reason = "as in a component")]
     pub(crate) const fn mutations_left_out(&self) -> u32 {
         0
+    }
+
+    pub(crate) const fn messages(&self) -> Option<MessageCounts> {
+        self.messages
     }
 }

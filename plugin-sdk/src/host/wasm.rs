@@ -3,7 +3,7 @@
 pub(crate) mod kv;
 
 use crate::{
-    BodyDigest, Change, EditError, MessageKind, Mutation, Origin,
+    BodyDigest, Change, EditError, MessageCounts, MessageKind, Mutation, Origin,
     guest::bindings::tollgate::addon::{
         flow::{
             self, BodyDigest as WitBodyDigest, Change as WitChange, EditError as WitEditError, MessageKind as WitMessageKind,
@@ -57,6 +57,10 @@ impl Flow {
     pub(crate) fn set_note(self, key: &str, value: &str) -> Result<(), WitEditError> {
         flow::set_note(key, value)
     }
+
+    pub(crate) fn end_events(self) -> Result<(), WitEditError> {
+        flow::end_events()
+    }
 }
 
 /// What an edit came to.
@@ -75,6 +79,17 @@ pub(crate) fn origin(origin: WitOrigin) -> Origin {
         WitOrigin::Upstream => Origin::Upstream,
         WitOrigin::Addon(name) => Origin::Addon(name),
         WitOrigin::Core => Origin::Core,
+    }
+}
+
+/// How many messages there were.
+pub(crate) fn message_counts(counts: flow::MessageCounts) -> MessageCounts {
+    MessageCounts {
+        from_client: counts.from_client,
+        from_upstream: counts.from_upstream,
+        edited: counts.edited,
+        dropped: counts.dropped,
+        close_code: counts.close_code,
     }
 }
 

@@ -1,5 +1,7 @@
 //! One flow, hook by hook.
 
+mod messages;
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -16,9 +18,8 @@ use super::{
     rules::{self, Kind},
 };
 use crate::{
-    Addon, BodyMode, Change, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Event, Flow, MadeResponse, MessageKind,
-    Mutation, Outcome, OverCap, Request, RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription,
-    UpstreamFailure, WebsocketMessage, WebsocketVerdict,
+    Addon, BodyMode, Change, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Event, Flow, MadeResponse, MessageCounts,
+    MessageKind, Mutation, Outcome, OverCap, Request, RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure,
     host::{self, BodyView, Stage, Staging},
     http,
 };
@@ -41,6 +42,8 @@ pub struct TestFlow<A> {
     mutations: Vec<Mutation>,
     request_stream: Stream,
     response_stream: Stream,
+    counts: Option<MessageCounts>,
+    end: Rc<Cell<bool>>,
 }
 
 /// What a hook sees, and what of it it may edit.
@@ -84,6 +87,8 @@ impl<A: Addon> TestFlow<A> {
             mutations: Vec::new(),
             request_stream: Stream::default(),
             response_stream: Stream::default(),
+            counts: None,
+            end: Rc::default(),
         }
     }
 
@@ -232,34 +237,6 @@ impl<A: Addon> TestFlow<A> {
         Ok(verdict)
     }
 
-    /// An event of an event stream arrived.
-    ///
-    /// # Errors
-    ///
-    /// Why the hook has no verdict.
-    pub fn sse_event(&mut self, event: SseEvent) -> Result<SseVerdict, HookFailure> {
-        self.call(
-            Event::SseEvent,
-            View::editing_notes(),
-            |_| Ok(()),
-            |addon, flow, lent| addon.sse_event(flow, &Request::new(&lent.request), event),
-        )
-    }
-
-    /// A WebSocket message arrived.
-    ///
-    /// # Errors
-    ///
-    /// Why the hook has no verdict.
-    pub fn websocket_message(&mut self, message: WebsocketMessage) -> Result<WebsocketVerdict, HookFailure> {
-        self.call(
-            Event::WebsocketMessage,
-            View::editing_notes(),
-            |_| Ok(()),
-            |addon, flow, lent| addon.websocket_message(flow, &Request::new(&lent.request), message),
-        )
-    }
-
     /// No response could be had.
     ///
     /// # Errors
@@ -288,7 +265,8 @@ impl<A: Addon> TestFlow<A> {
         self.changed(Event::RequestChunk, streamed.0);
         self.changed(Event::ResponseChunk, streamed.1);
         let mutations = self.mutations.clone();
-        let outcome = host::Outcome { response, request_bytes, duration: Duration::from_millis(1), mutations };
+        let (duration, messages) = (Duration::from_millis(1), self.counts);
+        let outcome = host::Outcome { response, request_bytes, duration, mutations, messages };
         self.call(
             Event::Finish,
             View::looking(),
@@ -365,7 +343,10 @@ impl<A: Addon> TestFlow<A> {
         }
         let before = self.stage.borrow().clone();
         let stage = || Rc::clone(&self.stage);
-        let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable: view.edits != Edits::Nothing };
+        let end = (event == Event::SseEvent).then(|| Rc::clone(&self.end));
+        let had_ended = self.end.get();
+        let is_editable = view.edits != Edits::Nothing;
+        let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable, end };
         let lent = Lent {
             request: host::Request {
                 stage: stage(),
@@ -391,6 +372,7 @@ impl<A: Addon> TestFlow<A> {
         if result.is_err() {
             self.is_gone = true;
             *self.stage.borrow_mut() = before;
+            self.end.set(had_ended);
         } else {
             let changes = ledger::changes(&before, &self.stage.borrow(), view.body);
             ledger::push(&mut self.mutations, &self.name, event, changes);

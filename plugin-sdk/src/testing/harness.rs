@@ -10,7 +10,7 @@ use super::{
     kv::Kept,
     rules,
 };
-use crate::{Addon, BodyMode, Event, OptionErrors, Subscription, http, options};
+use crate::{Addon, BodyMode, Event, OptionErrors, OverCap, Subscription, http, options};
 
 const MAX_SUBSCRIPTIONS: usize = 256;
 
@@ -219,9 +219,15 @@ fn check(subscriptions: &[Subscription]) -> Result<(), OptionErrors> {
         errors.push("", format!("{} subscriptions, at most {MAX_SUBSCRIPTIONS} are allowed", subscriptions.len()));
     }
     for (index, subscription) in subscriptions.iter().enumerate() {
-        let BodyMode::Full { cap, .. } = subscription.body() else { continue };
-        if !matches!(subscription.event(), Event::Request | Event::Response | Event::RequestChunk | Event::ResponseChunk) {
-            errors.push("", format!("subscription {index}: {:?} has no body to ask for", subscription.event()));
+        let BodyMode::Full { cap, over_cap } = subscription.body() else { continue };
+        match subscription.event() {
+            Event::Request | Event::Response | Event::RequestChunk | Event::ResponseChunk => {}
+            Event::SseEvent | Event::WebsocketMessage => {
+                if over_cap == OverCap::Truncate {
+                    errors.push("", format!("subscription {index}: messages and events are not truncated"));
+                }
+            }
+            event => errors.push("", format!("subscription {index}: {event:?} has no body to ask for")),
         }
         if cap.is_some_and(|cap| cap > rules::MAX_BODY as u64) {
             errors.push("", format!("subscription {index}: its cap is over max_body, {} bytes", rules::MAX_BODY));

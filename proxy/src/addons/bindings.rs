@@ -30,13 +30,14 @@ pub(super) fn is_kv(import: &str) -> bool {
 /// The interface that it has to export.
 pub(super) const EXPORT: &str = "tollgate:addon/hooks@0.1.0";
 
-pub(super) use borrowed::Piece;
+pub(super) use borrowed::{Piece, Whole};
 
 #[allow(unsafe_code, reason = "what the derive macros of wasmtime make")]
 mod borrowed {
     use wasmtime::component::{ComponentType, Lower};
 
-    use crate::hooks::Chunk;
+    use super::hooks::WebsocketKind;
+    use crate::hooks::{Chunk, SocketMessage};
 
     /// The record `chunk`, without a copy of its bytes.
     #[derive(ComponentType, Lower)]
@@ -45,6 +46,23 @@ mod borrowed {
         data: &'a [u8],
         #[component(name = "is-last")]
         is_last: bool,
+    }
+
+    /// The record `websocket-message`, without a copy of its bytes.
+    #[derive(ComponentType, Lower)]
+    #[component(record)]
+    pub(in crate::addons) struct Whole<'a> {
+        #[component(name = "is-from-client")]
+        is_from_client: bool,
+        kind: WebsocketKind,
+        data: &'a [u8],
+    }
+
+    impl<'a> From<&'a SocketMessage> for Whole<'a> {
+        fn from(message: &'a SocketMessage) -> Self {
+            let kind = if message.is_text { WebsocketKind::Text } else { WebsocketKind::Binary };
+            Self { is_from_client: message.is_from_client, kind, data: &message.data }
+        }
     }
 
     impl<'a> From<&'a Chunk> for Piece<'a> {

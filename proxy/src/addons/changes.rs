@@ -18,6 +18,7 @@ use super::{
     entry::Entry,
     force::Force,
     generation::Generation,
+    hold::HeldAddon,
     loader::{Loader, Source},
     options::{self, Choice, Document, Had, Offer, Origin},
     settings::{AddonSettings, OptionsSource, Settings},
@@ -28,9 +29,11 @@ use crate::hooks::{Addon as _, Chain};
 /// Everything that a change of addons needs.
 pub(super) struct Shared {
     settings: ArcSwap<Settings>,
-    loader: Loader,
-    entries: RwLock<BTreeMap<Arc<str>, Arc<Entry>>>,
-    force: Force,
+    pub(super) loader: Loader,
+    pub(super) entries: RwLock<BTreeMap<Arc<str>, Arc<Entry>>>,
+    /// Whose options are held; locked after `entries`.
+    pub(super) held: Mutex<BTreeMap<Arc<str>, HeldAddon>>,
+    pub(super) force: Force,
     directory: Mutex<Directory>,
     /// Ends the following of servers.
     pub(super) stopped: CancellationToken,
@@ -58,7 +61,7 @@ pub(super) enum Cause {
 }
 
 /// What a load led to.
-enum Loaded {
+pub(super) enum Loaded {
     New(Box<Generation>),
     /// What would be loaded is in force.
     Same,
@@ -77,6 +80,7 @@ impl Shared {
             settings: ArcSwap::from_pointee(settings),
             loader,
             entries: RwLock::default(),
+            held: Mutex::default(),
             force,
             directory: Mutex::default(),
             stopped: CancellationToken::new(),
@@ -147,13 +151,22 @@ impl Shared {
         let file = self.settings().file(name);
         let name: Arc<str> = Arc::from(name);
         let mut entries = self.entries.write();
-        Arc::clone(entries.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(Entry::new(name, file))))
+        let supply = || self.held.lock().get_mut(&name).and_then(|held| held.heir.take()).unwrap_or_default();
+        let new = || Arc::new(Entry::new(Arc::clone(&name), file, supply()));
+        Arc::clone(entries.entry(Arc::clone(&name)).or_insert_with(new))
     }
 
     /// Its file is gone.
     pub(super) fn remove(&self, name: &str) {
-        let Some(entry) = self.entries.write().remove(name) else { return };
-        entry.remove();
+        {
+            let mut entries = self.entries.write();
+            let Some(entry) = entries.remove(name) else { return };
+            entry.remove();
+            // Should it come back, what is held is still held.
+            if let Some(held) = self.held.lock().get_mut(name) {
+                *held = HeldAddon { generation: None, heir: entry.supply.heir() };
+            }
+        }
         self.force.change(&self.settings(), |_, current| current.remove(name));
         tracing::info!(addon.name = name, "addon removed");
     }
@@ -177,6 +190,9 @@ impl Shared {
     ) -> Result<(), LoadError> {
         let _turn = entry.turn.lock().await;
         entry.is_queued.store(false, SeqCst);
+        if matches!(cause, Cause::Put(_)) && entry.supply.is_held() {
+            return Err(LoadError::Held);
+        }
         entry.begin();
         let settings = self.settings();
         let addon = settings.addon(&entry.name);
@@ -185,7 +201,8 @@ impl Shared {
         let Err((error, origin)) = tried else { return Ok(()) };
         entry.supply.refused(&addon.options, &origin, &error);
         let has_none = entry.current().is_none();
-        let may_copy = has_none && error.is_of_options() && !matches!(cause, Cause::Put(_));
+        let is_put = matches!(cause, Cause::Put(_)) || entry.supply.is_held();
+        let may_copy = has_none && error.is_of_options() && !is_put;
         if may_copy && self.take_copy(entry, &settings, &addon, &cause, &error).await {
             return Ok(());
         }
@@ -293,7 +310,8 @@ impl Shared {
         Ok(())
     }
 
-    async fn generation(
+    /// What these options make of the addon, not yet in force.
+    pub(super) async fn generation(
         &self,
         entry: &Entry,
         settings: &Settings,
@@ -334,13 +352,18 @@ impl Shared {
                 current.insert(&entry.name, &generation);
             }
         });
+        self.tell(entry, &generation, number);
+        number
+    }
+
+    /// The log is told what is in force, and its snapshot is taken when it is time.
+    pub(super) fn tell(self: &Arc<Self>, entry: &Arc<Entry>, generation: &Generation, number: u64) {
         let events: BTreeSet<_> = generation.subscriptions().iter().map(|wanted| wanted.event.as_str()).collect();
         tracing::info!(addon.name = &*entry.name, generation = number, ?events, "addon in force");
         if entry.claim_freezing() {
             let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
             tokio::spawn(async move { shared.freeze(&entry).await });
         }
-        number
     }
 
     // Takes snapshots of what is in force, until there is nothing to take.
@@ -379,14 +402,14 @@ impl Shared {
     }
 }
 
-// What is still wrong if this load goes well.
-fn error_after(entry: &Entry, cause: &Cause, origin: &Origin) -> Option<String> {
+/// What is still wrong if this load goes well.
+pub(super) fn error_after(entry: &Entry, cause: &Cause, origin: &Origin) -> Option<String> {
     let before = entry.error();
     match cause {
         // It read no file.
         Cause::Put(_) | Cause::Fetched if entry.current().is_some() => before,
         // The file is as bad as it was.
-        Cause::File | Cause::OptionsFile | Cause::Asked if *origin == Origin::Put => {
+        Cause::File | Cause::OptionsFile | Cause::Asked if matches!(origin, Origin::Put | Origin::Held) => {
             before.filter(|before| entry.supply.error().as_ref() == Some(before))
         }
         _ => None,

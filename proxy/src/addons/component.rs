@@ -83,6 +83,9 @@ pub enum LoadError {
     /// The addon refused its options.
     #[error("options refused: {}", join(.0))]
     Options(Vec<RefusedOption>),
+    /// A lock has them.
+    #[error("options are locked: unlock them first")]
+    Held,
     /// The addon's subscriptions cannot be served.
     #[error("subscriptions refused: {}", .0.join("; "))]
     Subscriptions(Vec<String>),

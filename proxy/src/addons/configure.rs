@@ -144,7 +144,7 @@ pub(super) fn check(answer: &[wit::Subscription], limits: &Limits) -> Result<Vec
 
 fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscription, String> {
     let event = Event::from(wanted.event);
-    if matches!(event, Event::Connect | Event::SseEvent | Event::WebsocketMessage) {
+    if event == Event::Connect {
         return Err("this version does not serve this event yet".to_owned());
     }
     if wanted.filter.len() > MAX_FILTER {
@@ -164,8 +164,22 @@ fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscript
         (Event::Request | Event::Response, BodyMode::None) if looks_at_body => {
             Err("the filter looks at the body (~b, ~bq, ~bs), so the subscription needs body full".to_owned())
         }
-        (Event::RequestChunk | Event::ResponseChunk | Event::UpstreamError | Event::Finish, _) if looks_at_body => {
-            Err("the filter looks at the body (~b, ~bq, ~bs), which this event does not have".to_owned())
+        (
+            Event::RequestChunk
+            | Event::ResponseChunk
+            | Event::SseEvent
+            | Event::WebsocketMessage
+            | Event::UpstreamError
+            | Event::Finish,
+            _,
+        ) if looks_at_body => Err("the filter looks at the body (~b, ~bq, ~bs), which this event does not have".to_owned()),
+        (Event::SseEvent | Event::WebsocketMessage, BodyMode::Full { over_cap: OverCap::Truncate, .. }) => {
+            Err("messages and events are not truncated: refuse or pass-unseen".to_owned())
+        }
+        // So that there is always a bound.
+        (Event::SseEvent | Event::WebsocketMessage, BodyMode::None) => {
+            let body = BodyMode::Full { cap: limits.max_body, over_cap: OverCap::Refuse };
+            Ok(Subscription { event, filter, filter_text: wanted.filter.clone(), body })
         }
         (Event::UpstreamError | Event::Finish, BodyMode::Full { .. }) => {
             Err("body full is for messages and their pieces only".to_owned())

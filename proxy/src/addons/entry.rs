@@ -29,7 +29,7 @@ pub(super) struct Entry {
     pub(super) file: PathBuf,
     pub(super) stats: Arc<Stats>,
     /// Held while it is loaded: one load after the other.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     /// Whether a load waits for its turn: a second one would do the same.
     pub(super) is_queued: AtomicBool,
     /// Its options.
@@ -51,15 +51,15 @@ struct Inner {
 }
 
 impl Entry {
-    /// An addon that nothing is known about but its file.
-    pub(super) fn new(name: Arc<str>, file: PathBuf) -> Self {
+    /// An addon that nothing is known about but its file, and options that were held before it was there.
+    pub(super) fn new(name: Arc<str>, file: PathBuf, supply: Supply) -> Self {
         Self {
             name,
             file,
             stats: Arc::default(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             is_queued: AtomicBool::new(false),
-            supply: Supply::default(),
+            supply,
             inner: Mutex::default(),
         }
     }

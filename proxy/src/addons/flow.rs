@@ -101,6 +101,10 @@ impl flow::Host for HostState {
     fn set_note(&mut self, key: String, value: String) -> Edit {
         self.edit(|stage| stage.set_note(key, value))
     }
+
+    fn end_events(&mut self) -> Edit {
+        self.edit(stage::Stage::end_events)
+    }
 }
 
 impl flow::HostRequest for HostState {
@@ -287,6 +291,18 @@ impl flow::HostOutcome for HostState {
 
     fn mutations_left_out(&mut self, _: Resource<OutcomeHandle>) -> Result<u32> {
         self.read_outcome(|outcome| outcome.mutations.left_out())
+    }
+
+    fn messages(&mut self, _: Resource<OutcomeHandle>) -> Result<Option<flow::MessageCounts>> {
+        self.read_outcome(|outcome| {
+            outcome.messages.as_ref().map(|counts| flow::MessageCounts {
+                from_client: counts.from_client,
+                from_upstream: counts.from_upstream,
+                edited: counts.edited,
+                dropped: counts.dropped,
+                close_code: counts.close_code,
+            })
+        })
     }
 
     fn drop(&mut self, _: Resource<OutcomeHandle>) -> Result<()> {

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use super::stage::EditError;
 use crate::{
     filter::Filter,
-    hooks::{BodyMode, ChunkAction, Event, Events, Subscription, Verdict},
+    hooks::{BodyMode, ChunkAction, Event, Events, SocketVerdict, StreamAction, Subscription, Verdict},
     http::headers::is_token,
     outbound::HttpGrants,
 };
@@ -103,6 +103,8 @@ impl Grants {
             Verdict::Next => true,
             // To want no more of a body changes nothing of it.
             Verdict::Chunk(chunk) => chunk.action == ChunkAction::Pass && chunk.trailers.is_none(),
+            Verdict::Stream(event) => event.action == StreamAction::Pass && !event.is_last,
+            Verdict::Socket(message) => *message == SocketVerdict::Pass,
             _ => false,
         };
         if !self.edit && !is_to_go_on {
@@ -161,7 +163,8 @@ impl Grants {
     }
 
     fn refuse_body(&self, event: Event, body: BodyMode) -> Option<&'static str> {
-        if body == BodyMode::None {
+        if body == BodyMode::None || matches!(event, Event::SseEvent | Event::WebsocketMessage) {
+            // Of messages and events it is but the cap.
             None
         } else if !self.bodies {
             Some("bodies are not granted (bodies)")

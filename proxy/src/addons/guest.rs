@@ -8,11 +8,11 @@ use wasmtime::{
 };
 
 use super::{
-    bindings::{EXPORT, OutcomeHandle, Piece, RequestHandle, ResponseHandle, hooks as wit},
+    bindings::{EXPORT, OutcomeHandle, Piece, RequestHandle, ResponseHandle, Whole, hooks as wit},
     state::HostState,
 };
 
-use crate::hooks::Chunk;
+use crate::hooks::{Chunk, SocketMessage, StreamEvent};
 
 /// A component whose imports are linked and whose hooks are found: what instances are made from.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ struct Hooks {
     on_request_chunk: ComponentExportIndex,
     on_response: ComponentExportIndex,
     on_response_chunk: ComponentExportIndex,
+    on_sse_event: ComponentExportIndex,
+    on_websocket_message: ComponentExportIndex,
     on_upstream_error: ComponentExportIndex,
     on_finish: ComponentExportIndex,
 }
@@ -55,6 +57,8 @@ impl Blueprint {
             on_request_chunk: find("on-request-chunk")?,
             on_response: find("on-response")?,
             on_response_chunk: find("on-response-chunk")?,
+            on_sse_event: find("on-sse-event")?,
+            on_websocket_message: find("on-websocket-message")?,
             on_upstream_error: find("on-upstream-error")?,
             on_finish: find("on-finish")?,
         };
@@ -141,6 +145,26 @@ impl Guest {
     ) -> Result<Answer<wit::ChunkVerdict>> {
         let response = Resource::<ResponseHandle>::new_borrow(0);
         self.call(store, &self.hooks.on_response_chunk, (matched, request(), response, Piece::from(chunk))).await
+    }
+
+    pub(super) async fn on_sse_event(
+        &self,
+        store: &mut Store<HostState>,
+        matched: &[u32],
+        event: StreamEvent,
+    ) -> Result<Answer<wit::SseVerdict>> {
+        let StreamEvent { event, id, data, retry } = event;
+        let event = wit::SseEvent { event, id, data, retry };
+        self.call(store, &self.hooks.on_sse_event, (matched, request(), &event)).await
+    }
+
+    pub(super) async fn on_websocket_message(
+        &self,
+        store: &mut Store<HostState>,
+        matched: &[u32],
+        message: &SocketMessage,
+    ) -> Result<Answer<wit::WebsocketVerdict>> {
+        self.call(store, &self.hooks.on_websocket_message, (matched, request(), Whole::from(message))).await
     }
 
     pub(super) async fn on_upstream_error(

@@ -70,6 +70,8 @@ enum Answer {
     Request(guest::Answer<wit::RequestVerdict>),
     Response(guest::Answer<wit::ResponseVerdict>),
     Chunk(guest::Answer<wit::ChunkVerdict>),
+    Stream(guest::Answer<wit::SseVerdict>),
+    Socket(guest::Answer<wit::WebsocketVerdict>, bool),
     UpstreamError(guest::Answer<Option<wit::MadeResponse>>),
     Finish(guest::Answer<()>),
 }
@@ -83,6 +85,8 @@ const fn event(hook: &Hook) -> Event {
         Hook::RequestChunk(_) => Event::RequestChunk,
         Hook::Response => Event::Response,
         Hook::ResponseChunk(_) => Event::ResponseChunk,
+        Hook::SseEvent(_) => Event::SseEvent,
+        Hook::WebsocketMessage(_) => Event::WebsocketMessage,
         Hook::UpstreamError(_) => Event::UpstreamError,
         Hook::Finish(_) => Event::Finish,
     }
@@ -240,7 +244,8 @@ impl Live {
             _ if !grants.edit => Access::Nothing,
             Hook::Request => Access::Request,
             Hook::Response => Access::Response,
-            Hook::RequestChunk(_) | Hook::ResponseChunk(_) | Hook::UpstreamError(_) => Access::Notes,
+            Hook::SseEvent(_) => Access::Events,
+            Hook::RequestChunk(_) | Hook::ResponseChunk(_) | Hook::WebsocketMessage(_) | Hook::UpstreamError(_) => Access::Notes,
             Hook::Finish(_) => Access::Nothing,
         };
         let mut stage = Stage::new(exchange, access, call.body_cap, *limits, Arc::clone(grants));
@@ -253,7 +258,7 @@ impl Live {
             }
             _ => {}
         }
-        let cpu = limits.cpu_for(stage.shown_bytes());
+        let cpu = limits.cpu_for(stage.shown_bytes().saturating_add(call.hook.bytes()));
         budget::begin(&mut self.store, Budget::new(cpu, limits.wall, course.clone()));
         let state = self.store.data_mut();
         state.stage = Some(stage);
@@ -272,11 +277,15 @@ impl Live {
             Answer::Request(Ok(verdict)) => verdict::request(verdict, limits),
             Answer::Response(Ok(verdict)) => verdict::response(verdict, limits),
             Answer::Chunk(Ok(verdict)) => verdict::chunk(verdict, edits.as_mut().and_then(Stage::edited_trailers), limits),
+            Answer::Stream(Ok(verdict)) => verdict::stream(verdict, edits.as_ref().is_some_and(Stage::ends_events), limits),
+            Answer::Socket(Ok(verdict), is_text) => verdict::socket(verdict, is_text, limits),
             Answer::UpstreamError(Ok(verdict)) => verdict::upstream_error(verdict, limits),
             Answer::Finish(Ok(())) => Ok(Verdict::Next),
             Answer::Request(Err(text))
             | Answer::Response(Err(text))
             | Answer::Chunk(Err(text))
+            | Answer::Stream(Err(text))
+            | Answer::Socket(Err(text), _)
             | Answer::UpstreamError(Err(text))
             | Answer::Finish(Err(text)) => {
                 return Err(HookError::Failed(one_line(cut(&text, MAX_ERROR)).into_owned()));
@@ -297,6 +306,10 @@ impl Live {
             Hook::Response => Answer::Response(guest.on_response(store, matched).await?),
             Hook::RequestChunk(chunk) => Answer::Chunk(guest.on_request_chunk(store, matched, &chunk).await?),
             Hook::ResponseChunk(chunk) => Answer::Chunk(guest.on_response_chunk(store, matched, &chunk).await?),
+            Hook::SseEvent(event) => Answer::Stream(guest.on_sse_event(store, matched, event).await?),
+            Hook::WebsocketMessage(message) => {
+                Answer::Socket(guest.on_websocket_message(store, matched, &message).await?, message.is_text)
+            }
             Hook::UpstreamError(failure) => {
                 Answer::UpstreamError(guest.on_upstream_error(store, matched, &verdict::failure(failure)).await?)
             }

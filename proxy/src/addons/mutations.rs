@@ -48,6 +48,11 @@ fn change(change: &Change, grants: &Grants) -> Option<wit::Change> {
         Change::Streamed { message, bytes_in, bytes_out } => {
             wit::Change::Streamed(wit::StreamChange { message: kind(*message), bytes_in: *bytes_in, bytes_out: *bytes_out })
         }
+        Change::Messages { message, edited, dropped } => {
+            wit::Change::Other(format!("messages of the {}: {edited} edited, {dropped} dropped", message.as_str()))
+        }
+        Change::Closed(code) => wit::Change::Other(format!("closed with {code}")),
+        Change::Ended => wit::Change::Other("ended the stream".to_owned()),
         Change::Notes { keys, left_out } => wit::Change::Notes(wit::NoteChanges { keys: keys.clone(), left_out: *left_out }),
         Change::Answered(status) => wit::Change::Answered(status.as_u16()),
         Change::Dropped => wit::Change::Dropped,

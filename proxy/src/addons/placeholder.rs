@@ -6,7 +6,10 @@ use futures_util::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
     filter::Filter,
-    hooks::{Addon, BodyMode, Call, Event, Exchange, Facts, FailurePolicy, HookError, Instance, Renewal, Subscription, Verdict},
+    hooks::{
+        Addon, BodyMode, Call, Event, Exchange, Facts, FailurePolicy, HookError, Instance, OverCap, Renewal, Subscription,
+        Verdict,
+    },
 };
 
 /// Fails at every event at which its policy is closed, as nobody can tell what the addon would have let through: as a rule every
@@ -19,12 +22,28 @@ pub(super) struct Placeholder {
 
 struct Nobody;
 
+/// Bytes of a message or an event that are held to fail at it.
+const CAP: usize = 64 << 10;
+
 impl Placeholder {
     /// None if flows may pass without the addon, whatever happens in them.
     pub(super) fn new(name: &str, policy: &FailurePolicy) -> Option<Self> {
-        let subscription =
-            |event| Subscription { event, filter: Filter::everything(), filter_text: String::new(), body: BodyMode::None };
-        let events = [Event::Request, Event::RequestChunk, Event::Response, Event::ResponseChunk];
+        let subscription = |event| {
+            let body = match event {
+                // What is larger does not pass either.
+                Event::SseEvent | Event::WebsocketMessage => BodyMode::Full { cap: CAP, over_cap: OverCap::Refuse },
+                _ => BodyMode::None,
+            };
+            Subscription { event, filter: Filter::everything(), filter_text: String::new(), body }
+        };
+        let events = [
+            Event::Request,
+            Event::RequestChunk,
+            Event::Response,
+            Event::ResponseChunk,
+            Event::SseEvent,
+            Event::WebsocketMessage,
+        ];
         let closed = events.into_iter().filter(|event| policy.on(*event).is_closed());
         let subscriptions: Vec<_> = closed.map(subscription).collect();
         (!subscriptions.is_empty()).then(|| Self { name: name.into(), policy: policy.clone(), subscriptions })

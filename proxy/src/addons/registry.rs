@@ -9,6 +9,7 @@ use super::{
     changes::{Cause, Shared},
     component::{LoadError, RefusedOption},
     engine::Engine,
+    hold::Prepared,
     options::Document,
     settings::Settings,
     status::{AddonStatus, Readiness},
@@ -39,6 +40,12 @@ pub enum ChangeError {
     /// The addon refused the options; all that it had to say.
     #[error("the addon refuses these options")]
     Refused(Vec<RefusedOption>),
+    /// It is there, and nothing of it is in force; why, if that is known.
+    #[error("the addon is not in force{}", .0.as_deref().map(|why| format!(": {why}")).unwrap_or_default())]
+    NotInForce(Option<String>),
+    /// A lock has its options.
+    #[error("the addon's options are locked: unlock them first")]
+    Locked,
     /// It could not be loaded.
     #[error(transparent)]
     Load(LoadError),
@@ -120,11 +127,21 @@ impl Registry {
         let shared = Arc::clone(&self.shared);
         // On a task of its own: a caller that goes away must not end a guest in the middle.
         let load = tokio::spawn(async move { shared.load(&entry, cause).await });
-        match load.await.unwrap_or_else(|error| Err(LoadError::Internal(error.to_string()))) {
-            Ok(()) => Ok(()),
-            Err(LoadError::Options(refused)) => Err(ChangeError::Refused(refused)),
-            Err(error) => Err(ChangeError::Load(error)),
-        }
+        load.await.unwrap_or_else(|error| Err(LoadError::Internal(error.to_string()))).map_err(ChangeError::from)
+    }
+
+    /// Tries a document for each of these addons and puts none of them in force yet.
+    ///
+    /// # Errors
+    /// Every document that cannot be held, with the addon's name.
+    pub async fn prepare(&self, documents: BTreeMap<String, Document>) -> Result<Prepared, Vec<(String, ChangeError)>> {
+        self.shared.prepare(documents).await
+    }
+
+    /// Ends the holding of options of these addons, and restores what would be in force without it: what was put before, or what
+    /// the source shows by now. Tells for which addons that failed, and why.
+    pub async fn release(&self, names: &[String]) -> BTreeMap<String, String> {
+        self.shared.release(names).await
     }
 
     /// Takes over settings of addons and listeners: new chains are in force when this returns, and addons whose settings
@@ -142,6 +159,16 @@ impl Registry {
         let watching = self.watching.lock().take();
         if let Some(watching) = watching {
             drop(watching.await);
+        }
+    }
+}
+
+impl From<LoadError> for ChangeError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Options(refused) => Self::Refused(refused),
+            LoadError::Held => Self::Locked,
+            error => Self::Load(error),
         }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Stage {
     trailers: Option<trailers::Trailers>,
     /// Fields of the one message that can be edited.
     touched: Touched,
+    /// Whether the stream of events ends here.
+    ends_events: bool,
     /// Its values that the addon cannot read, once they are asked for.
     hidden: Option<Hidden>,
 }
@@ -49,6 +51,8 @@ pub(super) enum Access {
     Response,
     /// Notes and, in the last call for a body, trailers.
     Notes,
+    /// Notes and the end of the stream of events.
+    Events,
     /// Nothing.
     Nothing,
 }
@@ -106,6 +110,7 @@ impl Stage {
             own_response_body: false,
             trailers: None,
             touched: Touched::new(),
+            ends_events: false,
             hidden: None,
         }
     }
@@ -184,6 +189,20 @@ impl Stage {
             None => notes.push((key, value)),
         }
         Ok(())
+    }
+
+    /// Ends the stream of events after this one.
+    pub(super) fn end_events(&mut self) -> Edit {
+        if self.access != Access::Events {
+            return Err(EditError::ReadOnly);
+        }
+        self.ends_events = true;
+        Ok(())
+    }
+
+    /// Whether it ends.
+    pub(super) const fn ends_events(&self) -> bool {
+        self.ends_events
     }
 
     fn request_mut(&mut self) -> Result<&mut RequestMessage, EditError> {

@@ -9,8 +9,12 @@ use super::{
     stage::{EditError, Kind, at_most, check_name, field, final_status, wire_len},
 };
 use crate::{
-    hooks::{ChunkAction, ChunkVerdict, FailureKind, MadeResponse, Refusal, UpstreamFailure, Verdict},
+    hooks::{
+        ChunkAction, ChunkVerdict, Close, FailureKind, MadeResponse, Refusal, SocketVerdict, StreamAction, StreamEvent,
+        StreamVerdict, UpstreamFailure, Verdict,
+    },
     http::Headers,
+    websocket::close,
 };
 
 const MAX_ERRCODE: usize = 128;
@@ -50,6 +54,46 @@ pub(super) fn chunk(verdict: wit::ChunkVerdict, trailers: Option<Headers>, limit
         }
     };
     Ok(Verdict::Chunk(ChunkVerdict { action, is_done: verdict.is_done, trailers }))
+}
+
+/// For `on-sse-event`; `is_last` if the guest has ended the stream.
+pub(super) fn stream(verdict: wit::SseVerdict, is_last: bool, limits: &Limits) -> Result<Verdict, Impossible> {
+    let action = match verdict {
+        wit::SseVerdict::Pass => StreamAction::Pass,
+        wit::SseVerdict::Drop => StreamAction::Drop,
+        wit::SseVerdict::Replace(wit::SseEvent { event, id, data, retry }) => {
+            let has_break = |text: &String| text.contains(['\r', '\n']);
+            if event.as_ref().is_some_and(has_break) || id.as_ref().is_some_and(|id| has_break(id) || id.contains('\0')) {
+                return Err("a type or an ID of an event that is not one line, or an ID with NUL".to_owned());
+            }
+            let event = StreamEvent { event, id, data, retry };
+            at_most("bytes in an event", event.len(), limits.max_body).map_err(said)?;
+            StreamAction::Replace(event)
+        }
+    };
+    Ok(Verdict::Stream(StreamVerdict { action, is_last }))
+}
+
+/// For `on-websocket-message`.
+pub(super) fn socket(verdict: wit::WebsocketVerdict, is_text: bool, limits: &Limits) -> Result<Verdict, Impossible> {
+    Ok(Verdict::Socket(match verdict {
+        wit::WebsocketVerdict::Pass => SocketVerdict::Pass,
+        wit::WebsocketVerdict::Drop => SocketVerdict::Drop,
+        wit::WebsocketVerdict::Replace(data) => {
+            at_most("bytes in a message", data.len(), limits.max_body).map_err(said)?;
+            if is_text && std::str::from_utf8(&data).is_err() {
+                return Err("a message of text that is not UTF-8".to_owned());
+            }
+            SocketVerdict::Replace(Bytes::from(data))
+        }
+        wit::WebsocketVerdict::Close(wit::WebsocketClose { code, reason }) => {
+            if !close::may_be_sent(code) {
+                return Err(format!("close code {code}, which may not be sent"));
+            }
+            at_most("bytes in the reason of a close", reason.len(), close::MAX_REASON).map_err(said)?;
+            SocketVerdict::Close(Close { code, reason })
+        }
+    }))
 }
 
 /// For `on-upstream-error`.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::routes::{Answer, json_answer, refuse};
 use crate::{
     flow::{EndedFlow, Recent},
-    hooks::{Change, Content, Mutation, Source},
+    hooks::{Mutation, Source},
 };
 
 /// Most flows that can be asked for at once: as many as can be remembered.
@@ -76,59 +76,13 @@ fn shown(flow: &EndedFlow) -> Value {
         "request_bytes": flow.request_bytes,
         "response_bytes": flow.response_bytes,
         "error": flow.error,
-        "mutations": flow.mutations.mutations().iter().map(mutation).collect::<Vec<_>>(),
+        "mutations": flow.mutations.mutations().iter().map(Mutation::to_json).collect::<Vec<_>>(),
         "mutations_left_out": flow.mutations.left_out(),
     })
 }
 
 fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn mutation(mutation: &Mutation) -> Value {
-    json!({
-        "addon": &*mutation.addon,
-        "event": mutation.event.as_str(),
-        "changes": mutation.changes.iter().map(change).collect::<Vec<_>>(),
-    })
-}
-
-fn change(change: &Change) -> Value {
-    let what = change.as_str();
-    match change {
-        Change::Method { before, after } | Change::Upstream { before, after } => {
-            json!({ "change": what, "before": before, "after": after })
-        }
-        Change::Target { before, after, is_query_changed } => {
-            json!({ "change": what, "before": before, "after": after, "is_query_changed": is_query_changed })
-        }
-        Change::Status { before, after } => json!({ "change": what, "before": before.as_u16(), "after": after.as_u16() }),
-        Change::Fields(fields) => json!({
-            "change": what,
-            "message": fields.message.as_str(),
-            "added": fields.added,
-            "changed": fields.changed,
-            "removed": fields.removed,
-            "left_out": fields.left_out,
-        }),
-        Change::Body { message, before, after } => json!({
-            "change": what,
-            "message": message.as_str(),
-            "before": before.as_ref().map(digest),
-            "after": digest(after),
-        }),
-        Change::Streamed { message, bytes_in, bytes_out } => {
-            json!({ "change": what, "message": message.as_str(), "bytes_in": bytes_in, "bytes_out": bytes_out })
-        }
-        Change::Notes { keys, left_out } => json!({ "change": what, "keys": keys, "left_out": left_out }),
-        Change::Answered(status) => json!({ "change": what, "status": status.as_u16() }),
-        Change::Dropped => json!({ "change": what }),
-    }
-}
-
-fn digest(content: &Content) -> Value {
-    let digest = content.digest();
-    json!({ "bytes": digest.bytes, "sha256": digest.sha256_hex() })
 }
 
 #[cfg(test)]

@@ -47,13 +47,9 @@ pub(super) async fn put(state: &State, name: &str, request: Request<Body>) -> An
     if !state.registry.contains(name) {
         return unknown(name);
     }
-    let limit = state.registry.max_options();
-    let body = match Limited::new(request.into_body(), limit).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("the document is over {limit} bytes"));
-        }
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &format!("the document did not arrive: {error}")),
+    let body = match received(state, request.into_body()).await {
+        Ok(body) => body,
+        Err((status, why)) => return refuse(status, &why),
     };
     let current = state.registry.options(name);
     let read = spawn_blocking(move || document(&body, current.as_deref())).await;
@@ -75,6 +71,18 @@ pub(super) async fn put(state: &State, name: &str, request: Request<Body>) -> An
     }
 }
 
+/// A whole body, within the limit of options documents.
+pub(super) async fn received(state: &State, body: Body) -> Result<Bytes, (StatusCode, String)> {
+    let limit = state.registry.max_options();
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, format!("the document is over {limit} bytes")))
+        }
+        Err(error) => Err((StatusCode::BAD_REQUEST, format!("the document did not arrive: {error}"))),
+    }
+}
+
 /// The addon as it is after a change, or why there was none.
 pub(super) fn changed(state: &State, name: &str, change: Result<(), ChangeError>) -> Answer {
     match change {
@@ -84,6 +92,7 @@ pub(super) fn changed(state: &State, name: &str, change: Result<(), ChangeError>
             let error = Refused { errcode: "M_BAD_JSON", error: "the addon refuses these options", errors };
             refused(StatusCode::BAD_REQUEST, &error)
         }
+        Err(error @ (ChangeError::Locked | ChangeError::NotInForce(_))) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(ChangeError::Load(error)) => {
             let page = json!({ "errcode": "M_UNKNOWN", "error": error.to_string(), "errors": error.reasons() });
             json_answer(StatusCode::UNPROCESSABLE_ENTITY, &page)

@@ -1,13 +1,9 @@
 //! Options without their secrets.
 
-use crate::json::Json;
+use crate::{json::Json, secret::is_secret};
 
 /// What stands in place of a secret. Sent back in a PUT, it keeps the secret in force.
-pub(super) const REDACTED: &str = "[redacted]";
-
-/// Words in keys whose values are not for showing.
-const SECRET_WORDS: [&str; 10] =
-    ["token", "password", "passphrase", "passwd", "secret", "authorization", "bearer", "credential", "cookie", "private"];
+pub(super) use crate::secret::REDACTED;
 
 /// The document with the values of secret keys replaced.
 pub(super) fn redact(value: &Json) -> Json {
@@ -113,11 +109,6 @@ fn urls(value: &Json, found: &mut Vec<String>) {
         Json::List(values) => values.iter().filter(|value| value.get("id").is_none()).for_each(|value| urls(value, found)),
         _ => {}
     }
-}
-
-fn is_secret(key: &str) -> bool {
-    let key: String = key.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
-    key.ends_with("key") || SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
 /// A URL without user and password.

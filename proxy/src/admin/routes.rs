@@ -7,7 +7,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{Entrance, State, flows, options};
+use super::{Entrance, State, flows, lock, options};
 use crate::{hooks::Addons as _, http::Body};
 
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -24,6 +24,7 @@ pub(super) async fn answer(state: &State, entrance: Entrance, request: Request<B
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let method = request.method().clone();
     match (method, segments.as_slice()) {
+        (_, ["options", rest @ ..]) if rest.len() < 2 => lock::answer(state, entrance, rest.first().copied(), request).await,
         (Method::GET, ["health", "live"] | ["actuator", "health", "liveness"]) => live(state),
         (Method::GET, ["health", "ready"] | ["actuator", "health", "readiness"]) => ready(state),
         (Method::GET, ["metrics"]) => metrics(state),
@@ -92,7 +93,7 @@ pub(super) fn unknown(name: &str) -> Answer {
     refuse(StatusCode::NOT_FOUND, &format!("there is no addon {name:?} in force"))
 }
 
-fn method_not_allowed(allowed: &'static str) -> Answer {
+pub(super) fn method_not_allowed(allowed: &'static str) -> Answer {
     let mut answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "the method is not served here");
     answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
     answer

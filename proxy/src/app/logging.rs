@@ -1,6 +1,7 @@
 //! Log lines: to standard error, as text or JSON; the level can change while running.
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 use crate::{
@@ -9,7 +10,16 @@ use crate::{
 };
 
 /// Changes the level.
-pub(super) struct Handle(reload::Handle<EnvFilter, Registry>);
+pub(super) struct Handle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    level: Mutex<Level>,
+}
+
+struct Level {
+    configured: String,
+    /// Goes before the configured one.
+    option: Option<String>,
+}
 
 /// Starts logging.
 pub(super) fn start(log: &Log, options: &Options) -> anyhow::Result<Handle> {
@@ -21,14 +31,29 @@ pub(super) fn start(log: &Log, options: &Options) -> anyhow::Result<Handle> {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     }
     .context("cannot start logging")?;
-    Ok(Handle(handle))
+    Ok(Handle {
+        filter: handle,
+        level: Mutex::new(Level { configured: log.level.clone(), option: options.log_level().map(str::to_owned) }),
+    })
 }
 
 impl Handle {
     /// Takes over the level; the format stays as it was at the start.
-    pub(super) fn set(&self, log: &Log, options: &Options) {
-        if let Ok(filter) = EnvFilter::try_new(level(log, options))
-            && let Err(error) = self.0.reload(filter)
+    pub(super) fn set(&self, log: &Log) {
+        self.change(|level| level.configured.clone_from(&log.level));
+    }
+
+    /// The option `log_level`, if it is set, goes before what is configured.
+    pub(super) fn set_option(&self, option: Option<&str>) {
+        self.change(|level| level.option = option.map(str::to_owned));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Level)) {
+        let mut level = self.level.lock();
+        change(&mut level);
+        let now = level.option.as_ref().unwrap_or(&level.configured);
+        if let Ok(filter) = EnvFilter::try_new(now)
+            && let Err(error) = self.filter.reload(filter)
         {
             tracing::warn!(%error, "the log level cannot be changed");
         }

@@ -7,14 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{logging, settings, sites::Sites, state};
 use crate::{
     addons::Registry,
     config::{Config, Sources, StateStore},
-    options::core,
+    options,
 };
 
 /// How often the files are looked at: seldom enough to cost nothing, and true of every file system and of links that are
@@ -26,8 +25,8 @@ pub(super) struct Reloader {
     sources: Sources,
     config: Config,
     cache: PathBuf,
-    log: logging::Handle,
-    options: Arc<ArcSwap<core::Options>>,
+    log: Arc<logging::Handle>,
+    options: Option<Arc<options::Registry>>,
     seen: Stamps,
     ticks: tokio::time::Interval,
 }
@@ -46,18 +45,18 @@ type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
     /// `seen`: the configuration's file as it was before it was read.
-    pub(super) fn new(sources: Sources, config: Config, cache: PathBuf, log: logging::Handle, seen: Seen) -> Self {
+    pub(super) fn new(sources: Sources, config: Config, cache: PathBuf, log: Arc<logging::Handle>, seen: Seen) -> Self {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut now = stamps(&files(&sources, &config));
         now.extend(seen.0);
         let seen = now;
-        Self { sources, config, cache, log, options: Arc::default(), seen, ticks }
+        Self { sources, config, cache, log, options: None, seen, ticks }
     }
 
     /// Where options of the core are put in force.
-    pub(super) fn set_options(&mut self, options: Arc<ArcSwap<core::Options>>) {
-        self.options = options;
+    pub(super) fn set_options(&mut self, options: Arc<options::Registry>) {
+        self.options = Some(options);
     }
 
     /// How long flows may go on after SIGTERM.
@@ -118,6 +117,7 @@ impl Reloader {
             ("limits.guest_stack", config.guest_stack == self.config.guest_stack),
             ("limits.guest_memory", config.guest_memory == self.config.guest_memory),
             ("limits.held_bodies", config.held_bodies == self.config.held_bodies),
+            ("record", config.record == self.config.record),
             ("log.format", config.log.format == self.config.log.format),
         ] {
             if !is_same {
@@ -130,8 +130,12 @@ impl Reloader {
                 "what addons keep is in memory until the next start: no addon was to keep anything at this one"
             );
         }
-        core::put(&self.options, config.options.clone());
-        self.log.set(&config.log, &config.options);
+        if let Some(options) = &self.options
+            && let Err(error) = options.configure(config.options.clone()).await
+        {
+            tracing::warn!(%error, "the options of the changed configuration are not in force");
+        }
+        self.log.set(&config.log);
         let seen = std::mem::take(&mut self.seen);
         self.seen = fresh.into_iter().map(|(path, stamp)| (path.clone(), seen.get(&path).copied().unwrap_or(stamp))).collect();
         self.config = config;

@@ -21,6 +21,7 @@ pub(super) struct Raw {
     pub(super) limits: RawLimits,
     pub(super) timeouts: RawTimeouts,
     pub(super) log: RawLog,
+    pub(super) record: Option<RawRecord>,
     pub(super) listener: Vec<RawListener>,
     pub(super) options: serde_json::Map<String, serde_json::Value>,
     pub(super) addon: BTreeMap<String, RawAddon>,
@@ -73,6 +74,17 @@ pub(super) struct RawTimeouts {
 pub(super) struct RawLog {
     pub(super) level: Option<String>,
     pub(super) format: Option<RawLogFormat>,
+}
+
+/// `[record]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub(super) struct RawRecord {
+    pub(super) file: Option<String>,
+    pub(super) bodies: Option<Scalar>,
+    pub(super) secrets: bool,
+    pub(super) max_bytes: Option<Scalar>,
+    pub(super) memory: Option<Scalar>,
 }
 
 /// `log.format`.

@@ -13,7 +13,7 @@ use super::{
     limits::{self, GRACE, GUEST_MEMORY, GUEST_STACK, HELD_BODIES, INSTANCES, usize_of},
     listener::{Ground, listener},
     raw::Raw,
-    state,
+    recording, state,
     tree::{Source, Tree},
     units::{Count, Size, Span},
 };
@@ -58,6 +58,10 @@ pub enum Change {
     Admin(String),
     /// The value of `log.level`.
     Log(String),
+    /// The value of `record.file`.
+    Record(String),
+    /// `record.secrets` is true.
+    RecordSecrets,
 }
 
 impl Sources {
@@ -129,6 +133,8 @@ fn apply(tree: &mut Tree, change: &Override) -> Result<(), String> {
         Change::Cache(text) => put(&["cache"], text),
         Change::Admin(text) => put(&["admin", "listen"], text),
         Change::Log(text) => put(&["log", "level"], text),
+        Change::Record(text) => put(&["record", "file"], text),
+        Change::RecordSecrets => tree.set(&["record".to_owned(), "secrets".to_owned()], Value::Boolean(true), source()).map(drop),
         Change::Set(text) => {
             let (path, value) = expression::parse(text)?;
             tree.set(&path, value, source()).map(drop)
@@ -213,6 +219,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     ground.timeouts = limits::timeouts(check, &key, outer, &ground.timeouts);
     let grace = check.number(&key.join("grace"), outer.grace.as_ref(), &GRACE, Span(std::time::Duration::from_secs(30)));
     let log = admin::log(check, &root.join("log"), &raw.log);
+    let record = raw.record.as_ref().map(|raw| recording::recording(check, &root.join("record"), raw));
     let key = root.join("listener");
     if raw.listener.is_empty() && needs_listeners {
         check.fail_missing(&key, "is missing: there must be at least one [[listener]], --reverse or --forward");
@@ -236,6 +243,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
         held_bodies: usize_of(held_bodies.0),
         grace: grace.0,
         log,
+        record: record.flatten(),
         listeners: listeners.into_iter().collect::<Option<_>>()?,
         options,
         addons,
@@ -281,6 +289,8 @@ impl std::fmt::Debug for Change {
             Self::Cache(_) => "Cache(…)",
             Self::Admin(_) => "Admin(…)",
             Self::Log(_) => "Log(…)",
+            Self::Record(_) => "Record(…)",
+            Self::RecordSecrets => "RecordSecrets",
         })
     }
 }

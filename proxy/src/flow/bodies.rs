@@ -90,6 +90,9 @@ impl HttpBody for FromClient {
         {
             let len = data.len() as u64;
             this.record.request_bytes.fetch_add(len, Relaxed);
+            if let Some(tape) = &this.record.tape {
+                tape.take_request(data);
+            }
             if let Some(left) = this.left.checked_sub(len) {
                 this.left = left;
             } else {
@@ -174,7 +177,11 @@ impl HttpBody for ToClient {
             None => this.end(),
             Some(Ok(frame)) => {
                 if let (Some(data), Some(ending)) = (frame.data_ref(), &this.ending) {
-                    ending.record().response_bytes.fetch_add(data.len() as u64, Relaxed);
+                    let record = ending.record();
+                    record.response_bytes.fetch_add(data.len() as u64, Relaxed);
+                    if let Some(tape) = &record.tape {
+                        tape.take_response(data);
+                    }
                 }
             }
             Some(Err(error)) => {

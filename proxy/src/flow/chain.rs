@@ -11,6 +11,7 @@ use super::{
     filters::{self, Wanted},
     record::Record,
     respond,
+    socket::Socket,
 };
 use crate::{
     hooks::{
@@ -57,8 +58,8 @@ enum Unseen {
 pub(super) enum Passed {
     /// The staged response with this body, which the addons before this one may want to see in pieces.
     Response(Held, usize),
-    /// The staged 101 and then bytes.
-    Upgrade(Tunnel),
+    /// The staged 101 and then bytes, or messages.
+    Upgrade(Tunnel, Option<Box<Socket>>),
     /// Nothing.
     Drop,
 }
@@ -92,7 +93,7 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Request, matched, Hook::Request).await {
-                Ok(Verdict::Next | Verdict::Chunk(_)) => {}
+                Ok(Verdict::Next | Verdict::Chunk(_) | Verdict::Stream(_) | Verdict::Socket(_)) => {}
                 Ok(Verdict::EndChain) => break,
                 Ok(Verdict::Drop) => {
                     self.dropped(addon.as_ref(), Event::Request);
@@ -152,7 +153,7 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Response, matched, Hook::Response).await {
-                Ok(Verdict::Next | Verdict::EndChain | Verdict::Chunk(_)) => {}
+                Ok(Verdict::Next | Verdict::EndChain | Verdict::Chunk(_) | Verdict::Stream(_) | Verdict::Socket(_)) => {}
                 // Another response is staged: nothing of the one before may come back. The same below.
                 Ok(Verdict::Respond(made)) => (body, upto) = (self.made(addon.as_ref(), Event::Response, made), index),
                 Ok(Verdict::Refuse(refusal)) => {

@@ -74,9 +74,25 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
                 }
             };
             record.release_after(Event::ResponseChunk);
+            if let Some(tape) = &record.tape {
+                tape.depart(&response.head, false);
+            }
             Departure::Response(response.head, ToClient::watch(body, ending, deadline))
         }
-        (Passed::Upgrade(tunnel), Some(response)) => Departure::Upgrade(response.head, tunnel, ending),
+        (Passed::Upgrade(tunnel, None), Some(response)) => {
+            if let Some(tape) = &record.tape {
+                tape.depart(&response.head, true);
+            }
+            Departure::Upgrade(response.head, tunnel, ending)
+        }
+        (Passed::Upgrade(tunnel, Some(socket)), Some(mut response)) => {
+            socket.describe(&mut response.head.headers);
+            record.release_after(Event::ResponseChunk);
+            if let Some(tape) = &record.tape {
+                tape.depart(&response.head, true);
+            }
+            Departure::Socket(response.head, tunnel, socket, ending)
+        }
         _ => Departure::Drop,
     }
 }

@@ -56,6 +56,12 @@ pub(crate) fn can_match_after(record: &Record, event: Event, subscriptions: &[Su
     later.any(|subscription| subscription.filter.foresee(&view) != Answer::No)
 }
 
+/// Whether this subscription can match later, now that the request is as it will be sent.
+pub(super) fn can_match_later(record: &Record, subscription: &Subscription) -> bool {
+    let messages = record.exchange.lock();
+    subscription.filter.foresee(&view(record, &messages, Event::Response, false)) != Answer::No
+}
+
 /// What filters look at in this event.
 pub(super) fn view<'a>(record: &'a Record, messages: &'a Messages, event: Event, by_prefix: bool) -> View<'a> {
     let is_request = event <= Event::RequestChunk;

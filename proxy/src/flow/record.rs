@@ -16,9 +16,10 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond, rewrite};
 use crate::{
     heavy,
-    hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, Outcome, ResponseMessage},
+    hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, MessageCounts, Outcome, ResponseMessage},
     http::{Headers, Origin},
     options::core::Options,
+    record::{Sent, Tape},
 };
 
 /// A flow from its first hook to its last.
@@ -51,11 +52,15 @@ pub struct Record {
     tasks: TaskTracker,
     /// Where flows are remembered, if they are.
     recent: Option<Arc<Recent>>,
+    /// What is recorded of the flow, if it is.
+    pub(crate) tape: Option<Arc<Tape>>,
     /// Counts hooks that decide about pieces of the request's body, which may go on when the response is over.
     uploads: OnceLock<TaskTracker>,
     instances: Mutex<Vec<Option<Arc<dyn Instance>>>>,
     ending: Mutex<Outcome>,
     stopper: OnceLock<(usize, String)>,
+    /// Of messages or events, from the first on that hooks may be asked about.
+    pub(crate) counts: Mutex<Option<MessageCounts>>,
 }
 
 /// Ends its flow when it is dropped: as complete if it was told so, else as broken off.
@@ -72,7 +77,7 @@ impl Record {
         chain: Arc<Chain>,
         site: Arc<Site>,
         options: Option<Arc<Options>>,
-        exchange: Exchange,
+        (exchange, tape): (Exchange, Option<Arc<Tape>>),
         flows: &Flows,
     ) -> Arc<Self> {
         let instances = Mutex::new(vec![None; chain.addons.len()]);
@@ -97,10 +102,12 @@ impl Record {
             begun: Instant::now(),
             tasks: flows.tasks.clone(),
             recent: flows.recent.clone(),
+            tape,
             uploads: OnceLock::new(),
             instances,
             ending: Mutex::default(),
             stopper: OnceLock::new(),
+            counts: Mutex::default(),
         })
     }
 
@@ -223,6 +230,25 @@ impl Record {
         self.begun.elapsed()
     }
 
+    /// Tells those who remember flows, or record them, how it ended. Bodies in the ledger are hashed.
+    fn remember(&self, outcome: &Outcome) {
+        if let Some(recent) = &self.recent {
+            recent.push(EndedFlow::new(self, outcome));
+        }
+        if let Some(tape) = &self.tape {
+            tape.finish(&self.facts, outcome, || {
+                let request = &self.exchange.lock().request;
+                let url = format!("{}{}", request.upstream, request.head.target_str());
+                Sent { method: request.head.method.clone(), url }
+            });
+        }
+    }
+
+    /// Whether somebody wants to know what addons did.
+    const fn is_remembered(&self) -> bool {
+        self.recent.is_some() || self.tape.is_some()
+    }
+
     fn outcome(&self, is_complete: bool) -> Outcome {
         let mut outcome = self.ending.lock().clone();
         if is_complete {
@@ -239,6 +265,7 @@ impl Record {
         outcome.request_bytes = self.request_bytes.load(Relaxed);
         outcome.response_bytes = self.response_bytes.load(Relaxed);
         outcome.duration = self.begun.elapsed();
+        outcome.messages.clone_from(&self.counts.lock());
         outcome
     }
 }
@@ -277,13 +304,13 @@ impl Drop for Ending {
         }
         let ledger = std::mem::take(&mut record.exchange.lock().ledger);
         log(record, &outcome, &ledger);
-        if record.chain.events.contains(Event::Finish) || (record.recent.is_some() && ledger.keeps_bodies()) {
+        if record.chain.events.contains(Event::Finish) || (record.is_remembered() && ledger.keeps_bodies()) {
             if let Ok(runtime) = runtime {
                 record.tasks.spawn_on(end(Arc::clone(record), outcome, ledger), &runtime);
             }
-        } else if let Some(recent) = &record.recent {
+        } else if record.is_remembered() {
             outcome.mutations = Arc::new(ledger);
-            recent.push(EndedFlow::new(record, &outcome));
+            record.remember(&outcome);
         }
     }
 }
@@ -331,9 +358,7 @@ fn log(record: &Record, outcome: &Outcome, ledger: &Ledger) {
 /// What comes after a flow, off the path of the client.
 async fn end(record: Arc<Record>, mut outcome: Outcome, ledger: Ledger) {
     outcome.mutations = Arc::new(hashed(ledger).await);
-    if let Some(recent) = &record.recent {
-        recent.push(EndedFlow::new(&record, &outcome));
-    }
+    record.remember(&outcome);
     finish(record, outcome).await;
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -16,15 +16,14 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::{
     collect::{OF_A_PART, TOO_MANY},
     depart::forget_digests,
+    events::Eventful,
     failure, filters, forward,
+    piecewise::Piecewise,
     record::Record,
     uncoded::Uncoded,
 };
 use crate::{
-    hooks::{
-        Addon, Call, Change, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, Instance, MessageKind, ResponseMessage,
-        Verdict, differences,
-    },
+    hooks::{Change, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, ResponseMessage, Verdict},
     http::{
         Body, BodyError, Headers,
         body::Peer,
@@ -46,7 +45,7 @@ pub(super) struct Closed {
 }
 
 /// Why a verdict upon a piece cannot be carried out.
-const FIXED: &str = "the body is a part of a whole (Content-Range), in which nothing can be changed";
+pub(super) const FIXED: &str = "the body is a part of a whole (Content-Range), in which nothing can be changed";
 
 /// The request's body through the `request-chunk` hooks of the whole chain, first addon to last. What does not hold any more of
 /// a body that hooks may change is taken out of the fields. Codings of a part stay on.
@@ -54,7 +53,7 @@ pub(super) fn request(record: &Arc<Record>, headers: &mut Headers, body: Body, i
     if body.is_end_stream() {
         return Ok(body);
     }
-    let mut hooks = hooks(record, Event::RequestChunk, 0..record.chain.addons.len());
+    let mut hooks = hooks(record, &[Event::RequestChunk], 0..record.chain.addons.len());
     let uncoder = describe(&mut hooks, headers, is_part)?;
     let is_fixed = headers.contains("content-range");
     Ok(through(hooks, uncoder, is_fixed, Peer::Client, body))
@@ -74,7 +73,9 @@ pub(super) fn response(
         return Ok(body);
     }
     let headers = &mut response.head.headers;
-    let mut hooks = hooks(record, Event::ResponseChunk, (0..upto).rev());
+    let has_events = headers.get("content-type").is_some_and(is_event_stream);
+    let events = if has_events { &[Event::ResponseChunk, Event::SseEvent][..] } else { &[Event::ResponseChunk] };
+    let mut hooks = hooks(record, events, (0..upto).rev());
     if hooks.iter().any(Piecewise::may_edit) {
         forward::weaken_etag(headers);
     }
@@ -90,16 +91,26 @@ pub(super) fn response(
 }
 
 /// The hooks that want to see the body, in this order.
-fn hooks(record: &Arc<Record>, event: Event, order: impl Iterator<Item = usize>) -> Vec<Piecewise> {
-    if !record.chain.events.contains(event) {
+fn hooks(record: &Arc<Record>, events: &[Event], order: impl Iterator<Item = usize>) -> Vec<Piecewise> {
+    if !events.iter().any(|event| record.chain.events.contains(*event)) {
         return Vec::new();
     }
-    let hook = |index: usize| {
+    let hook = |index: usize, event: Event| {
         let matched = filters::matched(record, index, event);
         let instance = if matched.is_empty() { None } else { record.instance(index) };
         instance.map(|instance| Piecewise::new(record, index, event, matched, instance))
     };
-    order.filter_map(hook).collect()
+    order.flat_map(|index| events.iter().filter_map(move |event| hook(index, *event))).collect()
+}
+
+fn hook_of(event: Event, chunk: Chunk) -> Hook {
+    if event == Event::RequestChunk { Hook::RequestChunk(chunk) } else { Hook::ResponseChunk(chunk) }
+}
+
+/// Whether a Content-Type is that of event streams, whatever its parameters.
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// Takes out of the fields what does not hold any more of a body that goes through these hooks, its codings included if a hook
@@ -140,7 +151,12 @@ fn through(hooks: Vec<Piecewise>, uncoder: Option<Uncoder>, is_fixed: bool, peer
         let ratio = hook.record.site.limits.decode_ratio as u64;
         body = Uncoded::of(body, peer, uncoder, ratio);
     }
+    let mut is_first = true;
     for hook in hooks {
+        if hook.event == Event::SseEvent {
+            body = Eventful::of(body, hook, is_fixed, std::mem::take(&mut is_first));
+            continue;
+        }
         // Who can only look leaves the length as it is.
         let left = body.size_hint().exact().filter(|_| !hook.may_edit());
         let upload = (hook.event == Event::RequestChunk).then(|| hook.record.upload());
@@ -192,84 +208,6 @@ enum State {
     /// The hook wants no more: the rest goes by.
     Passing,
     Ended,
-}
-
-/// A hook with all that its calls need.
-struct Piecewise {
-    record: Arc<Record>,
-    index: usize,
-    event: Event,
-    matched: Vec<u32>,
-    instance: Arc<dyn Instance>,
-    // In its place, if the first piece took a second try.
-    renewed: Arc<OnceLock<Arc<dyn Instance>>>,
-    is_begun: bool,
-}
-
-impl Piecewise {
-    fn new(record: &Arc<Record>, index: usize, event: Event, matched: Vec<u32>, instance: Arc<dyn Instance>) -> Self {
-        Self { record: Arc::clone(record), index, event, matched, instance, renewed: Arc::default(), is_begun: false }
-    }
-
-    fn may_edit(&self) -> bool {
-        self.addon().is_some_and(|addon| addon.may_edit())
-    }
-
-    fn wants_plain(&self) -> bool {
-        self.caps().next().is_some()
-    }
-
-    /// Caps of the matched subscriptions that want the body without its codings.
-    fn caps(&self) -> impl Iterator<Item = usize> {
-        let addon = self.addon();
-        let cap = move |&index| filters::cap(addon?.subscriptions(), index).map(|(cap, _)| cap);
-        self.matched.iter().filter_map(cap)
-    }
-
-    fn decide(&mut self, chunk: Chunk) -> BoxFuture<'static, Result<Verdict, HookError>> {
-        let hook = if self.event == Event::RequestChunk { Hook::RequestChunk(chunk) } else { Hook::ResponseChunk(chunk) };
-        let call = Call { matched: self.matched.clone(), hook, body_cap: None };
-        let is_first = !std::mem::replace(&mut self.is_begun, true);
-        if is_first {
-            let (record, instance, renewed) = (Arc::clone(&self.record), Arc::clone(&self.instance), Arc::clone(&self.renewed));
-            let (index, event) = (self.index, self.event);
-            return async move {
-                let (result, fresh) = failure::attempt(&record, index, event, &instance, call).await;
-                if let Some(fresh) = fresh {
-                    let _ = renewed.set(fresh);
-                }
-                result
-            }
-            .boxed();
-        }
-        self.renewed.get().unwrap_or(&self.instance).call(call, Arc::clone(&self.record.exchange))
-    }
-
-    /// Whether the rest may go by unseen after this error. It may not where the addon has changed something before: bytes that
-    /// it held back would be missing in the middle.
-    fn passes_after(&self, error: &HookError, is_untouched: bool) -> Result<(), BodyError> {
-        let Some(addon) = self.addon() else { return Ok(()) };
-        let Some(why) = failure::closed(&self.record, addon.as_ref(), self.event, error, is_untouched) else { return Ok(()) };
-        if self.event == Event::RequestChunk {
-            self.record.stopped_by(self.index, why);
-        }
-        Err(BodyError::Stopped(addon.name().into()))
-    }
-
-    const fn message(&self) -> MessageKind {
-        if matches!(self.event, Event::RequestChunk) { MessageKind::Request } else { MessageKind::Response }
-    }
-
-    /// Writes down that the hook has edited trailers.
-    fn edited(&self, before: &Headers, after: &Headers) {
-        if let (Some(addon), Some(change)) = (self.addon(), differences::of_trailers(self.message(), before, after)) {
-            self.record.exchange.lock().ledger.push(addon.name(), self.event, change);
-        }
-    }
-
-    fn addon(&self) -> Option<&Arc<dyn Addon>> {
-        self.record.chain.addons.get(self.index)
-    }
 }
 
 impl Filtered {
@@ -363,7 +301,7 @@ impl Filtered {
                 State::Passing if this.rest.is_empty() => return Pin::new(&mut this.inner).poll_frame(context),
                 State::Passing => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest))))),
                 State::Reading => match ready!(this.poll_piece(context)) {
-                    Ok(chunk) => this.state = State::Deciding(this.hook.decide(chunk.clone()), chunk),
+                    Ok(chunk) => this.state = State::Deciding(this.hook.ask(hook_of(this.hook.event, chunk.clone())), chunk),
                     Err(error) => {
                         this.state = State::Ended;
                         this.write_down();

@@ -21,16 +21,18 @@ impl Flows {
             Judged::Answered(status) => return self.answered(site, arrival, Some(status)).await,
             Judged::Dropped => return self.answered(site, arrival, None).await,
         }
+        let tape = self.tape(&arrival.head);
         // Nothing of it is for the other end, and credentials for a proxy may be among it.
         arrival.head.headers = Headers::new();
         arrival.body = Body::empty();
-        let (ending, _) = self.begin(site, arrival, self.nobody(site), None);
+        let (ending, _) = self.begin_with(site, arrival, self.nobody(site), None, tape);
         let record = Arc::clone(ending.record());
         let (origin, guard) = {
             let request = &record.exchange.lock().request;
             (Arc::clone(&request.upstream), request.guard.clone())
         };
-        let response = match site.client.tunnel(&origin, guard.map(|guard| guard.0).as_ref()).await {
+        let marks = record.tape.as_ref().map(|tape| tape.marks().as_ref());
+        let response = match site.client.tunnel(&origin, guard.map(|guard| guard.0).as_ref(), marks).await {
             Ok(tunnel) => {
                 let mut head = ResponseHead::new(StatusCode::OK);
                 head.reason = Some("Connection established".into());
@@ -41,6 +43,9 @@ impl Flows {
                     may_have_body: false,
                 };
                 record.exchange.lock().response = Some(response);
+                if let Some(tape) = &record.tape {
+                    tape.depart(&head, true);
+                }
                 return Departure::Upgrade(head, tunnel, ending);
             }
             Err(SendFailure::Denied(_)) => record.denied(),

@@ -2,6 +2,7 @@
 //! they may be secrets.
 
 pub mod differences;
+mod json;
 #[cfg(test)]
 mod tests;
 
@@ -86,6 +87,19 @@ pub enum Change {
         /// Bytes that went on instead.
         bytes_out: u64,
     },
+    /// Of messages of a WebSocket, or events of an event stream.
+    Messages {
+        /// Those from the client (request) or from the upstream (response).
+        message: MessageKind,
+        /// Replaced.
+        edited: u64,
+        /// That went no further.
+        dropped: u64,
+    },
+    /// The addon had a WebSocket closed with this code.
+    Closed(u16),
+    /// The addon ended a stream of events.
+    Ended,
     /// Notes that were set.
     Notes {
         /// Their keys, each cut after 64 bytes.
@@ -285,6 +299,9 @@ impl Change {
             Self::Fields(_) => "headers",
             Self::Body { .. } => "body",
             Self::Streamed { .. } => "streamed",
+            Self::Messages { .. } => "messages",
+            Self::Closed(_) => "closed",
+            Self::Ended => "ended",
             Self::Notes { .. } => "notes",
             Self::Answered(_) => "answered",
             Self::Dropped => "dropped",

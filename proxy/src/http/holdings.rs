@@ -71,6 +71,12 @@ impl Hold {
         self.bytes
     }
 
+    /// Nothing yet, in the same place.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        self.holdings.hold()
+    }
+
     /// Counts so many bytes more, if all may hold so many more.
     ///
     /// # Errors
@@ -87,6 +93,11 @@ impl Hold {
     pub fn add(&mut self, bytes: usize) {
         self.holdings.held.fetch_add(bytes, Relaxed);
         self.bytes += bytes;
+    }
+
+    /// Counts nothing any more.
+    pub fn give_back(&mut self) {
+        self.holdings.held.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
     }
 
     /// The same bytes, counted by this until the last share of them is dropped.

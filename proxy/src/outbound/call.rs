@@ -70,6 +70,7 @@ impl Call<'_> {
             takes_trailers: false,
             interim: None,
             may_dial: Some(may_dial),
+            marks: None,
         };
         let own_way = self.caller.way.as_ref().filter(|_| self.caller.is_own_upstream(target));
         let client = match own_way {

@@ -17,10 +17,10 @@ use super::{
     interim::Interims,
     request_body::Input,
     route::{self, Way, way},
-    tunnel,
+    tunnel, websocket,
 };
 use crate::{
-    flow::{Arrival, Departure, Ending, Site, refuse},
+    flow::{Arrival, Departure, Ending, Site, Socket, refuse},
     http::{Body, RequestHead, ResponseHead, Scheme, Version},
     http1::{
         Framing, ParseError, Reader, Writer,
@@ -64,7 +64,7 @@ enum Next {
     /// The end at once.
     Close,
     /// Another protocol.
-    Tunnel(Tunnel, Ending),
+    Tunnel(Tunnel, Option<Box<Socket>>, Ending),
 }
 
 impl Connection {
@@ -87,14 +87,17 @@ impl Connection {
                 Next::Request if !self.shared.draining.is_cancelled() => {}
                 Next::Request | Next::Linger => return self.linger().await,
                 Next::Close => return,
-                Next::Tunnel(upstream, ending) => {
+                Next::Tunnel(upstream, socket, ending) => {
                     let record = ending.record();
                     let silence = record.site.timeouts.tunnel.filter(|_| record.method == Method::CONNECT);
                     // Nothing else shares the input: the upgrade request had no body, or it was read.
                     let Some(reader) = self.input.into_reader() else { return };
                     let (reader, buffer) = reader.into_parts();
                     let client = Tunnel { reader, buffer, writer: self.writer.into_io(), end: self.end };
-                    return tunnel::run(client, upstream, silence, ending).await;
+                    return match socket {
+                        None => Box::pin(tunnel::run(client, upstream, silence, ending)).await,
+                        Some(socket) => Box::pin(websocket::run(client, upstream, ending, socket)).await,
+                    };
                 }
             }
         }
@@ -182,15 +185,18 @@ impl Connection {
         };
         match departure {
             Some(Departure::Response(head, body)) => self.respond(site, &request, head, body).await,
-            Some(Departure::Upgrade(head, tunnel, ending)) => {
-                let connection = (head.status == StatusCode::SWITCHING_PROTOCOLS).then_some("Upgrade");
-                self.writer.push_response(&head, Framing::None, None, connection);
-                match self.writer.flush().await {
-                    Ok(()) => Next::Tunnel(tunnel, ending),
-                    Err(_) => Next::Close,
-                }
-            }
+            Some(Departure::Upgrade(head, tunnel, ending)) => self.switch(&head, tunnel, None, ending).await,
+            Some(Departure::Socket(head, tunnel, socket, ending)) => self.switch(&head, tunnel, Some(socket), ending).await,
             Some(Departure::Drop) | None => Next::Close,
+        }
+    }
+
+    async fn switch(&mut self, head: &ResponseHead, tunnel: Tunnel, socket: Option<Box<Socket>>, ending: Ending) -> Next {
+        let connection = (head.status == StatusCode::SWITCHING_PROTOCOLS).then_some("Upgrade");
+        self.writer.push_response(head, Framing::None, None, connection);
+        match self.writer.flush().await {
+            Ok(()) => Next::Tunnel(tunnel, socket, ending),
+            Err(_) => Next::Close,
         }
     }
 

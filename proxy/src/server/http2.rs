@@ -112,7 +112,7 @@ async fn exchange(
             };
             match shared.flows.run(&site, arrival).await {
                 Departure::Response(head, body) => (head, body),
-                Departure::Upgrade(..) | Departure::Drop => return Err(Dropped),
+                Departure::Upgrade(..) | Departure::Socket(..) | Departure::Drop => return Err(Dropped),
             }
         }
     };

@@ -1,20 +1,22 @@
 //! Bytes both ways, after an upgrade.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
-    pin::pin,
+    mem::MaybeUninit,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::{Poll, ready},
     time::Duration,
 };
 
 use bytes::BytesMut;
 use futures_util::future::{Either, select};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf},
     time::{Instant, sleep, timeout},
 };
 
@@ -93,10 +95,22 @@ async fn copy(mut from: ReadSide, mut buffer: BytesMut, mut to: WriteSide, count
             to.write_all_buf(&mut buffer).await?;
             to.flush().await?;
         }
-        buffer.clear();
-        buffer.reserve(PIECE);
-        if from.read_buf(&mut buffer).await? == 0 {
+        // Most tunnels are silent most of the time, and hold nothing then.
+        buffer = BytesMut::new();
+        if fill(&mut from, &mut buffer).await? == 0 {
             return to.shutdown().await;
         }
     }
+}
+
+/// Reads once, and makes room for no more than came: nothing is held while nothing comes. 0 is the end.
+pub(super) async fn fill(from: &mut ReadSide, buffer: &mut BytesMut) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut bytes = [MaybeUninit::uninit(); PIECE];
+        let mut target = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut *from).poll_read(context, &mut target))?;
+        buffer.extend_from_slice(target.filled());
+        Poll::Ready(Ok(target.filled().len()))
+    })
+    .await
 }

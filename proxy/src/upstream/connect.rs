@@ -11,9 +11,9 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    MayDial, Protocol, Settings, Tunnel,
+    Marks, MayDial, Outgoing, Protocol, Settings, Tunnel,
     http1::Connection,
-    http2,
+    http2, mark,
     pool::{Pool, Transport},
 };
 use crate::{
@@ -62,15 +62,15 @@ impl ConnectError {
 
 /// Connects within the connect timeout; where the request is to upgrade the connection, TLS offers HTTP/1.1 alone. A fresh HTTP/2 connection is shared through the pool at once.
 pub(super) async fn connect(
-    origin: &Arc<Origin>,
+    request: &Outgoing,
     settings: &Settings,
     upgrades: bool,
-    may_dial: Option<&MayDial>,
     pool: &Arc<Pool>,
 ) -> Result<Transport, ConnectError> {
+    let origin = &request.origin;
     let deadline = Instant::now() + settings.connect_timeout;
     let tls = if upgrades { &settings.tls_http1 } else { &settings.tls };
-    let dial = dial(origin, settings, tls, may_dial);
+    let dial = dial(request, settings, tls);
     let (stream, peer) = timeout_at(deadline, dial).await.map_err(|_| ConnectError::Timeout)??;
     match stream {
         Stream::Tcp(stream) if settings.protocol == Protocol::Http2 => {
@@ -119,8 +119,13 @@ enum Stream {
 }
 
 /// A connection without anything on top, within the connect timeout.
-pub(super) async fn tunnel(origin: &Origin, settings: &Settings, may_dial: Option<&MayDial>) -> Result<Tunnel, ConnectError> {
-    let connected = timeout(settings.connect_timeout, connect_tcp(origin, settings, may_dial));
+pub(super) async fn tunnel(
+    origin: &Origin,
+    settings: &Settings,
+    may_dial: Option<&MayDial>,
+    marks: Option<&Marks>,
+) -> Result<Tunnel, ConnectError> {
+    let connected = timeout(settings.connect_timeout, connect_tcp(origin, settings, may_dial, marks));
     let (stream, _) = connected.await.map_err(|_| ConnectError::Timeout)??;
     let end = End::default();
     let (reader, writer) = socket::split(stream, end.clone());
@@ -128,12 +133,12 @@ pub(super) async fn tunnel(origin: &Origin, settings: &Settings, may_dial: Optio
 }
 
 async fn dial(
-    origin: &Origin,
+    request: &Outgoing,
     settings: &Settings,
     tls: &Arc<rustls::ClientConfig>,
-    may_dial: Option<&MayDial>,
 ) -> Result<(Stream, SocketAddr), ConnectError> {
-    let (stream, peer) = connect_tcp(origin, settings, may_dial).await?;
+    let (origin, marks) = (&request.origin, request.marks.as_deref());
+    let (stream, peer) = connect_tcp(origin, settings, request.may_dial.as_ref(), marks).await?;
     match origin.scheme {
         Scheme::Http => Ok((Stream::Tcp(stream), peer)),
         Scheme::Https => {
@@ -142,6 +147,7 @@ async fn dial(
             let connector = TlsConnector::from(Arc::clone(tls));
             let stream = Socket::new(stream, End::default());
             let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
+            mark(marks, Marks::secure);
             Ok((Stream::Tls(Box::new(stream)), peer))
         }
     }
@@ -151,9 +157,11 @@ async fn connect_tcp(
     origin: &Origin,
     settings: &Settings,
     may_dial: Option<&MayDial>,
+    marks: Option<&Marks>,
 ) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let host = origin.authority.bare_host();
     let mut addresses = settings.lookups.find(host, origin.port()).await.map_err(ConnectError::Dns)?;
+    mark(marks, Marks::look_up);
     if let Some(may_dial) = may_dial {
         addresses.retain(|&address| may_dial(address));
         if addresses.is_empty() {
@@ -172,6 +180,7 @@ async fn connect_tcp(
         }
     }
     let (stream, peer) = connected.ok_or(ConnectError::Connect(last))?;
+    mark(marks, |marks| marks.connect(peer));
     stream.set_nodelay(true).map_err(ConnectError::Connect)?;
     Ok((stream, peer))
 }

@@ -17,7 +17,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{Outgoing, Reply, Settings, Tunnel, deadline::Deadline, exchange::Failed, pool::Pool};
+use super::{Marks, Outgoing, Reply, Settings, Tunnel, deadline::Deadline, exchange::Failed, mark, pool::Pool};
 use crate::{
     http::{Body, BodyError, Field, Origin, ResponseHead, Version, body::Peer},
     http1::{Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse, read::ReadError, write::SendError},
@@ -78,7 +78,8 @@ impl Connection {
         let (deadline, body) = Deadline::over(body, settings.response_timeout);
         self.writer.restart();
         self.push_head(request, framing);
-        let mut upload = Upload::start(self.writer, body, framing, request.expects_continue && framing != Framing::None);
+        let waits = request.expects_continue && framing != Framing::None;
+        let mut upload = Upload::start(self.writer, body, framing, waits, request.marks.clone());
         let mut interim = Interims { request, gate: Arc::clone(&upload.gate), seen: 0 };
         let received = {
             let head = pin!(read_head(&mut self.reader, settings.head_limits, &mut interim));
@@ -178,7 +179,7 @@ struct Unsent {
 }
 
 impl Upload {
-    fn start(mut writer: Writer, mut body: Body, framing: Framing, waits: bool) -> Self {
+    fn start(mut writer: Writer, mut body: Body, framing: Framing, waits: bool, marks: Option<Arc<Marks>>) -> Self {
         let gate = Arc::new(Notify::new());
         let opened = Arc::clone(&gate);
         let sending = async move {
@@ -191,7 +192,10 @@ impl Upload {
                 writer.send(&mut body, framing).await
             };
             match sent.await {
-                Ok(()) => Ok(writer),
+                Ok(()) => {
+                    mark(marks.as_deref(), Marks::send);
+                    Ok(writer)
+                }
                 Err(error) => Err(Unsent { error, is_all: !writer.has_written() }),
             }
         };

@@ -1,16 +1,23 @@
 //! HTTP/2 towards upstreams (RFC 9113), upon hyper.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use http::{Request, Uri};
-use http_body::Body as _;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Outgoing, Reply, Settings, deadline::Deadline, exchange::Failed};
+use super::{Marks, Outgoing, Reply, Settings, deadline::Deadline, exchange::Failed, mark};
 use crate::{
-    http::{Body, Field, ResponseHead, Version, body::Peer},
+    http::{Body, BodyError, Field, ResponseHead, Version, body::Peer},
     http2,
 };
 
@@ -50,6 +57,11 @@ pub(super) async fn exchange(
     }
     let has_body = !body.is_end_stream();
     let (deadline, body) = Deadline::over(body, settings.response_timeout);
+    let body = match &request.marks {
+        Some(marks) if has_body => Body::stream(Taken { inner: body, marks: Arc::clone(marks) }),
+        _ => body,
+    };
+    mark(request.marks.as_deref().filter(|_| !has_body), Marks::send);
     let outgoing = into_request(request, body).map_err(|why| Failed::protocol(origin, why))?;
     let response = tokio::select! {
         biased;
@@ -69,6 +81,33 @@ pub(super) async fn exchange(
     }
     let head = ResponseHead { status: parts.status, reason: None, version: Version::Http2, headers };
     Ok(Reply::Response(head, http2::body(incoming, Peer::Upstream, has_body)))
+}
+
+/// A body that notes when its last piece was taken.
+struct Taken {
+    inner: Body,
+    marks: Arc<Marks>,
+}
+
+impl HttpBody for Taken {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        if matches!(frame, Poll::Ready(None)) || (frame.is_ready() && self.inner.is_end_stream()) {
+            self.marks.send();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 fn explain(error: &hyper::Error, request: &Outgoing) -> Failed {

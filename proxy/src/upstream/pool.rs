@@ -69,8 +69,13 @@ impl Pool {
     }
 
     /// The connection that was used last, if one is kept and alive and leads where the request may go; of HTTP/1 alone if the
-    /// request is to upgrade it. One that leads elsewhere is left for others.
-    pub(super) fn take(&self, origin: &Arc<Origin>, upgrades: bool, may_dial: Option<&MayDial>) -> Option<Transport> {
+    /// request is to upgrade it; with its peer. One that leads elsewhere is left for others.
+    pub(super) fn take(
+        &self,
+        origin: &Arc<Origin>,
+        upgrades: bool,
+        may_dial: Option<&MayDial>,
+    ) -> Option<(Transport, SocketAddr)> {
         let may_use = |peer| may_dial.is_none_or(|may_dial| may_dial(peer));
         let mut inner = self.inner.lock();
         let Inner { origins, count } = &mut *inner;
@@ -82,7 +87,7 @@ impl Pool {
                 *count = count.saturating_sub(1);
             } else if may_use(shared.peer) {
                 shared.used = now;
-                return Some(Transport::Http2(shared.sender.clone()));
+                return Some((Transport::Http2(shared.sender.clone()), shared.peer));
             }
         }
         let mut place = kept.idle.len();
@@ -94,7 +99,8 @@ impl Pool {
             *count = count.saturating_sub(1);
             let Some((since, mut connection)) = kept.idle.remove(place) else { continue };
             if now.duration_since(since) < self.idle_timeout && connection.is_usable() {
-                return Some(Transport::Http1(connection));
+                let peer = connection.peer();
+                return Some((Transport::Http1(connection), peer));
             }
         }
         None

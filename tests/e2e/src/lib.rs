@@ -15,12 +15,14 @@
 
 pub mod components;
 mod stage;
+mod suite;
 mod synapse;
 mod traffic;
 mod user;
 mod versions;
 
 pub use stage::{CLAMP, Stage};
+pub use suite::Suite;
 pub use synapse::Synapse;
 pub use traffic::Traffic;
 pub use user::{User, encoded, json_request};

@@ -38,6 +38,7 @@ main()
 ";
 
 static SHARED: OnceCell<Synapse> = OnceCell::const_new();
+static SECOND: OnceCell<Synapse> = OnceCell::const_new();
 
 /// A homeserver with an empty database, open registration and no limits of rates. It speaks with nobody but its clients.
 pub struct Synapse {
@@ -50,6 +51,11 @@ impl Synapse {
     /// The one that the tests of a program share; it ends with the program.
     pub async fn shared() -> &'static Self {
         SHARED.get_or_init(Self::start).await
+    }
+
+    /// Another one, shared as well.
+    pub async fn second() -> &'static Self {
+        SECOND.get_or_init(Self::start).await
     }
 
     async fn start() -> Self {

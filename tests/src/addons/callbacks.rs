@@ -159,7 +159,8 @@ impl Reply {
 }
 
 impl Hosted {
-    /// Before this upstream, with the addon `callback`: it does nothing yet, and is granted all that it needs.
+    /// Before this upstream, with the addon `callback`: it does nothing yet, and is granted all that it needs. Options are locked
+    /// through the listener `forward`.
     #[must_use]
     pub fn with_callback(upstream: &str) -> HostedBuilder {
         Self::before(upstream)
@@ -167,16 +168,6 @@ impl Hosted {
             .set("addon.callback.http", "[\"private\"]")
             .set("addon.callback.kv", true)
             .set("addon.callback.calls", 1_000)
-    }
-
-    /// Gives the addon `callback` these options.
-    pub async fn lock(&self, options: &Value) {
-        let answer = self.admin().put_options("callback", options).await;
-        assert_eq!(answer.status, 200, "{options}: {}", answer.text());
-    }
-
-    /// And takes them away.
-    pub async fn unlock(&self) {
-        self.lock(&json!({})).await;
+            .with_controller()
     }
 }

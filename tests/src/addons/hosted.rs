@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::Request;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,6 +22,7 @@ use crate::{
 pub struct Hosted {
     tollgate: Tollgate,
     home: TempDir,
+    held: Mutex<Option<String>>,
 }
 
 /// One to be: a listener named `main`, and the guests that it was given.
@@ -68,6 +70,11 @@ impl Hosted {
     /// Replaces the content of an options file.
     pub fn write_options(&self, name: &str, options: &Value) {
         write_aside(&self.options_file(name), options);
+    }
+
+    /// What unlocks the lock that the test has.
+    pub(super) const fn held(&self) -> &Mutex<Option<String>> {
+        &self.held
     }
 
     /// Asks for a path over a connection of its own.
@@ -142,6 +149,12 @@ impl HostedBuilder {
         self
     }
 
+    /// A forward listener named `forward`, with the controller.
+    #[must_use]
+    pub fn with_controller(self) -> Self {
+        self.with(|builder| builder.forward("forward").set("admin.controller_host", "mitm.code"))
+    }
+
     /// A setting, as `--set` takes it.
     #[must_use]
     pub fn set(self, key: &str, value: impl std::fmt::Display) -> Self {
@@ -157,7 +170,7 @@ impl HostedBuilder {
 
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Hosted {
-        Hosted { tollgate: self.builder.start().await, home: self.home }
+        Hosted { tollgate: self.builder.start().await, home: self.home, held: Mutex::default() }
     }
 
     /// Starts it and waits for its end.

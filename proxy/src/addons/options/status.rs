@@ -49,6 +49,8 @@ pub enum OptionsSourceKind {
     Url,
     /// Somebody put them.
     Put,
+    /// They are those of a lock.
+    Lock,
 }
 
 impl OptionsStatus {

@@ -1,5 +1,6 @@
 //! What is known about the options of one addon: what was put, what its source showed, and when a server is asked again.
 
+mod held;
 mod rhythm;
 
 use std::{
@@ -17,6 +18,7 @@ use super::{
     },
     Content, Copy, Document, Had, OptionsSourceKind, OptionsStatus, content,
 };
+use held::Held;
 use rhythm::Rhythm;
 
 /// The supply of one addon with options.
@@ -32,6 +34,7 @@ pub(in crate::addons) struct Supply {
 #[derive(Default)]
 struct Inner {
     put: Option<Document>,
+    held: Option<Held>,
     seen: Option<Seen>,
     good: Option<Good>,
     refused: Option<Refused>,
@@ -104,6 +107,8 @@ pub(in crate::addons) enum Look {
 pub(in crate::addons) enum Origin {
     /// Somebody put it.
     Put,
+    /// It is held for a while.
+    Held,
     /// The configuration or a file.
     Configured,
     /// A server, just now.
@@ -130,10 +135,14 @@ impl Offer {
 }
 
 impl Supply {
-    /// What to try of what the source shows and what was put: the latter, unless the source shows something else than before.
+    /// What to try of what the source shows and what was put: the latter, unless the source shows something else than before. While
+    /// a document is held, it is that, and what the source shows is remembered.
     pub(in crate::addons) fn choose(&self, source: &OptionsSource, offer: Offer) -> Choice {
         let mut inner = self.inner.lock();
         let is_changed = inner.saw(source, offer.look);
+        if let Some(held) = &mut inner.held {
+            return held.instead_of(source, offer, is_changed);
+        }
         match &inner.put {
             Some(put) if !is_changed => Choice { document: Ok(put.clone()), origin: Origin::Put },
             _ => Choice { document: offer.document, origin: offer.origin },
@@ -165,6 +174,7 @@ impl Supply {
         let mut inner = self.inner.lock();
         let kind = match origin {
             Origin::Put => OptionsSourceKind::Put,
+            Origin::Held => OptionsSourceKind::Lock,
             _ => OptionsStatus::of(source).source,
         };
         let etag = match origin {
@@ -179,6 +189,7 @@ impl Supply {
             _ => None,
         };
         match origin {
+            Origin::Held => {}
             Origin::Kept { .. } => inner.put = None,
             Origin::Put => inner.put = Some(document.clone()),
             Origin::Disk { had, .. } => (inner.put, inner.had) = (None, Some(*had)),

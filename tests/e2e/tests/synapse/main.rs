@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "what tests share fails as they do: by panicking")]
 
+mod callback;
 mod clamp;
 mod conversation;
 mod fence;

@@ -5,6 +5,7 @@
 mod fetch;
 mod handles;
 mod kept;
+mod messages;
 mod mutations;
 mod pieces;
 mod private;
@@ -19,11 +20,13 @@ use std::{
 
 use tollgate_sdk::{
     Addon, Chunk, ChunkVerdict, EditError, Error, Flow, MadeResponse, OptionErrors, Origin, Outcome, Refusal, Request,
-    RequestVerdict, Response, ResponseVerdict, Subscription, UpstreamFailure,
+    RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription, UpstreamFailure, WebsocketMessage,
+    WebsocketVerdict,
 };
 
 use fetch::Fetched;
 use kept::Kept;
+use messages::Asked;
 use pieces::Stream;
 use private::{coin, private, random, residue};
 use script::{Action, Script};
@@ -53,6 +56,7 @@ enum Given<'a, 'b> {
     Request(&'a mut Request<'b>),
     Response(&'a Request<'a>, &'a mut Response<'b>),
     Piece(&'a Request<'a>, Option<&'a Response<'a>>, &'a Chunk),
+    Message(&'a Request<'a>, Asked<'a>),
     UpstreamError(&'a Request<'a>, &'a UpstreamFailure),
     Finish(&'a Request<'a>, &'a Outcome<'a>),
 }
@@ -128,6 +132,19 @@ impl Addon for Scripted {
         chunk: Chunk,
     ) -> Result<ChunkVerdict, Error> {
         self.piece(flow, request, Some(response), &chunk)
+    }
+
+    fn sse_event(&mut self, flow: &Flow, request: &Request<'_>, event: SseEvent) -> Result<SseVerdict, Error> {
+        self.event(flow, request, &event)
+    }
+
+    fn websocket_message(
+        &mut self,
+        flow: &Flow,
+        request: &Request<'_>,
+        message: WebsocketMessage,
+    ) -> Result<WebsocketVerdict, Error> {
+        self.message(flow, request, &message)
     }
 
     fn upstream_error(
@@ -285,6 +302,7 @@ impl Scripted {
             "order" => listed(self.table.iter().flatten().map(|(key, _)| key)),
             "random" => random(),
             "residue" => residue().to_string(),
+            "seen-so-far" => self.response.seen.to_string(),
             "note" => flow.note(argument).unwrap_or_else(|| "none".to_owned()),
             "matched" => listed(flow.matched()),
             "id" => flow.id().to_string(),
@@ -328,9 +346,15 @@ impl<'b> Given<'_, 'b> {
             Self::Request(request) => request,
             Self::Response(request, _)
             | Self::Piece(request, ..)
+            | Self::Message(request, _)
             | Self::UpstreamError(request, _)
             | Self::Finish(request, _) => request,
         };
+        if let Self::Message(_, asked) = self
+            && let Some(shown) = asked.value(name)
+        {
+            return shown;
+        }
         match (name, self) {
             ("method", _) => request.method(),
             ("target", _) => request.path_and_query(),
@@ -366,6 +390,9 @@ impl<'b> Given<'_, 'b> {
                     outcome.mutations().iter().map(mutations::shown).collect::<Vec<_>>().join("; "),
                     outcome.mutations_left_out()
                 )
+            }
+            ("seen", Self::Finish(_, outcome)) => {
+                outcome.messages().map_or_else(|| "none".to_owned(), |counts| format!("{counts:?}"))
             }
             ("delivered", Self::Finish(_, outcome)) => outcome.response_bytes().to_string(),
             ("kind", Self::UpstreamError(_, failure)) => format!("{:?}", failure.kind),

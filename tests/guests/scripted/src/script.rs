@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tollgate_sdk::{Event, OverCap, Subscription};
 
-use crate::{fetch::Fetch, kept::Kv, pieces::Piece};
+use crate::{fetch::Fetch, kept::Kv, messages::Message, pieces::Piece};
 
 /// Everything that the guest is told.
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +86,8 @@ pub(crate) enum Action {
     Notes(usize),
     /// Something about a piece of a body.
     Piece(Piece),
+    /// Something about a message of a WebSocket or an event of a stream.
+    Message(Message),
     /// Keeps how the edit ends, to be shown by `{tried}`, and goes on.
     Try(Box<Action>),
     /// Writes a line.

@@ -1,0 +1,179 @@
+//! Which sightings are shown, by what the store knows.
+//!
+//! The store decides: a post is of whoever inserts its record first, and records change by compare-and-swap alone, so that all
+//! proxies that share it come to the same. A page costs one look at all of its posts, one insertion of all that are new, and one
+//! look at what was deleted if there are repeats.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tollgate_sdk::kv::{self, Bucket};
+
+use crate::{
+    options::Settings,
+    record::{Delivery, Record, Says},
+    scope::Tag,
+};
+
+/// A post in an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    /// Of the post, in the store.
+    pub(crate) post: String,
+    pub(crate) delivery: Delivery,
+    /// An edit of what should be there already: it is no first delivery.
+    pub(crate) is_update: bool,
+}
+
+/// What of the store a page needs.
+struct View<'a> {
+    settings: &'a Settings,
+    posts: Bucket,
+    known: BTreeMap<String, Option<Vec<u8>>>,
+    /// What was inserted just now.
+    claimed: BTreeMap<String, Delivery>,
+    deleted: BTreeSet<Tag>,
+}
+
+const POSTS: &str = "posts";
+const DELETED: &str = "deleted";
+/// How often a record is swapped that others change at the same time. Beyond, the post is shown.
+const TRIES: u32 = 4;
+
+/// Tells of each sighting whether it is shown. Those that are first in the list are first.
+///
+/// # Errors
+///
+/// What the store says.
+pub(crate) fn judge(settings: &Settings, sightings: &[Sighting]) -> Result<Vec<bool>, kv::Error> {
+    let mut view =
+        View { settings, posts: Bucket::new(POSTS), known: BTreeMap::new(), claimed: BTreeMap::new(), deleted: BTreeSet::new() };
+    view.look(sightings.iter().map(|sighting| sighting.post.as_str()))?;
+    view.claim(sightings)?;
+    view.look_for_deleted(sightings)?;
+    let mut shown = BTreeSet::new();
+    let mut verdicts = Vec::with_capacity(sightings.len());
+    for sighting in sightings {
+        let is_first = sighting.is_update || shown.insert((&sighting.post, sighting.delivery.entry));
+        verdicts.push(is_first && view.is_shown(sighting)?);
+    }
+    Ok(verdicts)
+}
+
+/// What this entry carried may be carried by another from now on.
+///
+/// # Errors
+///
+/// What the store says.
+pub(crate) fn forget(settings: &Settings, entry: Tag) -> Result<(), kv::Error> {
+    Bucket::new(DELETED).set(&name(entry), "", settings.ttl)
+}
+
+impl View<'_> {
+    fn look<'b>(&mut self, posts: impl Iterator<Item = &'b str>) -> Result<(), kv::Error> {
+        let posts: Vec<_> = posts.collect::<BTreeSet<_>>().into_iter().collect();
+        let values = get_many(&self.posts, &posts)?;
+        self.known.extend(posts.into_iter().map(str::to_owned).zip(values));
+        Ok(())
+    }
+
+    /// Makes the first sighting of each new post the one that carries it; others may have come before.
+    fn claim(&mut self, sightings: &[Sighting]) -> Result<(), kv::Error> {
+        let mut new = BTreeMap::new();
+        for sighting in sightings.iter().filter(|sighting| !sighting.is_update) {
+            if matches!(self.known.get(&sighting.post), Some(None)) {
+                new.entry(sighting.post.as_str()).or_insert(sighting.delivery);
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mode = self.settings.mode;
+        let records: Vec<_> = new.iter().map(|(post, delivery)| (*post, Record::new(*delivery).encode(mode))).collect();
+        let is_inserted = insert_many(&self.posts, &records, self.settings.ttl)?;
+        let mut lost = Vec::new();
+        for ((post, record), is_inserted) in records.into_iter().zip(is_inserted) {
+            if is_inserted {
+                self.known.insert(post.to_owned(), Some(record));
+                self.claimed.extend(new.get(post).map(|delivery| (post.to_owned(), *delivery)));
+            } else {
+                lost.push(post);
+            }
+        }
+        if lost.is_empty() { Ok(()) } else { self.look(lost.into_iter()) }
+    }
+
+    fn look_for_deleted(&mut self, sightings: &[Sighting]) -> Result<(), kv::Error> {
+        let mut entries = BTreeSet::new();
+        for sighting in sightings {
+            if let Some(record) = self.record(&sighting.post)
+                && record.says(self.settings, &sighting.delivery) == Says::Repeat
+            {
+                entries.extend(record.entries());
+            }
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = entries.iter().map(|entry| name(*entry)).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let found = get_many(&Bucket::new(DELETED), &names)?;
+        self.deleted.extend(entries.into_iter().zip(found).filter(|(_, found)| found.is_some()).map(|(entry, _)| entry));
+        Ok(())
+    }
+
+    fn record(&self, post: &str) -> Option<Record> {
+        self.known.get(post)?.as_deref().and_then(|bytes| Record::decode(self.settings.mode, bytes))
+    }
+
+    fn is_shown(&mut self, sighting: &Sighting) -> Result<bool, kv::Error> {
+        let settings = self.settings;
+        if self.claimed.get(&sighting.post) == Some(&sighting.delivery) {
+            return Ok(true);
+        }
+        for _ in 0..TRIES {
+            let known = self.known.get(&sighting.post).cloned().flatten();
+            let Some(before) = known else {
+                // An edit of what was never delivered, or what expired just now.
+                return Ok(true);
+            };
+            let (record, is_refused) = match Record::decode(settings.mode, &before) {
+                None => (Record::new(sighting.delivery), false),
+                Some(record) => match record.says(settings, &sighting.delivery) {
+                    Says::Known { is_edited: false } => return Ok(true),
+                    Says::Known { is_edited: true } | Says::Edited => (record.with_edit(settings, &sighting.delivery), false),
+                    Says::Repeat => {
+                        let is_carried = record.entries().any(|entry| !self.deleted.contains(&entry));
+                        (Record::new(sighting.delivery), is_carried)
+                    }
+                },
+            };
+            if is_refused {
+                return Ok(false);
+            }
+            let after = record.encode(settings.mode);
+            let ttl = record.ttl(settings, sighting.delivery.at);
+            if self.posts.swap(&sighting.post, Some(&before), Some(&after), ttl)? {
+                self.known.insert(sighting.post.clone(), Some(after));
+                return Ok(true);
+            }
+            self.look(std::iter::once(sighting.post.as_str()))?;
+        }
+        Ok(true)
+    }
+}
+
+/// Of an entry that was deleted.
+fn name(entry: Tag) -> String {
+    format!("{entry:016x}")
+}
+
+fn get_many(bucket: &Bucket, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, kv::Error> {
+    keys.iter().map(|key| bucket.get(key)).collect()
+}
+
+fn insert_many(bucket: &Bucket, entries: &[(&str, Vec<u8>)], ttl: Duration) -> Result<Vec<bool>, kv::Error> {
+    entries.iter().map(|(key, value)| bucket.insert(key, value, ttl)).collect()
+}

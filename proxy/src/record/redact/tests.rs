@@ -1,0 +1,115 @@
+use super::*;
+
+#[test]
+fn parameters_lose_their_secrets() {
+    for (input, expected) in [
+        ("/a?x=1&access_token=s3&y=2", "/a?x=1&access_token=***&y=2"),
+        ("/a?ACCESS%5FTOKEN=s3", "/a?ACCESS%5FTOKEN=***"),
+        ("http://h/cb#id_token=s3&state=1", "http://h/cb#id_token=***&state=1"),
+        ("<a href=\"/x?loginToken=s3\">", "<a href=\"/x?loginToken=***\">"),
+        ("a?b=1&amp;token=s3 c", "a?b=1&amp;token=*** c"),
+        ("/a?code=s3&sig=s3&key=s3", "/a?code=***&sig=***&key=***"),
+        ("/a?token=", "/a?token="),
+        ("/a?token", "/a?token"),
+        ("/a?since=s1_2&timeout=0", "/a?since=s1_2&timeout=0"),
+        ("token=plain text", "token=plain text"),
+        ("", ""),
+    ] {
+        assert_eq!(text(input), expected, "{input}");
+    }
+    assert_eq!(form("password=s3&user=u&token=s3"), "password=***&user=u&token=***");
+    assert_eq!(form("user=u"), "user=u");
+}
+
+#[test]
+fn urls_lose_their_users() {
+    for (input, expected) in [
+        ("http://u:p@h/x", "http://***@h/x"),
+        ("see https://u:p@w@h, and http://h/@x", "see https://***@h, and http://h/@x"),
+        ("http://h/", "http://h/"),
+        ("mailto:u@h", "mailto:u@h"),
+        ("http://u:p@", "http://***@"),
+    ] {
+        assert_eq!(text(input), expected, "{input}");
+    }
+}
+
+#[test]
+fn fields_lose_their_secrets() {
+    for name in [
+        "Authorization",
+        "proxy-authorization",
+        "Cookie",
+        "SET-COOKIE",
+        "X-Api-Key",
+        "X-Auth-Token",
+        "X-Amz-Security-Token",
+        "Sec-WebSocket-Protocol",
+        "apikey",
+    ] {
+        assert_eq!(field(name, b"s3"), REDACTED, "{name}");
+    }
+    for (name, value, expected) in [
+        ("Access-Control-Allow-Credentials", "true", "true"),
+        ("Referer", "http://u:p@h/?token=s3", "http://***@h/?token=***"),
+        ("Location", "/cb?code=s3", "/cb?code=***"),
+        ("Accept", "text/html;q=0.9", "text/html;q=0.9"),
+    ] {
+        assert_eq!(field(name, value.as_bytes()), expected, "{name}");
+    }
+}
+
+#[test]
+fn documents_lose_their_secrets_and_nothing_else() {
+    for (input, expected) in [
+        (r#"{ "user" : "u", "password" : "s3" }"#, r#"{ "user" : "u", "password" : "[redacted]" }"#),
+        (r#"{"access_token":"s3","n":1.10}"#, r#"{"access_token":"[redacted]","n":1.10}"#),
+        (r#"{"a":[{"refresh_token":12345,"b":2}]}"#, r#"{"a":[{"refresh_token":"[redacted]","b":2}]}"#),
+        (r#"{"client_secret":{"x":["}",{"y":1}]},"b":2}"#, r#"{"client_secret":"[redacted]","b":2}"#),
+        (r#"{"access\u005ftoken":"s3"}"#, r#"{"access\u005ftoken":"[redacted]"}"#),
+        (r#"{"password":null,"token":true,"x":"\u00e9\/"}"#, r#"{"password":null,"token":true,"x":"\u00e9\/"}"#),
+        (
+            r#"{"type":"m.login.password","next_batch":"s1","token_type":"Bearer"}"#,
+            r#"{"type":"m.login.password","next_batch":"s1","token_type":"Bearer"}"#,
+        ),
+        (r#"{"url":"http://u:p@h/?a=1\u0026access_token=s3"}"#, r#"{"url":"http://***@h/?a=1&access_token=***"}"#),
+        (r#"{"s":"{\"password\":\"s3\"}"}"#, r#"{"s":"{\"password\":\"[redacted]\"}"}"#),
+        ("[]", "[]"),
+    ] {
+        assert_eq!(json(input), expected, "{input}");
+    }
+}
+
+#[test]
+fn documents_that_are_cut_tell_no_secret() {
+    for input in [
+        r#"{"password":"s3cret s3cret"#,
+        r#"{"password":"s3\"cret"#,
+        r#"{"password": {"a":"s3cret"#,
+        r#"{"password":[1,"s3cret""#,
+        r#"{"token":s3cret"#,
+        r#"{"s":"{\"password\":\"s3cret"#,
+        r#"{"s":"{\"password\":\"s3cret\"#,
+        r#"{"u":"http://h/?token=s3cret"#,
+    ] {
+        let shown = json(input);
+        assert!(!shown.contains("s3"), "{input}: {shown}");
+        assert!(shown.starts_with(input.get(..3).expect("a beginning")), "{input}: {shown}");
+    }
+}
+
+#[test]
+fn documents_within_documents_are_looked_into() {
+    let mut nested = r#"{"password":"s3cret"}"#.to_owned();
+    for depth in 1..8 {
+        nested = serde_json::json!({ "inner": nested }).to_string();
+        assert!(!json(&nested).contains("s3cret"), "{depth}: {}", json(&nested));
+    }
+}
+
+#[test]
+fn lines_stand_for_themselves() {
+    let input = "event: a\ndata: {\"access_token\":\"s3\"}\n\nit's \"open\ndata: {\"password\": \"s3\"}\n";
+    let expected = "event: a\ndata: {\"access_token\":\"[redacted]\"}\n\nit's \"open\ndata: {\"password\": \"[redacted]\"}\n";
+    assert_eq!(lines(input), expected);
+}

@@ -1,0 +1,113 @@
+//! Compression of messages, each by itself (RFC 7692, 7.2, without context takeover).
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+use super::close::Violation;
+
+/// What ends the blocks of a message, and is not sent (RFC 7692, 7.2.1).
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+/// Plain bytes that are made at one time.
+const PIECE: usize = 8 << 10;
+const BROKEN: Violation = Violation::Data("a message whose compression is broken");
+
+/// Takes the compression off one message.
+#[derive(Debug)]
+pub struct Inflater(Decompress);
+
+impl Default for Inflater {
+    fn default() -> Self {
+        Self(Decompress::new(false))
+    }
+}
+
+impl Inflater {
+    /// Hands on what these bytes make, piece by piece, until that is not wanted.
+    pub fn push(&mut self, mut data: &[u8], mut sink: impl FnMut(&[u8]) -> Result<(), Violation>) -> Result<(), Violation> {
+        let mut plain = [0; PIECE];
+        loop {
+            let before = (self.0.total_in(), self.0.total_out());
+            let status = self.0.decompress(data, &mut plain, FlushDecompress::None).map_err(|_| BROKEN)?;
+            let taken = usize::try_from(self.0.total_in() - before.0).unwrap_or(usize::MAX);
+            let made = usize::try_from(self.0.total_out() - before.1).unwrap_or(usize::MAX);
+            sink(plain.get(..made).unwrap_or_default())?;
+            data = data.get(taken..).unwrap_or_default();
+            if status == Status::StreamEnd {
+                // Another block may follow one that says it is the last (RFC 7692, 7.2.3.4 and 7.2.3.5).
+                self.0.reset(false);
+            } else if made < PIECE && (data.is_empty() || (taken == 0 && made == 0)) {
+                return if data.is_empty() { Ok(()) } else { Err(BROKEN) };
+            }
+        }
+    }
+
+    /// What is left at the end of the message.
+    pub fn end(&mut self, sink: impl FnMut(&[u8]) -> Result<(), Violation>) -> Result<(), Violation> {
+        self.push(&TAIL, sink)
+    }
+}
+
+/// A message compressed, its end left out. Takes about a second for 100 MiB. None where that cannot be done.
+#[must_use]
+pub fn compress(data: &[u8]) -> Option<Vec<u8>> {
+    let mut state = Compress::new(Compression::fast(), false);
+    let mut made = Vec::with_capacity(data.len() / 2 + 64);
+    loop {
+        let taken = usize::try_from(state.total_in()).ok()?;
+        state.compress_vec(data.get(taken..)?, &mut made, FlushCompress::Sync).ok()?;
+        if made.len() < made.capacity() {
+            break;
+        }
+        made.reserve(made.len().max(PIECE));
+    }
+    (state.total_in() == data.len() as u64 && made.ends_with(&TAIL)).then(|| {
+        made.truncate(made.len() - TAIL.len());
+        made
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inflate(data: &[u8]) -> Result<Vec<u8>, Violation> {
+        let (mut inflater, mut plain) = (Inflater::default(), Vec::new());
+        let mut sink = |bytes: &[u8]| {
+            plain.extend_from_slice(bytes);
+            Ok(())
+        };
+        for byte in data {
+            inflater.push(&[*byte], &mut sink)?;
+        }
+        inflater.end(&mut sink)?;
+        Ok(plain)
+    }
+
+    #[test]
+    fn messages_come_back_as_they_were() {
+        for length in [0, 1, 100, PIECE - 1, PIECE, PIECE + 1, 300_000] {
+            let noise: Vec<u8> = (0..length as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+            for data in [vec![b'a'; length], noise] {
+                let made = compress(&data).expect("a compressed message");
+                assert!(inflate(&made).expect("a message") == data, "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn examples_of_the_rfc_are_read() {
+        for example in [
+            &b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..],
+            b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00",
+            b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
+            b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00",
+        ] {
+            assert_eq!(inflate(example).as_deref(), Ok(&b"Hello"[..]), "{example:x?}");
+        }
+        assert_eq!(inflate(b"\x00").as_deref(), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn what_is_no_compression_is_refused() {
+        assert_eq!(inflate(b"\xff\xff\xff\xff").map_err(Violation::code), Err(1007));
+    }
+}
