@@ -1,5 +1,7 @@
 //! The client under Element, with Tollgate before its homeserver.
 
+#![allow(clippy::expect_used, reason = "what tests share fails as they do: by panicking")]
+
 use std::{env, path::Path, process::Stdio};
 
 use serde_json::json;
