@@ -46,13 +46,13 @@ async fn broken_filters_tell_their_place() {
 #[tokio::test]
 async fn all_wrong_subscriptions_are_told_at_once() {
     let why = refusal(&json!([
-        {"on": "sse-event"},
+        {"on": "connect"},
         {"on": "request", "filter": "("},
         {"on": "response"},
         {"on": "finish", "body": "full"},
     ]))
     .await;
-    for part in ["[0] sse-event: ", "[1] request: filter", "[3] finish: body full"] {
+    for part in ["[0] connect: ", "[1] request: filter", "[3] finish: body full"] {
         assert!(why.contains(part), "{part}: {why}");
     }
     assert!(!why.contains("[2]"), "{why}");

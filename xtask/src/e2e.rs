@@ -1,6 +1,7 @@
-//! Tests against a real Synapse.
+//! Tests against a real Synapse, and those of examples that are not in Rust.
 
 mod js_sdk;
+mod pytest;
 mod synapse;
 
 use anyhow::Result;
@@ -28,5 +29,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
             tests.args(["--test", "js_sdk"]).env("TOLLGATE_E2E_JS_SDK", &folder);
         }
         process::run(tests.args(arguments))
-    })
+    })?;
+    if !arguments.is_empty() {
+        return Ok(());
+    }
+    step("examples in Python", || pytest::run(workspace))
 }
