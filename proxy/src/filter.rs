@@ -12,7 +12,7 @@
 //! | `~c N` | responses with this status |
 //! | `~m REGEX` | the method; case is ignored |
 //! | `~d REGEX` | the host asked for or the upstream's, without port; case is ignored, in these two only |
-//! | `~u REGEX`, `REGEX` | the URL `scheme://host:port/path?query`, the scheme's own port left out |
+//! | `~u REGEX`, `REGEX` | the URL `scheme://host:port/path?query` asked for or the upstream's, the scheme's own port left out |
 //! | `~p REGEX` | the path without query, percent-decoded but for `%2F`; `.` matches a line break |
 //! | `~l NAME` | flows of the listener that has exactly this name |
 //! | `~src REGEX` `~dst REGEX` | `host:port` of the client, of the upstream |

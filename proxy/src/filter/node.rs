@@ -175,7 +175,7 @@ impl Node {
             "t" => &[Part::RequestType, Part::ResponseType],
             "tq" => &[Part::RequestType],
             "ts" => &[Part::ResponseType],
-            "u" => &[Part::Url],
+            "u" => &[Part::Url, Part::UpstreamUrl],
             // Nothing to look at, but a mistake is a mistake.
             _ => &[],
         };

@@ -12,7 +12,7 @@ use super::{
     Answer, Seen, View,
     pattern::{Case, Pattern, Reading, contains},
 };
-use crate::http::{Headers, RequestHead};
+use crate::http::{Headers, RequestHead, Scheme};
 
 /// Which text of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,10 @@ pub(super) enum Part {
     Host,
     /// That the request goes to, without port and brackets.
     UpstreamHost,
-    /// Scheme, authority and target.
+    /// Scheme, authority and target, as the client asked for it.
     Url,
+    /// The same where it goes.
+    UpstreamUrl,
     /// Percent-decoded, without query.
     Path,
     /// `host:port` of the client.
@@ -49,6 +51,7 @@ pub(super) enum Part {
 pub(super) struct Texts<'a> {
     view: &'a View<'a>,
     url: OnceCell<Buffer>,
+    upstream_url: OnceCell<Buffer>,
     path: OnceCell<Path<'a>>,
     peer: OnceCell<Buffer>,
     upstream: OnceCell<Buffer>,
@@ -66,7 +69,7 @@ enum Path<'a> {
 struct Buffer(Vec<u8>);
 
 /// Buffers that a thread keeps: as many as one view can need.
-const MAX_SPARE: usize = 6;
+const MAX_SPARE: usize = 7;
 /// Bytes of memory with which a buffer is kept.
 const MAX_SPARE_BYTES: usize = 64 * 1024;
 /// What `~a` looks for in content types; mitmproxy's list.
@@ -80,8 +83,8 @@ thread_local! {
 impl Part {
     /// Parts that are short and single: one automaton for many patterns is worth its while there. On long texts each
     /// pattern's own search for its literals is faster.
-    pub(super) const SHORT: [Self; 7] =
-        [Self::Method, Self::Host, Self::UpstreamHost, Self::Url, Self::Path, Self::Peer, Self::Upstream];
+    pub(super) const SHORT: [Self; 8] =
+        [Self::Method, Self::Host, Self::UpstreamHost, Self::Url, Self::UpstreamUrl, Self::Path, Self::Peer, Self::Upstream];
 
     /// How regular expressions read it.
     pub(super) const fn reading(self) -> Reading {
@@ -109,6 +112,7 @@ impl Part {
                 | Self::Host
                 | Self::UpstreamHost
                 | Self::Url
+                | Self::UpstreamUrl
                 | Self::Path
                 | Self::Peer
                 | Self::Upstream
@@ -122,7 +126,7 @@ impl Part {
             Self::Method => 2,
             Self::Host | Self::UpstreamHost => 4,
             Self::Path => 8,
-            Self::Url | Self::RequestType | Self::ResponseType => 10,
+            Self::Url | Self::UpstreamUrl | Self::RequestType | Self::ResponseType => 10,
             Self::Peer | Self::Upstream => 16,
             Self::RequestFields | Self::ResponseFields => 40,
             Self::RequestBody | Self::ResponseBody => 400,
@@ -135,6 +139,7 @@ impl<'a> Texts<'a> {
         Self {
             view,
             url: OnceCell::new(),
+            upstream_url: OnceCell::new(),
             path: OnceCell::new(),
             peer: OnceCell::new(),
             upstream: OnceCell::new(),
@@ -185,6 +190,7 @@ impl<'a> Texts<'a> {
             Part::Host => view.request.authority.bare_host().as_bytes(),
             Part::UpstreamHost => view.upstream.authority.bare_host().as_bytes(),
             Part::Url => self.url.get_or_init(|| Buffer::filled(|out| write_url(view, out))).bytes(),
+            Part::UpstreamUrl => self.upstream_url.get_or_init(|| Buffer::filled(|out| write_upstream_url(view, out))).bytes(),
             Part::Path => self.path.get_or_init(|| Path::of(view.request)).bytes(),
             Part::Peer => self.peer.get_or_init(|| Buffer::filled(|out| write_peer(view.peer, out))).bytes(),
             Part::Upstream => self.upstream.get_or_init(|| Buffer::filled(|out| write_upstream(view, out))).bytes(),
@@ -260,20 +266,30 @@ pub(super) fn write_url(view: &View<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(request.authority.as_str().as_bytes());
         return;
     }
-    let (host, port) = if request.authority.is_empty() {
-        (view.upstream.authority.host(), Some(view.upstream.port()))
-    } else {
-        (request.authority.host(), request.authority.port())
-    };
-    out.reserve(host.len() + request.target.len() + "https://:65535".len());
-    out.extend_from_slice(request.scheme.as_str().as_bytes());
+    let authority = if request.authority.is_empty() { &view.upstream.authority } else { &request.authority };
+    let port = if request.authority.is_empty() { Some(view.upstream.port()) } else { request.authority.port() };
+    write_parts(request.scheme, authority.host(), port, &request.target, out);
+}
+
+/// Where it goes: what reverse proxies that know one URL only, as mitmproxy does, take for the URL.
+fn write_upstream_url(view: &View<'_>, out: &mut Vec<u8>) {
+    if view.request.method == Method::CONNECT {
+        return write_url(view, out);
+    }
+    let origin = view.upstream;
+    write_parts(origin.scheme, origin.authority.host(), origin.authority.port(), &view.request.target, out);
+}
+
+fn write_parts(scheme: Scheme, host: &str, port: Option<u16>, target: &[u8], out: &mut Vec<u8>) {
+    out.reserve(host.len() + target.len() + "https://:65535".len());
+    out.extend_from_slice(scheme.as_str().as_bytes());
     out.extend_from_slice(b"://");
     out.extend_from_slice(host.as_bytes());
-    if let Some(port) = port.filter(|&port| port != request.scheme.default_port()) {
+    if let Some(port) = port.filter(|&port| port != scheme.default_port()) {
         write_port(port, out);
     }
-    if has_path {
-        out.extend_from_slice(&request.target);
+    if target.starts_with(b"/") {
+        out.extend_from_slice(target);
     }
 }
 

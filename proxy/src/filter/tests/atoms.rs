@@ -98,6 +98,14 @@ fn url_leaves_the_default_port_out() {
     Flow::get("http://[::1]:81/").expect(true, &[r"'^http://\\[::1\\]:81/$'"]);
 }
 
+/// As suites know it that were written for a proxy that has one URL only.
+#[test]
+fn url_is_that_asked_for_or_that_of_the_upstream() {
+    let flow = Flow::get("https://proxy.test/a?b");
+    flow.expect(true, &["~u ^https://proxy\\.test/a", "~u ^http://hs1:8008/a.b$", "~u hs1:8008", "hs1"]);
+    flow.expect(false, &["~u ^http://proxy", "~u ^https://hs1", "~u proxy.test:8008", "!~u hs1 | !~u proxy"]);
+}
+
 #[test]
 fn url_of_a_star_has_no_path() {
     let mut options = Flow::get("http://a:81").method("OPTIONS");

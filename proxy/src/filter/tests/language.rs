@@ -122,7 +122,7 @@ fn quotes_hold_blanks_and_delimiters() {
 fn backslashes_in_quotes_escape() {
     let flow = Flow::get("http://a/d1").body(b"\"it's\"\t\n\r\x0c\\");
     flow.expect(true, &[r#"~bq "\"it""#, r"~bq 'it\'s'", r#"~bq "^.it's.\t\n\r\f\\\\$""#, r#"~u "\\d""#, r#"~u "/\d\\d$""#]);
-    flow.expect(false, &[r#"~u "\d\d""#, r#"~u "\\d\\d""#]);
+    flow.expect(false, &[r#"~p "\d\d""#, r#"~p "\\d\\d""#]);
 }
 
 #[test]
