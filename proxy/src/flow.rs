@@ -366,6 +366,7 @@ fn stage(record: &Record, mut head: ResponseHead) {
     }
     forward::add_via(&mut head.headers, head.version, &record.site);
     let may_have_body = may_have_body(&record.method, head.status);
+    record.was_answered.store(true, Relaxed);
     let mut messages = record.exchange.lock();
     messages.response = Some(ResponseMessage { head, body: StagedBody::Streaming, origin: Source::Upstream, may_have_body });
 }

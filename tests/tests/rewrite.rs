@@ -120,11 +120,13 @@ async fn without_the_setting_nothing_is_touched() {
     assert_eq!(answer.header("alt-svc"), Some("h3=\":443\""));
 }
 
-/// They see what went over the wire on the other side, and what they make themselves stays.
+/// They see what went over the wire on the other side. What they make of an answer is rewritten as the answer is, what they make
+/// without one stays.
 #[tokio::test]
 async fn addons_see_the_upstream_as_it_is() {
     let origin = origin(HEAD).await;
     let script = serde_json::json!({"rules": [
+        {"on": "response", "filter": "~p ^/replaced$", "do": [{"respond": [206, [["Link", format!("<{}/a>", origin.url())]], "x"]}]},
         {"on": "response", "filter": "~p ^/$", "do": [{"set": ["X-Seen", "{header:content-location}"]}]},
         {"on": "request", "filter": "~p ^/made$", "do": [{"respond": [302, [["Location", format!("{}/made", origin.url())]], ""]}]},
     ]});
@@ -132,6 +134,13 @@ async fn addons_see_the_upstream_as_it_is() {
     let seen = host.get("/").await;
     assert_eq!(seen.header("x-seen").map(str::to_owned), Some(format!("{}/a", origin.url())));
     assert!(seen.header("content-location").is_some_and(|location| !location.starts_with(&origin.url())));
+    let replaced = host.get("/replaced").await;
+    assert_eq!(replaced.status, 206);
+    assert!(
+        replaced.header("link").is_some_and(|link| link.ends_with("/a>") && !link.contains(&origin.url())),
+        "{:?}",
+        replaced.headers
+    );
     let made = host.get("/made").await;
     assert_eq!(made.header("location").map(str::to_owned), Some(format!("{}/made", origin.url())));
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -37,6 +37,8 @@ pub struct Record {
     pub site: Arc<Site>,
     /// What the client asked with, whatever a hook made of it: decides whether a response can have a body.
     pub(crate) method: Method,
+    /// Whether the upstream has answered.
+    pub(super) was_answered: AtomicBool,
     /// The origin that the client knows, where the listener rewrites.
     pub(super) public: Option<Origin>,
     /// What the client takes, in its Accept-Encoding fields, whatever a hook made of them.
@@ -94,6 +96,7 @@ impl Record {
             chain,
             site,
             method,
+            was_answered: AtomicBool::new(false),
             public,
             accept_encoding,
             exchange: Arc::new(exchange),

@@ -1,6 +1,8 @@
 //! Fields that name an origin, where a listener rewrites: upstreams see themselves in place of the origin that clients know, and
 //! clients the other way round.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LOCATION, LINK, LOCATION, ORIGIN, REFERER, SET_COOKIE};
 
 use super::{Site, record::Record};
@@ -37,12 +39,17 @@ pub(super) fn before_upstream(record: &Record) {
     change.fields(headers, REFERER.as_str(), Change::url);
 }
 
-/// What the client is to see of a response of the upstream.
+/// What the client is to see of a response of the upstream, or of what an addon made of one.
 pub(super) fn before_client(record: &Record) {
     let Some(public) = &record.public else { return };
     let messages = &mut *record.exchange.lock();
     let change = Change { from: &messages.request.upstream, to: public };
-    let Some(response) = messages.response.as_mut().filter(|response| response.origin == Source::Upstream) else { return };
+    let is_concerned = |source: &Source| match source {
+        Source::Upstream => true,
+        Source::Addon(_) => record.was_answered.load(Relaxed),
+        Source::Core => false,
+    };
+    let Some(response) = messages.response.as_mut().filter(|response| is_concerned(&response.origin)) else { return };
     let headers = &mut response.head.headers;
     for name in [LOCATION, CONTENT_LOCATION] {
         change.fields(headers, name.as_str(), Change::url);

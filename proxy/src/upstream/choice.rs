@@ -40,7 +40,7 @@ pub struct Condition {
     pub path: Option<Box<str>>,
 }
 
-/// Names an upstream, where one can be named. It goes no further.
+/// Names an upstream, where there are names. It goes no further.
 pub const FIELD: &str = "x-upstream-server";
 
 /// No upstream is for this request (RFC 9110, 15.5.20).
@@ -80,7 +80,7 @@ impl Upstreams {
     /// Where a request goes: where its field says, else to the first that takes it, else where all others go. The field is
     /// removed.
     pub fn choose(&self, head: &mut RequestHead) -> Result<Arc<Origin>, Misdirected> {
-        if self.named.iter().any(|named| named.by_header) && head.headers.contains(FIELD) {
+        if !self.named.is_empty() && head.headers.contains(FIELD) {
             return self.by_header(head);
         }
         let tokens = if self.named.iter().any(|named| !named.takes.token_sha256.is_empty()) { tokens(head) } else { Vec::new() };
@@ -239,7 +239,11 @@ mod tests {
         let mut nowhere = upstreams();
         nowhere.otherwise = None;
         assert_eq!(nowhere.choose(&mut head("x", "/", &[])), Err(Misdirected::Nowhere));
-        // Where nobody can be named, the field is one like any other.
+        // Nobody can be named here.
+        let mut unnamable = upstreams();
+        unnamable.named.retain(|named| !named.by_header);
+        assert_eq!(unnamable.choose(&mut head("a.test", "/", &[("X-Upstream-Server", "host")])), Err(Misdirected::Unknown));
+        // Where nobody has a name, the field is one like any other.
         let mut plain = head("x", "/", &[("X-Upstream-Server", "a")]);
         let only = Upstreams::only(Arc::new("http://only".parse().expect("an origin")));
         assert!(only.choose(&mut plain).is_ok() && plain.headers.contains(FIELD));
