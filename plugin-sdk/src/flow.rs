@@ -78,9 +78,10 @@ impl Flow {
         self.host.generation()
     }
 
-    /// Names the addon's own generation, its code with its options, that this flow has: 16 hexadecimal digits at random, so that
-    /// no other generation had them, be it of another process. The same for all flows of the generation; changes of other addons
-    /// leave it as it is.
+    /// Names the addon's options as they were put in force, which this flow has: 16 hexadecimal digits at random, so that no
+    /// others had them, be it of another process. Each lock and each PUT of options gives new ones, also of the document that is
+    /// in force already; after the lock it is what it was before. Reloads and new code with the same document leave it as it is,
+    /// and so do changes of other addons.
     ///
     /// For keys of [`kv`](crate::kv) under which something is counted, or kept, as long as the options are in force.
     #[must_use]

@@ -190,6 +190,25 @@ async fn filters_about_responses_are_asked_with_the_request() {
 }
 
 #[tokio::test]
+async fn bodies_are_told_wherever_requests_are_sent() {
+    let (origin, server) = (RawOrigin::ok().await, CallbackServer::answering(json!({})).await);
+    let host = Hosted::with_callback(&origin.url()).set("options.map_remote", json!(["|/old/(.*)|/new/\\1"])).start().await;
+    for filter in ["~u /new/", "/new/", "~p ^/new/", "!~u /old/", "~m POST"] {
+        for more in [json!({}), json!({"callback_request_url": server.at("/request")})] {
+            let mut options = json!({"callback_response_url": server.at("/response"), "filter": filter});
+            options.as_object_mut().expect("options").extend(more.as_object().cloned().expect("options"));
+            host.lock(&options).await;
+            let before = server.told("/response").len();
+            assert_eq!(host.post("/old/x", r#"{"body":1}"#).await.text(), "ok");
+            let told = server.told("/response").split_off(before);
+            let [told] = told.as_slice() else { panic!("{filter}: {told:?}") };
+            assert_eq!(told["url"], json!(format!("{}/new/x", origin.url())), "{filter}");
+            assert_eq!(told["request_body"], json!({"body": 1}), "{filter}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn large_documents_are_told_whole() {
     let devices: Value =
         (0..20_000).map(|number| (format!("@user-{number}:hs1"), json!({"*": number}))).collect::<serde_json::Map<_, _>>().into();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tollgate_tests::{
     Client, RawOrigin, Version,
-    addons::{CallbackServer, Hosted, Reply, Service},
+    addons::{CallbackServer, Hosted, Reply, Service, bundled},
 };
 
 /// Where nobody listens.
@@ -101,6 +101,11 @@ async fn wrong_options_are_refused_with_a_reason() {
     for (options, status, why) in [
         (json!({"callback_request_url": null}), 400, "callback_request_url"),
         (json!({"callback_response_url": 5}), 400, "callback_response_url"),
+        (json!({"callback_request_url": "http://127.0.0.1:99999/x"}), 400, "a port from 1 to 65535"),
+        (json!({"callback_request_url": "http://127.0.0.1:0/"}), 400, "a port from 1 to 65535"),
+        (json!({"callback_response_url": "http://[::1/"}), 400, "in brackets is no IPv6 address"),
+        (json!({"callback_response_url": "http://exa mple/"}), 400, "no white space"),
+        (json!({"callback_response_url": "http://a:b:c/"}), 400, "a port from 1 to 65535"),
         (json!({"timeout": 51}), 400, "`wall`"),
         (json!({"callback_request_url": "http://a", "filter": 5}), 400, "filter"),
         (json!({"callback_request_url": "http://a", "filter": "~u ("}), 400, "at position 3"),
@@ -142,6 +147,36 @@ async fn exactly_so_many_flows_get_errors() {
         host.unlock().await;
         assert_eq!(failed(&host, 5).await, 0, "{phase}");
     }
+}
+
+#[tokio::test]
+async fn a_reload_counts_on() {
+    let origin = RawOrigin::ok().await;
+    let options = json!({"send_error": {"count": 3, "status": 504}});
+    let host = Hosted::with_callback(&origin.url()).start().await;
+    let changed = rebuilt_bundled();
+    assert_eq!(host.admin().put_options("callback", &options).await.status, 200);
+    assert_eq!(status(&host).await, 504);
+    host.lock(&options).await;
+    for _ in 0..2 {
+        assert_eq!(status(&host).await, 504);
+        assert_eq!(host.admin().reload("callback").await.status, 200);
+    }
+    host.drop_in("callback", &changed);
+    host.admin().in_force("callback", &changed).await;
+    assert_eq!([status(&host).await, status(&host).await], [504, 200]);
+    // What was put before the lock is counted on, too, though the code is new.
+    host.unlock().await;
+    assert_eq!([status(&host).await, status(&host).await, status(&host).await], [504, 504, 200]);
+    assert_eq!(host.admin().put_options("callback", &options).await.status, 200);
+    assert_eq!(failed(&host, 10).await, 3, "each change of options counts anew");
+}
+
+/// The addon as another build of it: with a section of a name and nothing else.
+fn rebuilt_bundled() -> Vec<u8> {
+    let mut component = bundled("callback");
+    component.extend([0, 3, 1, b'a', b'z']);
+    component
 }
 
 #[tokio::test]

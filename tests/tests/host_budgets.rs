@@ -367,7 +367,7 @@ async fn budgets_are_shown_as_configured() {
         ("hostcall_bytes", json!("20816KiB")),
         ("log_lines", json!(1_000)),
         ("log_bytes", json!("256KiB")),
-        ("calls", json!(64)),
+        ("calls", json!(1_000)),
         ("kv_bytes", json!("16MiB")),
         ("kv_keys", json!(100_000)),
         ("instances", json!(2_000)),

@@ -93,6 +93,12 @@ def test_two_failed_key_uploads_are_tried_again(stage):
     assert attempts[2][1] == {"one_time_key_counts": {"signed_curve25519": 1}}
 
 
+def test_errors_need_no_server(stage):
+    options = {"send_error": {"count": 2, "status": 504}, "filter": "~u whoami"}
+    with lock(stage.forward, {"callback": options}):
+        assert [ask(stage.hs1, "GET", WHOAMI, stage.token)[0] for _ in range(3)] == [504, 504, 200]
+
+
 def test_what_a_lock_did_ends_with_it(stage):
     with CallbackServer(lambda _path, _told: {"respond_status_code": 418}) as server:
         options = {"callback": {"callback_request_url": server.url("/request")}}

@@ -31,12 +31,17 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with("suite.toml", &[])
+    }
+
+    fn with(config: &str, settings: &[&str]) -> Self {
         let (origin, mut lines) = start(program("sample-origin").arg("0"));
         let listening = lines.next().expect("a line").expect("text");
         let upstream = listening.rsplit(' ').next().expect("a URL");
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite.toml");
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join(config);
         let mut command = program("tollgate");
         command.arg("run").arg("--config").arg(config).args(["--set", &format!("listener.hs1.upstream={upstream:?}")]);
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
         let (proxy, lines) = start(&mut command);
         let addresses: Vec<(String, SocketAddr)> = lines
             .map(|line| line.expect("text"))
@@ -132,6 +137,19 @@ fn two_failed_key_uploads_are_tried_again() {
     assert_eq!((statuses, calls.load(SeqCst)), (vec![504, 504, 200], 3));
     // The server has seen the third alone.
     assert_eq!(attempts[2].1, json!({"one_time_key_counts": {"signed_curve25519": 1}}));
+}
+
+#[test]
+fn errors_are_counted_as_the_files_are() {
+    let free = ["hs1", "hs2", "forward"].map(|name| format!("listener.{name}.bind=\"127.0.0.1:0\""));
+    let free = free.each_ref().map(String::as_str);
+    for (config, settings) in [("suite.toml", [].as_slice()), ("tollgate.toml", &free)] {
+        let stage = Stage::with(config, settings);
+        let options = json!({"send_error": {"count": 2, "status": 504}, "filter": "~u whoami"});
+        let _lock = Lock::take(stage.forward, &json!({ "callback": options }));
+        let statuses = [0; 3].map(|_| stage.ask("GET", WHOAMI, &Value::Null).0);
+        assert_eq!(statuses, [504, 504, 200], "{config}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use serde::Deserialize;
 use tollgate_sdk::OptionErrors;
+use url::{ParseError, Url};
 
 use crate::send_error::SendError;
 
@@ -57,6 +58,7 @@ pub(crate) struct Settings {
 const TIMEOUT: RangeInclusive<f64> = 0.001..=50.0;
 /// For the callback and the delay after it, in one hook.
 const IN_ALL: Duration = Duration::from_secs(55);
+const PORT: &str = "must have a port from 1 to 65535, or none";
 pub(crate) const STATUS: RangeInclusive<u16> = 200..=599;
 
 impl Default for Options {
@@ -121,12 +123,24 @@ fn check_url(url: &str) -> Result<(), &'static str> {
     }
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let rest = rest.ok_or("must be a URL that starts with http:// or https://, or empty")?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // These a reader of URLs would take away.
+    if url.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        return Err("must have no white space and no control characters");
+    }
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        Err("must have no user name and password")
-    } else if authority.is_empty() || authority.starts_with(':') {
-        Err("must name a host")
-    } else {
-        Ok(())
+        return Err("must have no user name and password");
+    }
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err("must name a host");
+    }
+    // As the proxy reads it when it is asked.
+    match Url::parse(url) {
+        Ok(url) if url.port() == Some(0) => Err(PORT),
+        Ok(_) => Ok(()),
+        Err(ParseError::InvalidPort) => Err(PORT),
+        Err(ParseError::InvalidIpv6Address) => Err("must name a host: in brackets is no IPv6 address"),
+        Err(ParseError::InvalidIpv4Address) => Err("must name a host: this is no IPv4 address"),
+        Err(_) => Err("must name a host: this one has characters that no host has, or none"),
     }
 }

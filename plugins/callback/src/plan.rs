@@ -25,9 +25,6 @@ pub(crate) enum Role {
     Response,
 }
 
-/// Atoms that say of a response what they said of its request.
-const ABOUT_REQUESTS: [&str; 12] = ["all", "bq", "d", "dst", "hq", "http", "l", "m", "p", "src", "tq", "u"];
-
 impl Plan {
     pub(crate) fn new(settings: &Settings) -> Self {
         let sends = |phase| settings.send_error.as_ref().is_some_and(|error| error.phase == phase);
@@ -36,7 +33,7 @@ impl Plan {
         if has_request {
             roles.push(Role::Request);
         }
-        let is_filtered = is_about_requests(&settings.filter);
+        let is_filtered = is_about_connections(&settings.filter);
         let knows_body = has_request && is_filtered;
         if !settings.response_url.is_empty() && !knows_body {
             roles.push(Role::RequestBody { is_filtered });
@@ -65,11 +62,21 @@ impl Plan {
     }
 }
 
-/// Whether the filter says of a response what it said of its request. Not where it looks so only: a tilde in quotes counts as
-/// an atom.
-fn is_about_requests(filter: &str) -> bool {
-    let atoms = filter.split('~').skip(1).map(|text| text.split(|letter: char| !letter.is_ascii_alphabetic()).next());
-    atoms.flatten().all(|atom| ABOUT_REQUESTS.contains(&atom))
+/// Whether the filter surely says of a response what it said of its request: it does where it asks for nothing but the listener
+/// and the client. What is left of a request may be others' doing by then: another URL, as with `map_remote`, another method,
+/// other fields, another body.
+fn is_about_connections(filter: &str) -> bool {
+    let mut words =
+        filter.split(|letter: char| letter.is_whitespace() || matches!(letter, '(' | ')')).filter(|word| !word.is_empty());
+    while let Some(word) = words.next() {
+        match word.trim_matches(['!', '&', '|']) {
+            "" | "~all" => {}
+            // Not where words may end elsewhere than it looks.
+            "~l" | "~src" if words.next().is_some_and(|word| !word.contains(['"', '\'', '~', '!', '&', '|'])) => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -77,15 +84,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_about_requests_are_told_from_others() {
-        for filter in ["", "sync", "~u /sync", "~m GET ~u capabilities ~hq syt_a", "!(~d a | ~p ^/b) & ~l main", "~tq json ~bq x"]
-        {
-            assert!(is_about_requests(filter), "{filter}");
+    fn filters_about_connections_are_told_from_others() {
+        for filter in ["", " ", "~all", "~l hs1", "!~l hs1", "(~l hs1 | ~src 127) & !(~all)", "~src ^10 ~l main"] {
+            assert!(is_about_connections(filter), "{filter}");
         }
-        for filter in
-            ["~q", "~s", "!~q", "~c 200", "~h x", "~hs x", "~b x", "~bs x", "~t x", "~ts x", "~a", "~e", "~m GET&~c 200"]
-        {
-            assert!(!is_about_requests(filter), "{filter}");
+        for filter in [
+            "sync", "~u /sync", "~d a", "~p ^/b", "~m GET", "~hq a", "~h a", "~bq a", "~tq json", "~dst a", "~http", "~q",
+            "~c 200", "~s", "~a",
+        ] {
+            for filter in
+                [filter.to_owned(), format!("~l main & {filter}"), format!("({filter}) | ~l main"), format!("!{filter}")]
+            {
+                assert!(!is_about_connections(&filter), "{filter}");
+            }
+        }
+        for filter in ["~l main sync", "~l & sync", "~l main&~u a ~all", "~l \"a sync\"", "~l", "~all&~u sync"] {
+            assert!(!is_about_connections(filter), "{filter}");
         }
     }
 }

@@ -45,16 +45,21 @@ fn filters_go_to_the_proxy_as_they_are() {
     let (both, request) = ("~u sync ~m GET", "~u sync ~m GET".to_owned());
     assert_eq!(subscribed(json!({ "callback_request_url": REQUEST_URL, "filter": both })), [(Event::Request, request.clone())]);
     let two = json!({ "callback_request_url": REQUEST_URL, "callback_response_url": RESPONSE_URL, "filter": both });
-    assert_eq!(subscribed(two), [(Event::Request, request.clone()), (Event::Response, request.clone())]);
+    let whole = (Event::Request, String::new());
+    assert_eq!(subscribed(two), [(Event::Request, request.clone()), whole.clone(), (Event::Response, request.clone())]);
     for filter in [Value::Null, json!("")] {
         let options = json!({ "callback_request_url": REQUEST_URL, "filter": filter });
         assert_eq!(subscribed(options), [(Event::Request, String::new())]);
     }
     // Bodies of requests are known to responses only if they are asked for.
     let response = json!({ "callback_response_url": RESPONSE_URL, "filter": both });
-    assert_eq!(subscribed(response), [(Event::Request, request.clone()), (Event::Response, request)]);
+    assert_eq!(subscribed(response), [whole.clone(), (Event::Response, request)]);
     let later = json!({ "callback_response_url": RESPONSE_URL, "filter": "~c 200" });
-    assert_eq!(subscribed(later), [(Event::Request, String::new()), (Event::Response, "~c 200".to_owned())]);
+    assert_eq!(subscribed(later), [whole, (Event::Response, "~c 200".to_owned())]);
+    // Not of flows that can't have a callback.
+    let here = "~l hs1".to_owned();
+    let some = json!({ "callback_response_url": RESPONSE_URL, "filter": here });
+    assert_eq!(subscribed(some), [(Event::Request, here.clone()), (Event::Response, here)]);
 }
 
 #[test]
@@ -80,6 +85,19 @@ fn wrong_options_are_named() {
         (json!({ "callback_request_url": "http:///a" }), "callback_request_url: must name a host"),
         (json!({ "callback_request_url": "http://:80/a" }), "callback_request_url: must name a host"),
         (json!({ "callback_response_url": "http://u:hunter2@a/" }), "callback_response_url: must have no user name and password"),
+        (json!({ "callback_request_url": "http://hunter2:99999/x" }), "callback_request_url: must have a port from 1 to 65535"),
+        (json!({ "callback_request_url": "http://127.0.0.1:445566" }), "must have a port from 1 to 65535"),
+        (json!({ "callback_response_url": "http://127.0.0.1:0/" }), "callback_response_url: must have a port from 1 to 65535"),
+        (json!({ "callback_request_url": "http://hunter2:b:c/" }), "callback_request_url: must "),
+        (json!({ "callback_request_url": "http://[::1/hunter2" }), "callback_request_url: must name a host: in brackets"),
+        (json!({ "callback_request_url": "http://[::hunter2]/" }), "must name a host: in brackets"),
+        (json!({ "callback_request_url": "http://256.0.0.1/" }), "must name a host: this is no IPv4 address"),
+        (json!({ "callback_request_url": "http://exa mple/hunter2" }), "must have no white space"),
+        (json!({ "callback_request_url": "http://a/hunter2 b" }), "must have no white space"),
+        (json!({ "callback_request_url": "http://a/\thunter2" }), "must have no white space and no control characters"),
+        (json!({ "callback_request_url": "http://a/\u{7f}" }), "must have no white space and no control characters"),
+        (json!({ "callback_request_url": "http://hun^ter2/" }), "must name a host: this one has characters"),
+        (json!({ "callback_request_url": "http://u:hunter2@a:99999/" }), "must have no user name and password"),
         (json!({ "filter": 5 }), "filter: invalid type: integer `5`, expected a string"),
         (json!({ "on_callback_error": "open" }), "on_callback_error: unknown variant `open`, expected `pass` or `fail`"),
         (json!({ "timeout": "10" }), "timeout: invalid type: string"),
@@ -95,6 +113,20 @@ fn wrong_options_are_named() {
     ] {
         let shown = refused(&options);
         assert!(shown.contains(why) && !shown.contains("hunter2"), "{shown} is not {why}");
+    }
+}
+
+#[test]
+fn urls_may_name_any_host() {
+    for url in [
+        "http://a",
+        "https://a.b-c_d:65535/x?y#z",
+        "http://127.0.0.1:1/",
+        "http://[::1]:4000/a",
+        "http://[fe80::1]",
+        "http://b\u{fc}cher.example/%20",
+    ] {
+        assert_eq!(subscribed(json!({ "callback_request_url": url })).len(), 1, "{url}");
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     force::Force,
     generation::Generation,
     hold::HeldAddon,
-    loader::{Loader, Source},
+    loader::{Given, Loader, Source},
     options::{self, Choice, Document, Had, Offer, Origin},
     settings::{AddonSettings, OptionsSource, Settings},
     status::Readiness,
@@ -227,7 +227,7 @@ impl Shared {
             return STAYS;
         };
         let source = Source::Compiled(Box::new(current.compiled().clone()));
-        let options = Arc::clone(&current.setup().options);
+        let options = Given::again(Arc::clone(&current.setup().options), Some(&current));
         match self.loader.load(&entry.name, &addon, source, options, &entry.stats).await {
             Ok(generation) => {
                 self.accept(entry, generation, error);
@@ -292,7 +292,8 @@ impl Shared {
             Err(error) => return Err((error, origin)),
         };
         let error = error_after(entry, cause, &origin);
-        let number = match self.generation(entry, settings, addon, cause, &document).await {
+        let before = entry.current().filter(|_| !matches!(cause, Cause::Put(_)));
+        let number = match self.generation(entry, settings, addon, cause, &document, before.as_deref()).await {
             Ok(Loaded::New(generation)) => {
                 tell_warnings(entry, &document);
                 self.accept(entry, *generation, error)
@@ -310,7 +311,8 @@ impl Shared {
         Ok(())
     }
 
-    /// What these options make of the addon, not yet in force.
+    /// What these options make of the addon, not yet in force. Where they are those of the generation `before`, they keep their
+    /// name; none: they are put in force anew.
     pub(super) async fn generation(
         &self,
         entry: &Entry,
@@ -318,6 +320,7 @@ impl Shared {
         addon: &AddonSettings,
         cause: &Cause,
         document: &Document,
+        before: Option<&Generation>,
     ) -> Result<Loaded, LoadError> {
         let current = entry.current();
         let wants_file = !matches!(cause, Cause::Put(_) | Cause::Fetched) || current.is_none();
@@ -341,7 +344,8 @@ impl Shared {
             return Ok(Loaded::Same);
         }
         let document = Arc::clone(&document.text);
-        let generation = self.loader.load(&entry.name, addon, source, document, &entry.stats).await?;
+        let options = Given::again(document, before);
+        let generation = self.loader.load(&entry.name, addon, source, options, &entry.stats).await?;
         Ok(Loaded::New(Box::new(generation)))
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Setup {
     pub(super) grants: Arc<Grants>,
     /// The document.
     pub(super) options: Arc<str>,
-    /// Names this setup and no other.
+    /// Names the options as they were put in force: new code leaves it as it is.
     pub(super) generation: Arc<str>,
     /// For the random numbers of `configure`.
     pub(super) seed: [u8; 32],

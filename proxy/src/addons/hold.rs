@@ -13,7 +13,7 @@ use super::{
     component::LoadError,
     entry::Entry,
     generation::Generation,
-    loader::Source,
+    loader::{Given, Source},
     options::{self, Choice, Document, Offer, Origin, Supply},
     registry::ChangeError,
     settings::{AddonSettings, OptionsSource, Settings},
@@ -84,7 +84,7 @@ impl Shared {
         let before = entry.current().ok_or_else(|| ChangeError::NotInForce(entry.error()))?;
         let settings = self.settings();
         let (addon, cause) = (settings.addon(name), Cause::Put(document.clone()));
-        match self.generation(&entry, &settings, &addon, &cause, &document).await? {
+        match self.generation(&entry, &settings, &addon, &cause, &document, None).await? {
             Loaded::New(generation) => Ok(Trial { entry, document, generation: Arc::new(*generation), before, _turn: turn }),
             Loaded::Same => Err(LoadError::Internal("options that are tried are never the same".to_owned()).into()),
         }
@@ -165,7 +165,7 @@ impl Shared {
         }
         // New code that what was held could not be tried with may do with this.
         let cause = if is_code_good { Cause::Put(document.clone()) } else { Cause::Asked };
-        match self.generation(entry, settings, addon, &cause, document).await? {
+        match self.generation(entry, settings, addon, &cause, document, before.map(Arc::as_ref)).await? {
             Loaded::New(generation) => Ok((Arc::new(*generation), error_after(entry, &cause, origin))),
             Loaded::Same => Err(LoadError::Internal("options that are tried are never the same".to_owned())),
         }
@@ -177,7 +177,8 @@ impl Shared {
         if before.is_under(addon) {
             return Some(before);
         }
-        let (source, options) = (Source::Compiled(Box::new(before.compiled().clone())), Arc::clone(&before.setup().options));
+        let source = Source::Compiled(Box::new(before.compiled().clone()));
+        let options = Given::again(Arc::clone(&before.setup().options), Some(&before));
         self.loader.load(&entry.name, addon, source, options, &entry.stats).await.ok().map(Arc::new)
     }
 

@@ -8,7 +8,7 @@ use super::{
     bindings,
     engine::Engine,
     grants::{Grants, Violation},
-    loader::{Loader, Source},
+    loader::{Given, Loader, Source},
     options,
     settings::Settings,
     status::{SubscriptionStatus, hex},
@@ -54,7 +54,7 @@ pub async fn inspect(settings: &Settings, name: &str, component: Vec<u8>) -> any
     let addon = settings.addon(name);
     let options = options::document(&engine, &addon.options, settings.max_options).await?.text;
     let source = Source::Bytes(component.into(), None);
-    let generation = Arc::new(loader.configure(&Arc::from(name), &addon, source, options, &Arc::default()).await?);
+    let generation = Arc::new(loader.configure(&Arc::from(name), &addon, source, Given::anew(options), &Arc::default()).await?);
     let no_snapshot = loader.freeze(&generation).await.err().map(|error| error.to_string());
     let import = |name: &String| {
         let otherwise = if wasi::is_absent(name) {

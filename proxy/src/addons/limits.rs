@@ -42,7 +42,7 @@ pub struct Limits {
     /// Bytes of log lines per second, over all instances: message and fields as they are written. Twice as many in a burst, so
     /// that a longer line is never written. Default 256 KiB.
     pub log_bytes: u32,
-    /// Requests of its own that are under way at one time, over all instances. Default 64.
+    /// Requests of its own that are under way at one time, over all instances. Default 1,000.
     pub calls: u32,
     /// What it may keep between flows, over all instances, by the keys `kv_bytes` and `kv_keys`. Default [`Quota::default`].
     pub kv: Quota,
@@ -130,7 +130,7 @@ impl Default for Limits {
             hostcall_bytes: None,
             log_lines: 1_000,
             log_bytes: 256 << 10,
-            calls: 64,
+            calls: 1_000,
             kv: Quota::default(),
             instances: None,
         }

@@ -38,7 +38,27 @@ pub(super) enum Source {
     Compiled(Box<Compiled>),
 }
 
+/// The options of a generation.
+pub(super) struct Given {
+    document: Arc<str>,
+    // None: they are to have a new one.
+    name: Option<Arc<str>>,
+}
+
 const LOADS: usize = 4;
+
+impl Given {
+    /// Put in force now, whatever was before: they get a name that no others had.
+    pub(super) const fn anew(document: Arc<str>) -> Self {
+        Self { document, name: None }
+    }
+
+    /// Those that this generation has, if it has these: only code or settings are new, so that they keep their name.
+    pub(super) fn again(document: Arc<str>, generation: Option<&Generation>) -> Self {
+        let same = generation.map(Generation::setup).filter(|setup| setup.options == document);
+        Self { document, name: same.map(|setup| Arc::clone(&setup.generation)) }
+    }
+}
 
 impl Loader {
     /// A loader that compiles so many components at one time.
@@ -61,7 +81,7 @@ impl Loader {
         name: &Arc<str>,
         settings: &AddonSettings,
         source: Source,
-        options: Arc<str>,
+        options: Given,
         stats: &Arc<Stats>,
     ) -> Result<Generation, LoadError> {
         let generation = self.configure(name, settings, source, options, stats).await?;
@@ -79,7 +99,7 @@ impl Loader {
         name: &Arc<str>,
         settings: &AddonSettings,
         source: Source,
-        options: Arc<str>,
+        options: Given,
         stats: &Arc<Stats>,
     ) -> Result<Generation, LoadError> {
         let compiled = match source {
@@ -87,6 +107,7 @@ impl Loader {
             // The turn ends here: how long `configure` takes is the guest's affair, and must not hold up the loads of others.
             Source::Bytes(bytes, _turn) => self.compile(bytes).await?,
         };
+        let Given { document: options, name: generation } = options;
         let setup = Setup {
             engine: self.engine.clone(),
             name: Arc::clone(name),
@@ -94,7 +115,7 @@ impl Loader {
             grants: Arc::clone(&settings.grants),
             seed: Setup::seed(&self.engine, &compiled, &options),
             options,
-            generation: name_generation()?,
+            generation: generation.map_or_else(name_generation, Ok)?,
             lines: Lines::new(Arc::clone(name), &settings.limits, Arc::clone(stats)),
             stats: Arc::clone(stats),
         };
@@ -131,7 +152,7 @@ impl Loader {
     }
 }
 
-/// A name that no generation had before.
+/// A name that no options had before.
 fn name_generation() -> Result<Arc<str>, LoadError> {
     let number = WasiRandomCtx::default().get_random_u64().map_err(|error| LoadError::Internal(error.to_string()))?;
     Ok(format!("{number:016x}").into())

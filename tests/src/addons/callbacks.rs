@@ -167,7 +167,6 @@ impl Hosted {
             .guest("callback", &bundled("callback"), &json!({}))
             .set("addon.callback.http", "[\"private\"]")
             .set("addon.callback.kv", true)
-            .set("addon.callback.calls", 1_000)
             .with_controller()
     }
 }
