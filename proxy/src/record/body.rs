@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use encoding_rs::{Encoding, UTF_8};
 
@@ -14,6 +16,17 @@ use crate::{
     },
     secret::REDACTED,
 };
+
+/// Types of bytes in which there are no credentials, beside images, fonts, sound and films.
+const MEDIA: [&str; 7] = [
+    "application/wasm",
+    "application/zip",
+    "application/pdf",
+    "application/font-woff",
+    "application/font-woff2",
+    "application/x-font-ttf",
+    "application/vnd.ms-fontobject",
+];
 
 /// A body for its entry.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -102,7 +115,7 @@ fn shown(
     let mime = headers.get_str("content-type").unwrap_or_default();
     let kind = kind(mime, plain);
     if kind == Kind::Binary {
-        return Ok((BASE64_STANDARD.encode(plain), true, None));
+        return bytes(plain, mime, style, is_whole);
     }
     let (decoded, _, has_errors) = encoding(mime).decode(plain);
     // The last character of what was cut may be half of one.
@@ -117,12 +130,53 @@ fn shown(
     let text = match kind {
         Kind::Json => redact::json(decoded),
         Kind::Form => redact::form(decoded),
+        // Behind a mark of its byte order.
+        Kind::Text if begins_as_json(decoded.as_bytes()) => redact::json(decoded),
         Kind::Text => redact::lines(decoded),
         Kind::Multipart | Kind::Binary => {
             return Err("the parts are left out, since credentials in them are not replaced");
         }
     };
     Ok((text, false, is_lossy.then_some("bytes that are not of its charset are shown as U+FFFD")))
+}
+
+/// The same for what is no text by its type. Where it is some, secrets in it can be replaced.
+fn bytes(plain: &[u8], mime: &str, style: Style, is_whole: bool) -> Result<(String, bool, Option<&'static str>), &'static str> {
+    if !style.has_secrets {
+        if let Some(decoded) = unmarked(plain, is_whole) {
+            let is_json = begins_as_json(decoded.as_bytes());
+            return Ok((if is_json { redact::json(&decoded) } else { redact::lines(&decoded) }, false, None));
+        }
+        if !is_media(mime) {
+            return Err("the bytes are left out, since credentials in them could not be replaced");
+        }
+    }
+    Ok((BASE64_STANDARD.encode(plain), true, None))
+}
+
+/// What bytes say in UTF-8, or as the mark of their byte order tells; none if that is no text.
+fn unmarked(plain: &[u8], is_whole: bool) -> Option<Cow<'_, str>> {
+    let (encoding, mark) = Encoding::for_bom(plain).unwrap_or((UTF_8, 0));
+    let rest = plain.get(mark..)?;
+    let text = if encoding == UTF_8 {
+        let valid = match std::str::from_utf8(rest) {
+            // The last character of what was cut may be half of one.
+            Err(error) if !is_whole && error.error_len().is_none() => rest.get(..error.valid_up_to())?,
+            _ => rest,
+        };
+        Cow::Borrowed(std::str::from_utf8(valid).ok()?)
+    } else {
+        let half = if is_whole { 0 } else { rest.len() % 2 };
+        encoding.decode_without_bom_handling_and_without_replacement(rest.get(..rest.len() - half)?)?
+    };
+    (!text.contains('\0')).then_some(text)
+}
+
+/// Whether bytes of this type are shown to people, run or unpacked: they hold no credentials of a flow.
+fn is_media(mime: &str) -> bool {
+    let essence = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let family = essence.split('/').next().unwrap_or_default();
+    matches!(family, "image" | "font" | "audio" | "video") || MEDIA.contains(&essence.as_str())
 }
 
 /// By type; what has none, or one that says nothing, by how it begins.

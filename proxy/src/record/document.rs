@@ -47,6 +47,9 @@ pub(super) enum PushError {
         /// Why not.
         why: String,
     },
+    /// Somebody has put another file there.
+    #[error("{}: there is another file by now, and it is not written to: move it away", .0.display())]
+    Replaced(PathBuf),
     /// The disk.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -82,8 +85,10 @@ impl Document {
         Ok(Self { path: path.to_owned(), file, end, has_entries, max_bytes })
     }
 
-    /// Adds an entry: one line, its end included. After an error the document is as it was before; another time may do better.
+    /// Adds an entry: one line, its end included. If the file has another name by now, it keeps that, and a new one is begun, as
+    /// where it is gone. After an error the document is as it was before; another time may do better.
     pub(super) fn push(&mut self, entry: &[u8]) -> Result<(), PushError> {
+        self.find()?;
         let size = |end: u64, has_entries: bool| end + u64::from(has_entries) + (entry.len() + CLOSING.len()) as u64;
         if size(self.end, self.has_entries) > self.max_bytes {
             let alone = size(first_line().len() as u64, false);
@@ -104,29 +109,36 @@ impl Document {
         Ok(())
     }
 
-    /// Moves the full file aside and begins a new one. If the file has another name by now, it keeps that.
-    fn rotate(&mut self) -> Result<(), PushError> {
-        let aside = aside(&self.path);
-        let failed = |why: String| PushError::Rotate { aside: aside.clone(), why };
+    /// Makes sure that what is written is at the path.
+    fn find(&mut self) -> Result<(), PushError> {
         match std::fs::metadata(&self.path) {
             Ok(there) => {
                 let own = self.file.metadata()?;
-                if (there.dev(), there.ino()) != (own.dev(), own.ino()) {
-                    return Err(failed(format!("{} is another file by now", self.path.display())));
-                }
-                match File::open(&aside) {
-                    Ok(old) if !is_ours(&old) => {
-                        return Err(failed("there is a file that is no recording of Tollgate".to_owned()));
-                    }
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error.to_string())),
-                    _ => {}
-                }
-                std::fs::rename(&self.path, &aside).map_err(|error| failed(error.to_string()))?;
-                tracing::info!(record.file = %self.path.display(), record.aside = %aside.display(), "the recording was full");
+                let is_own = (there.dev(), there.ino()) == (own.dev(), own.ino());
+                if is_own { Ok(()) } else { Err(PushError::Replaced(self.path.clone())) }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (self.file, self.end, self.has_entries) = create(&self.path)?;
+                tracing::warn!(record.file = %self.path.display(), "the recording was removed or renamed: a new one is begun");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Moves the full file aside and begins a new one.
+    fn rotate(&mut self) -> Result<(), PushError> {
+        let aside = aside(&self.path);
+        let failed = |why: String| PushError::Rotate { aside: aside.clone(), why };
+        match File::open(&aside) {
+            Ok(old) if !is_ours(&old) => {
+                return Err(failed("there is a file that is no recording of Tollgate".to_owned()));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error.to_string())),
+            _ => {}
+        }
+        std::fs::rename(&self.path, &aside).map_err(|error| failed(error.to_string()))?;
+        tracing::info!(record.file = %self.path.display(), record.aside = %aside.display(), "the recording was full");
         (self.file, self.end, self.has_entries) = create(&self.path)?;
         Ok(())
     }

@@ -21,12 +21,46 @@ const FIELDS: [&str; 3] = ["sec-websocket-protocol", "authentication-info", "pro
 /// Fields whose values are about secrets and none.
 const HARMLESS: [&str; 4] =
     ["access-control-allow-credentials", "access-control-expose-headers", "sec-websocket-key", "idempotency-key"];
-/// Where a value of a parameter ends.
-const VALUE_END: [char; 10] = ['&', '#', '"', '\'', '<', '>', '\\', ' ', '\t', '\n'];
-/// Where the authority of a URL ends.
-const AUTHORITY_END: [char; 11] = ['/', '?', '#', '"', '\'', '<', '>', '\\', ' ', '\t', '\n'];
+/// Where a parameter may begin, or the authority of a URL.
+const MARKS: [char; 5] = ['?', '&', '#', ';', ':'];
 /// Bytes of the name of a parameter that is looked at.
 const MAX_NAME: usize = 128;
+
+/// What ends names, values and authorities of URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// The text is one URL, one form, one value: what stands in it by right, and nothing else.
+    Whole,
+    /// Anything may follow them, after a space.
+    Free,
+}
+
+impl Ends {
+    fn has(self, character: char) -> bool {
+        self == Self::Free && character.is_whitespace()
+    }
+
+    /// Whether a name of a parameter ends there.
+    fn ends_name(self, character: char) -> bool {
+        matches!(character, '=' | '&' | '?' | '#' | ';') || self.has(character) || (self == Self::Free && character == '"')
+    }
+
+    /// How long a value is. What is quoted in it is part of it, even with a space; so is a fragment behind it.
+    fn value_len(self, value: &str) -> usize {
+        let mut place = 0;
+        while let Some(from) = value.get(place..) {
+            let end =
+                from.find(|character: char| character == '&' || self.has(character) || (self == Self::Free && character == '"'));
+            let Some(end) = end else { break };
+            let at = from.get(end..).unwrap_or_default();
+            if !at.starts_with('"') {
+                return place + end;
+            }
+            place += end + json::text_len(at);
+        }
+        value.len()
+    }
+}
 
 /// A header field's value.
 pub(super) fn field(name: &str, value: &[u8]) -> String {
@@ -42,20 +76,18 @@ pub(super) fn is_secret_parameter(name: &str) -> bool {
 
 /// A form (`application/x-www-form-urlencoded`).
 pub(super) fn form(input: &str) -> String {
-    // The first parameter has nothing before it that would tell it from other text.
-    let marked = format!("&{input}");
-    text(&marked).get(1..).unwrap_or_default().to_owned()
+    json::document(&text(input))
 }
 
-/// Text of any kind: secrets in parameters, and users in URLs.
+/// Text that is one URL, one form or one value: secrets in parameters, and users in URLs. A value of a secret ends at `&` alone:
+/// what nobody escaped is part of it. The start is the start of a parameter.
 pub(super) fn text(input: &str) -> Cow<'_, str> {
     let mut out = String::new();
-    let mut rest = input;
-    while let Some(at) = rest.find(['?', '&', '#', ';', ':']) {
+    let mut rest = input.get(parameter(input, 0, Ends::Whole, &mut out)..).unwrap_or_default();
+    while let Some(at) = rest.find(MARKS) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        let length = if from.starts_with(':') { user(from, &mut out) } else { parameter(from, &mut out) };
-        rest = from.get(length..).unwrap_or_default();
+        rest = from.get(mark(from, Ends::Whole, &mut out)..).unwrap_or_default();
     }
     if out.is_empty() {
         return Cow::Borrowed(input);
@@ -64,11 +96,22 @@ pub(super) fn text(input: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Writes what stands at the beginning of a parameter's name; tells how much of the input that was.
-fn parameter(from: &str, out: &mut String) -> usize {
-    let mark = from.len().min(1);
+/// Whether text begins as forms do.
+fn begins_as_form(input: &str) -> bool {
+    let start = input.trim_start();
+    let end = start.find(|character: char| Ends::Free.ends_name(character) || "<>{}()[]'`,".contains(character));
+    end.is_some_and(|end| end > 0 && end <= MAX_NAME && start.get(end..).is_some_and(|rest| rest.starts_with('=')))
+}
+
+/// Writes what stands at one of [`MARKS`], and what belongs to it if that is secret; tells how much of the input that was.
+fn mark(from: &str, ends: Ends, out: &mut String) -> usize {
+    if from.starts_with(':') { user(from, ends, out) } else { parameter(from, 1, ends, out) }
+}
+
+/// The same for what is a parameter, perhaps, behind a mark of so many bytes.
+fn parameter(from: &str, mark: usize, ends: Ends, out: &mut String) -> usize {
     let name = from.get(mark..).unwrap_or_default();
-    let end = name.find(|character: char| VALUE_END.contains(&character) || "=?;".contains(character)).unwrap_or(name.len());
+    let end = name.find(|character| ends.ends_name(character)).unwrap_or(name.len());
     let is_named = end > 0 && end <= MAX_NAME && name.get(end..).is_some_and(|rest| rest.starts_with('='));
     let name = name.get(..end).unwrap_or_default();
     if !is_named || !is_secret_parameter(&percent_decode_str(name).decode_utf8_lossy()) {
@@ -76,22 +119,21 @@ fn parameter(from: &str, out: &mut String) -> usize {
         return mark;
     }
     let start = mark + end + 1;
-    let value = from.get(start..).unwrap_or_default();
-    let length = value.find(VALUE_END).unwrap_or(value.len());
+    let length = ends.value_len(from.get(start..).unwrap_or_default());
     out.push_str(from.get(..start).unwrap_or_default());
     out.push_str(if length > 0 { IN_URL } else { "" });
     start + length
 }
 
 /// The same for what may be the `://` of a URL.
-fn user(from: &str, out: &mut String) -> usize {
+fn user(from: &str, ends: Ends, out: &mut String) -> usize {
     let Some(authority) = from.strip_prefix("://") else {
         out.push(':');
         return 1;
     };
     out.push_str("://");
-    let end = authority.find(AUTHORITY_END).unwrap_or(authority.len());
-    let at = authority.get(..end).and_then(|authority| authority.rfind('@'));
+    let end = authority.find(|character| matches!(character, '/' | '?' | '#') || ends.has(character));
+    let at = authority.get(..end.unwrap_or(authority.len())).and_then(|authority| authority.rfind('@'));
     if at.is_some() {
         out.push_str(IN_URL);
     }

@@ -168,10 +168,10 @@ async fn bytes_are_told_in_base64() {
     answer.extend([0xff, 0, 0x10, 0x80]);
     let origin = RawOrigin::answering(answer).await;
     let tollgate = recording(&origin.url()).await;
-    let request = Request::post("/").header("content-type", "application/octet-stream").body(full(&b"\x00\xff"[..]));
+    let request = Request::post("/").header("content-type", "audio/ogg").body(full(&b"\x00\xff"[..]));
     Client::connect(Version::Http1, tollgate.address()).await.ask(request.expect("a request")).await;
     let entry = tollgate.recorded(1).await.remove(0);
-    let sent = json!({"mimeType": "application/octet-stream", "text": "AP8=", "_encoding": "base64"});
+    let sent = json!({"mimeType": "audio/ogg", "text": "AP8=", "_encoding": "base64"});
     let got = json!({"size": 4, "mimeType": "image/png", "text": "/wAQgA==", "encoding": "base64"});
     assert_eq!((&entry["request"]["postData"], &entry["response"]["content"]), (&sent, &got));
 }

@@ -218,3 +218,47 @@ async fn a_flow_larger_than_a_file_is_left_out() {
     assert_eq!(metric(&tollgate, "tollgate_unrecorded_flows_total{reason=\"size\"}").await, 1);
     tollgate.logged("more than record.max_bytes").await;
 }
+
+#[tokio::test]
+async fn a_file_that_is_taken_away_is_begun_again() {
+    let origin = RawOrigin::ok().await;
+    let tollgate = Tollgate::builder().upstream(&origin.url()).log("info").record().start().await;
+    let har = tollgate.har();
+    post(&tollgate, "a").await;
+    tollgate.recorded(1).await;
+    std::fs::remove_file(&har).expect("a file");
+    for body in ["b", "c", "d"] {
+        post(&tollgate, body).await;
+    }
+    let sent =
+        |entries: &[Value]| -> Vec<Value> { entries.iter().map(|entry| entry["request"]["postData"]["text"].clone()).collect() };
+    eventually(async || har.exists()).await;
+    assert_eq!(sent(&tollgate.recorded(3).await), ["b", "c", "d"]);
+    tollgate.logged("a new one is begun").await;
+    // As who puts recordings away does it.
+    let kept = har.with_extension("kept");
+    std::fs::rename(&har, &kept).expect("a name");
+    post(&tollgate, "e").await;
+    eventually(async || har.exists()).await;
+    assert_eq!(sent(&tollgate.recorded(1).await), ["e"]);
+    assert_eq!(har::read(&kept).expect("a recording").len(), 3);
+    assert_eq!(metric(&tollgate, "tollgate_recorded_flows_total").await, 5);
+}
+
+#[tokio::test]
+async fn flows_are_not_recorded_to_another_file() {
+    let origin = RawOrigin::ok().await;
+    let tollgate = Tollgate::builder().upstream(&origin.url()).log("info").record().start().await;
+    std::fs::remove_file(tollgate.har()).expect("a file");
+    std::fs::write(tollgate.har(), "mine").expect("a file");
+    post(&tollgate, "a").await;
+    let lost = "tollgate_unrecorded_flows_total{reason=\"disk\"}";
+    eventually(async || metric(&tollgate, lost).await == 1).await;
+    tollgate.logged("there is another file by now").await;
+    assert_eq!(std::fs::read_to_string(tollgate.har()).expect("a file"), "mine");
+    assert_eq!(metric(&tollgate, "tollgate_recorded_flows_total").await, 0);
+    std::fs::remove_file(tollgate.har()).expect("a file");
+    post(&tollgate, "b").await;
+    eventually(async || metric(&tollgate, "tollgate_recorded_flows_total").await == 1).await;
+    assert_eq!(tollgate.recorded(1).await[0]["request"]["postData"]["text"], "b");
+}

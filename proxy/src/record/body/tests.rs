@@ -30,11 +30,9 @@ fn text_is_text_and_all_else_is_base64() {
     for (bytes, mime, text, is_base64) in [
         (&b"hello"[..], "text/plain", "hello", false),
         (b"hello", "", "hello", false),
-        (b"hello", "application/octet-stream", "aGVsbG8=", true),
         (b"{\"a\":1}", "application/octet-stream", "{\"a\":1}", false),
         (b"<a/>", "image/svg+xml", "<a/>", false),
         (b"\xff\xfe\x00", "image/png", "//4A", true),
-        (b"\xff\xfe\x00", "", "//4A", true),
         ("\u{e9}".as_bytes(), "text/html; charset=UTF-8", "\u{e9}", false),
         (b"\xe9", "text/html; charset=\"iso-8859-1\"", "\u{e9}", false),
         (b"h\x00i\x00", "text/plain;charset=utf-16le", "hi", false),
@@ -68,6 +66,39 @@ fn secrets_stay_where_they_are_wanted_alone() {
         let open = shown_as(bytes, mime, "", Style { bodies: 1 << 10, ..OPEN });
         assert!(open.text.is_some_and(|text| text.contains("s3") || text.contains("s\u{0}3")), "{mime}");
     }
+}
+
+#[test]
+fn bytes_are_looked_through_or_left_out() {
+    let utf16 = |text: &str, mark: &[u16]| -> Vec<u8> {
+        mark.iter().copied().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    };
+    let document = r#"{"password":"s3"}"#;
+    let redacted = r#"{"password":"[redacted]"}"#;
+    for (bytes, mime, expected) in [
+        (b"hello".to_vec(), "application/octet-stream", Some("hello")),
+        (b"user=u&password=s3".to_vec(), "application/octet-stream", Some("user=u&password=***")),
+        (b"user=u&password=s3".to_vec(), "image/png", Some("user=u&password=***")),
+        (format!("\u{feff}{document}").into_bytes(), "application/octet-stream", Some(redacted)),
+        (format!("\u{feff}{document}").into_bytes(), "text/plain", Some(redacted)),
+        (utf16(document, &[0xfeff]), "application/octet-stream", Some(redacted)),
+        (utf16(document, &[0xfeff]), "", Some(redacted)),
+        (utf16(document, &[]), "application/octet-stream", None),
+        (b"\xffpassword=s3".to_vec(), "application/octet-stream", None),
+        (b"\x0a\x02s3\xff".to_vec(), "application/protobuf", None),
+        (b"\xff\x00".to_vec(), "image/png", Some("/wA=")),
+        (b"\xff\x00".to_vec(), "Application/WASM; a=b", Some("/wA=")),
+        (b"\xff\x00".to_vec(), "application/zip", Some("/wA=")),
+    ] {
+        let shown = shown_as(&bytes, mime, "", STYLE);
+        assert_eq!((shown.text.as_deref(), shown.comment.is_some()), (expected, expected.is_none()), "{bytes:?} {mime}");
+        assert_eq!(shown.size, Some(bytes.len() as u64));
+        let open = shown_as(&bytes, mime, "", OPEN);
+        assert!(open.text.is_some() && open.comment.is_none(), "{bytes:?} {mime}");
+    }
+    // Half a character where it was cut.
+    let cut = shown_as("password=s3&a=\u{e9}".as_bytes(), "application/x-a", "", Style { bodies: 15, ..STYLE });
+    assert_eq!(cut.text.as_deref(), Some("password=***&a="));
 }
 
 #[test]

@@ -153,3 +153,26 @@ fn nothing_is_replaced_by_a_full_file_but_a_recording() {
     document.push(&entry(4)).expect("room");
     assert_eq!((entries(&path.with_extension("kept")), entries(&path)), (vec![2], vec![4]));
 }
+
+#[test]
+fn a_file_that_is_gone_is_begun_again() {
+    let (_directory, path) = place();
+    let mut document = open(&path, PLENTY);
+    document.push(&entry(0)).expect("room");
+    fs::remove_file(&path).expect("a file");
+    document.push(&entry(1)).expect("room");
+    document.push(&entry(2)).expect("room");
+    assert_eq!(entries(&path), [1, 2]);
+    assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+    let error = Document::open(&path, PLENTY).expect_err("in use").to_string();
+    assert!(error.contains("another process records there"), "{error}");
+    // One with another name stays as it is there.
+    let kept = path.with_extension("kept");
+    fs::rename(&path, &kept).expect("a name");
+    document.push(&entry(3)).expect("room");
+    assert_eq!((entries(&kept), entries(&path)), (vec![1, 2], vec![3]));
+    // Another recording is another file, too.
+    fs::rename(&kept, &path).expect("a name");
+    assert!(matches!(document.push(&entry(4)), Err(PushError::Replaced(there)) if there == path));
+    assert_eq!(entries(&path), [1, 2]);
+}

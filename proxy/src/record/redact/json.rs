@@ -1,6 +1,6 @@
 //! Secrets in JSON: found by the names of members, also in a document that is cut, broken, or in a text within another.
 
-use super::{REDACTED, letters, text};
+use super::{Ends, MARKS, REDACTED, begins_as_form, form, letters, mark, text};
 
 /// Names of members that hold a secret, letters and digits alone: whole ones, parts, ends.
 const WHOLE: [&str; 5] = ["assertion", "clientassertion", "codeverifier", "jwt", "pwd"];
@@ -10,17 +10,26 @@ const ENDS: [&str; 2] = ["token", "tokens"];
 /// How deep documents within texts of documents are looked into; what is deeper is replaced whole.
 const DEPTH: usize = 4;
 
-/// The document with secrets replaced, and everything else as it was written.
+/// The document with secrets replaced, and everything else as it was written. What begins as a form is one.
 pub(in crate::record) fn json(input: &str) -> String {
-    document(input, DEPTH)
+    if begins_as_form(input) { form(input) } else { document(input) }
 }
 
-fn document(input: &str, depth: usize) -> String {
+/// The same for what is no form, or was looked at as one.
+pub(super) fn document(input: &str) -> String {
+    within(input, DEPTH)
+}
+
+fn within(input: &str, depth: usize) -> String {
     let mut out = String::with_capacity(input.len());
     let mut rest = input;
-    while let Some(at) = rest.find('"') {
+    while let Some(at) = rest.find(|character| character == '"' || MARKS.contains(&character)) {
         let (before, from) = rest.split_at(at);
-        out.push_str(&text(before));
+        out.push_str(before);
+        if !from.starts_with('"') {
+            rest = from.get(mark(from, Ends::Free, &mut out)..).unwrap_or_default();
+            continue;
+        }
         let (quoted, after) = from.split_at(text_len(from));
         let value = after.trim_start().strip_prefix(':').map(str::trim_start);
         match value {
@@ -39,7 +48,7 @@ fn document(input: &str, depth: usize) -> String {
             }
         }
     }
-    out.push_str(&text(rest));
+    out.push_str(rest);
     out
 }
 
@@ -49,9 +58,9 @@ fn string(quoted: &str, depth: usize, out: &mut String) {
     let start = content.trim_start();
     let is_document = start.starts_with(['{', '[']) && start.contains('"');
     let redacted = match depth.checked_sub(1) {
-        Some(depth) if is_document => document(&content, depth),
+        Some(depth) if is_document => within(&content, depth),
         None if is_document => REDACTED.to_owned(),
-        _ => text(&content).into_owned(),
+        _ => content.split_inclusive('\n').map(text).collect(),
     };
     if redacted == content {
         return out.push_str(quoted);
@@ -81,7 +90,7 @@ fn text_end(from: &str) -> Option<usize> {
 }
 
 /// The same; all of it if it has no end.
-fn text_len(from: &str) -> usize {
+pub(super) fn text_len(from: &str) -> usize {
     text_end(from).unwrap_or(from.len())
 }
 

@@ -6,18 +6,23 @@ fn parameters_lose_their_secrets() {
         ("/a?x=1&access_token=s3&y=2", "/a?x=1&access_token=***&y=2"),
         ("/a?ACCESS%5FTOKEN=s3", "/a?ACCESS%5FTOKEN=***"),
         ("http://h/cb#id_token=s3&state=1", "http://h/cb#id_token=***&state=1"),
-        ("<a href=\"/x?loginToken=s3\">", "<a href=\"/x?loginToken=***\">"),
-        ("a?b=1&amp;token=s3 c", "a?b=1&amp;token=*** c"),
+        ("/a?token=a'b\"c<d>e f\\g;h#i&b=1", "/a?token=***&b=1"),
+        ("/a?b=1;token=s3", "/a?b=1;token=***"),
+        ("/a?x'token=s3", "/a?x'token=***"),
+        ("<http://h/?token=a's3>; rel=next", "<http://h/?token=***"),
         ("/a?code=s3&sig=s3&key=s3", "/a?code=***&sig=***&key=***"),
         ("/a?token=", "/a?token="),
         ("/a?token", "/a?token"),
         ("/a?since=s1_2&timeout=0", "/a?since=s1_2&timeout=0"),
-        ("token=plain text", "token=plain text"),
+        ("token=plain text", "token=***"),
+        ("a=1; token=s3", "a=1; token=***"),
         ("", ""),
     ] {
         assert_eq!(text(input), expected, "{input}");
     }
     assert_eq!(form("password=s3&user=u&token=s3"), "password=***&user=u&token=***");
+    assert_eq!(form("user=u&password=it's-s3#s3 \n<s3&a=b"), "user=u&password=***&a=b");
+    assert_eq!(form(r#"a={"password":"s3"}&b=1"#), r#"a={"password":"[redacted]"}&b=1"#);
     assert_eq!(form("user=u"), "user=u");
 }
 
@@ -25,7 +30,8 @@ fn parameters_lose_their_secrets() {
 fn urls_lose_their_users() {
     for (input, expected) in [
         ("http://u:p@h/x", "http://***@h/x"),
-        ("see https://u:p@w@h, and http://h/@x", "see https://***@h, and http://h/@x"),
+        ("see https://u:p@w@h/, and http://h/@x", "see https://***@h/, and http://h/@x"),
+        ("http://u:p'\"<> \\s3@h/", "http://***@h/"),
         ("http://h/", "http://h/"),
         ("mailto:u@h", "mailto:u@h"),
         ("http://u:p@", "http://***@"),
@@ -74,6 +80,10 @@ fn documents_lose_their_secrets_and_nothing_else() {
         ),
         (r#"{"url":"http://u:p@h/?a=1\u0026access_token=s3"}"#, r#"{"url":"http://***@h/?a=1&access_token=***"}"#),
         (r#"{"s":"{\"password\":\"s3\"}"}"#, r#"{"s":"{\"password\":\"[redacted]\"}"}"#),
+        (r#"{"url":"http://h/?token=a's3 s3\u003cs3","b":"c"}"#, r#"{"url":"http://h/?token=***","b":"c"}"#),
+        (r#"{"url":"http://u:s'3@h/","b":"c"}"#, r#"{"url":"http://***@h/","b":"c"}"#),
+        (r#"{"form":"password=s3 s3&user=u"}"#, r#"{"form":"password=***&user=u"}"#),
+        ("password=s3&user=u", "password=***&user=u"),
         ("[]", "[]"),
     ] {
         assert_eq!(json(input), expected, "{input}");
@@ -112,4 +122,21 @@ fn lines_stand_for_themselves() {
     let input = "event: a\ndata: {\"access_token\":\"s3\"}\n\nit's \"open\ndata: {\"password\": \"s3\"}\n";
     let expected = "event: a\ndata: {\"access_token\":\"[redacted]\"}\n\nit's \"open\ndata: {\"password\": \"[redacted]\"}\n";
     assert_eq!(lines(input), expected);
+}
+
+#[test]
+fn texts_lose_their_secrets() {
+    for (input, expected) in [
+        ("password=s3 s3\"s3&user=u\nuser=u\n token=s3", "password=***&user=u\nuser=u\n token=***"),
+        ("<a href=\"/x?loginToken=s3's3\">a</a>", "<a href=\"/x?loginToken=***\">a</a>"),
+        ("see a?b=1&amp;token=s3 c", "see a?b=1&amp;token=*** c"),
+        ("see /?token=a's3<s3\\s3 c", "see /?token=*** c"),
+        ("see /?token=\"s3 s3\"s3 c", "see /?token=*** c"),
+        ("see /?token=s3\"s3 s3", "see /?token=***"),
+        ("see http://u:p's3@h, or http://u:\"s3@h c@d", "see http://***@h, or http://***@h c@d"),
+        ("is it? token = \"a\" or http://h \"b@c\"", "is it? token = \"a\" or http://h \"b@c\""),
+        ("a=b", "a=b"),
+    ] {
+        assert_eq!(lines(input), expected, "{input}");
+    }
 }
