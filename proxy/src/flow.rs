@@ -133,7 +133,8 @@ impl Flows {
         if let (Some(limit), Framing::Length(length)) = (site.limits.request_body, arrival.framing)
             && length > limit
         {
-            let (head, body) = refuse(StatusCode::PAYLOAD_TOO_LARGE, &BodyError::TooLarge(limit).to_string());
+            let (head, body) =
+                refuse(&arrival.head.method, StatusCode::PAYLOAD_TOO_LARGE, &BodyError::TooLarge(limit).to_string());
             site.metrics.refused(head.status);
             return Departure::Response(head, body);
         }

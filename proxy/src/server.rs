@@ -17,7 +17,11 @@ use std::{net::SocketAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{admin::Controller, flow::Flows};
+use crate::{
+    admin::Controller,
+    flow::{Flows, Site},
+    http1::HeadLimits,
+};
 
 pub use accept::Listener;
 pub use sited::Sited;
@@ -38,6 +42,14 @@ pub struct Shared {
     pub closing: CancellationToken,
     /// Counts connections, so that a stop can wait for them.
     pub tracker: TaskTracker,
+}
+
+impl Shared {
+    /// Limits of a head of which nobody knows yet whether it is for the controller: options do not bind that, or nobody could
+    /// take them back.
+    fn head_limits(&self, site: &Site) -> HeadLimits {
+        if self.controller.is_some() { self.sites.configured().head_limits() } else { site.head_limits() }
+    }
 }
 
 /// One client connection.

@@ -53,11 +53,12 @@ impl Controller {
     /// Cancel safe: what was not yet changed is not.
     pub async fn answer(&self, mut head: RequestHead, body: Body) -> (ResponseHead, Body) {
         head.headers.strip_hop_by_hop();
+        let method = head.method.clone();
         let answer = self.page(&head, body).await.unwrap_or_else(|(status, why)| routes::refuse(status, why));
         let (parts, body) = answer.into_parts();
         let headers = http2::from_map(&parts.headers);
         let head = ResponseHead { status: parts.status, reason: None, version: Version::Http11, headers };
-        (head, Body::full(body.into_inner().unwrap_or_default()))
+        head.with_content(&method, body.into_inner().unwrap_or_default())
     }
 
     async fn page(&self, head: &RequestHead, body: Body) -> Result<Answer, (StatusCode, &'static str)> {

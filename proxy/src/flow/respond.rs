@@ -11,11 +11,11 @@ use crate::{
     http1::framing::may_have_body,
 };
 
-/// An answer of the core, in the shape that Matrix and Mastodon clients read: `{"errcode":…,"error":…}`.
+/// An answer of the core, to a request with this method, in the shape that Matrix and Mastodon clients read: `{"errcode":…,"error":…}`.
 #[must_use]
-pub fn refuse(status: StatusCode, error: &str) -> (ResponseHead, Body) {
+pub fn refuse(method: &Method, status: StatusCode, error: &str) -> (ResponseHead, Body) {
     let (head, body) = refusal_parts(status, errcode(status), error);
-    (head, Body::full(body))
+    head.with_content(method, body)
 }
 
 /// The same, staged for the hooks of the response pass.

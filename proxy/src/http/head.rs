@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::{Authority, Headers};
+use super::{Authority, Body, Field, Headers};
 
 /// What the client's request is about, whatever version it was spoken in.
 #[derive(Debug, Clone)]
@@ -76,6 +76,17 @@ impl ResponseHead {
     #[must_use]
     pub const fn new(status: StatusCode) -> Self {
         Self { status, reason: None, version: Version::Http11, headers: Headers::new() }
+    }
+
+    /// The answer with this content to a request with this method: to HEAD only its length is told (RFC 9110, 9.3.2).
+    #[must_use]
+    pub fn with_content(mut self, method: &Method, content: impl Into<Bytes>) -> (Self, Body) {
+        let content = content.into();
+        if *method != Method::HEAD {
+            return (self, Body::full(content));
+        }
+        self.headers.extend(Field::new("Content-Length", content.len().to_string()).ok());
+        (self, Body::empty())
     }
 }
 

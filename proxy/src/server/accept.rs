@@ -43,12 +43,13 @@ struct Open(Arc<AtomicUsize>);
 
 impl Listener {
     /// Binds to `address`; port 0 lets the system choose. At most as many connections as the site's limits say are open at
-    /// once: the next ones wait, unaccepted.
+    /// once: the next ones wait, unaccepted. Options that allow fewer do not bind listeners with a controller: clients of theirs
+    /// could keep everybody from taking the options back.
     pub fn bind(address: SocketAddr, shared: Arc<Shared>) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        let permits = Arc::new(Semaphore::new(shared.sites.now().limits.connections));
+        let permits = Arc::new(Semaphore::new(shared.sites.configured().limits.connections));
         Ok(Self { socket: socket.listen(BACKLOG)?, shared, permits, open: Arc::default() })
     }
 
@@ -90,6 +91,9 @@ impl Listener {
     }
 
     fn is_full(&self) -> bool {
+        if self.shared.controller.is_some() {
+            return false;
+        }
         let site = self.shared.sites.now();
         site.options.is_some() && self.open.load(Relaxed) >= site.limits.connections
     }

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::{
     Peer, Shared,
     interim::Interims,
-    request_body::Input,
-    route::{self, Way, way},
+    request_body::{Input, method_of},
+    route::{self, HeadSize, Way, way},
     tunnel, websocket,
 };
 use crate::{
@@ -76,11 +76,11 @@ impl Connection {
             // Not before: they may have changed while nothing came.
             let site = self.shared.sites.now();
             let next = match self.read_head(&site).await {
-                Ok((head, form)) => {
+                Ok((head, form, size)) => {
                     // Boxed: an idle connection should not hold the room that a flow takes.
-                    Box::pin(self.exchange(&site, head, form)).await
+                    Box::pin(self.exchange(&site, head, form, size)).await
                 }
-                Err(Some((status, why))) => self.refuse(&site, status, &why).await,
+                Err(Some((method, (status, why)))) => self.refuse(&site, &method, status, &why).await,
                 Err(None) => Next::Close,
             };
             match next {
@@ -115,38 +115,53 @@ impl Connection {
     }
 
     /// The head. `None`: the connection is over and nobody is left to be told.
-    async fn read_head(&mut self, site: &Site) -> Result<(RequestHead, TargetForm), Option<(StatusCode, String)>> {
-        let limits = site.head_limits();
+    async fn read_head(&mut self, site: &Site) -> Result<(RequestHead, TargetForm, HeadSize), Option<(Method, Refusal)>> {
+        let limits = self.shared.head_limits(site);
         let head = poll_fn(|context| self.input.poll_head(context, limits));
         let bytes = match timeout(site.timeouts.header_read, head).await {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(ReadError::Parse(error))) => return Err(Some(explain(error))),
+            Ok(Err(ReadError::Parse(error))) => return Err(Some((self.input.method(), explain(error)))),
             Ok(Err(ReadError::Closed | ReadError::Truncated | ReadError::Io(_))) => return Err(None),
-            Err(_) => return Err(Some((StatusCode::REQUEST_TIMEOUT, "the head did not come in time".to_owned()))),
+            Err(_) => {
+                let late = (StatusCode::REQUEST_TIMEOUT, "the head did not come in time".to_owned());
+                return Err(Some((self.input.method(), late)));
+            }
         };
         let scheme = if self.peer.is_tls { Scheme::Https } else { Scheme::Http };
-        parse::request(&bytes, scheme, limits).map_err(|error| Some(explain(error)))
+        match parse::request(&bytes, scheme, limits) {
+            Ok((head, form)) => {
+                // Lines, without the first and the empty one: the head may have got a Host that did not come.
+                let fields = memchr::memchr_iter(b'\n', &bytes).count().saturating_sub(2);
+                let size = HeadSize { fields, bytes: bytes.len() };
+                Ok((head, form, size))
+            }
+            Err(error) => Err(Some((method_of(&bytes), explain(error)))),
+        }
     }
 
-    async fn refuse(&mut self, site: &Site, status: StatusCode, why: &str) -> Next {
+    async fn refuse(&mut self, site: &Site, method: &Method, status: StatusCode, why: &str) -> Next {
         site.metrics.refused(status);
-        let (head, mut body) = refuse(status, why);
-        let framing = Framing::Length(body.size_hint().exact().unwrap_or_default());
-        self.writer.push_response(&head, framing, None, Some("close"));
+        let (head, mut body) = refuse(method, status, why);
+        let framing = match body.size_hint().exact() {
+            Some(length) if may_have_body(method, status) => Framing::Length(length),
+            _ => Framing::None,
+        };
+        self.writer.push_response(&head, framing, told_length(&head), Some("close"));
         match self.writer.send(&mut body, framing).await {
             Ok(()) => Next::Linger,
             Err(_) => Next::Close,
         }
     }
 
-    async fn exchange(&mut self, site: &Arc<Site>, mut head: RequestHead, form: TargetForm) -> Next {
-        let (way, framing, expects_continue) = match self.admit(site, &mut head, form) {
+    async fn exchange(&mut self, site: &Arc<Site>, mut head: RequestHead, form: TargetForm, size: HeadSize) -> Next {
+        let (way, framing, expects_continue) = match self.admit(site, &mut head, form, size) {
             Ok(admitted) => admitted,
-            Err((status, why)) => return self.refuse(site, status, &why).await,
+            Err((status, why)) => return self.refuse(site, &head.method, status, &why).await,
         };
         self.writer.set_patience(site.timeouts.body_idle);
         let interims = Interims::default();
-        let body = self.input.begin(framing, site.head_limits(), expects_continue.then(|| interims.clone()));
+        let limits = if matches!(way, Way::Controller) { self.shared.head_limits(site) } else { site.head_limits() };
+        let body = self.input.begin(framing, limits, expects_continue.then(|| interims.clone()));
         let request = Asked {
             method: head.method.clone(),
             version: head.version,
@@ -201,10 +216,16 @@ impl Connection {
     }
 
     /// What a head says beyond its fields, if all of it makes sense.
-    fn admit(&self, site: &Site, head: &mut RequestHead, form: TargetForm) -> Result<(Way, Framing, bool), (StatusCode, String)> {
+    fn admit(
+        &self,
+        site: &Site,
+        head: &mut RequestHead,
+        form: TargetForm,
+        size: HeadSize,
+    ) -> Result<(Way, Framing, bool), Refusal> {
         let framing = Framing::of_request(&head.headers, head.version).map_err(explain)?;
         let expects_continue = parse::expects_continue(&head.headers, head.version).map_err(explain)?;
-        let way = way(&self.shared, site, self.peer, head, form)?;
+        let way = way(&self.shared, site, self.peer, head, form, size)?;
         if matches!(way, Way::Tunnel(_)) {
             route::may_tunnel(framing)?;
         }
@@ -243,8 +264,7 @@ impl Connection {
             None => Framing::UntilClose,
         };
         // What a body would be long, for answers that have none (RFC 9110, 8.6); 204 never tells.
-        let length = head.headers.get_str("content-length").and_then(|length| length.parse().ok());
-        let length = length.filter(|_| head.status != StatusCode::NO_CONTENT);
+        let length = told_length(&head).filter(|_| head.status != StatusCode::NO_CONTENT);
         if framing != Framing::Chunked {
             head.headers.remove("trailer");
         }
@@ -300,6 +320,8 @@ impl Connection {
     }
 }
 
+type Refusal = (StatusCode, String);
+
 /// What of a request matters for its response.
 struct Asked {
     method: Method,
@@ -317,6 +339,10 @@ fn keeps_alive(head: &RequestHead) -> bool {
     }
 }
 
-fn explain(error: ParseError) -> (StatusCode, String) {
+fn told_length(head: &ResponseHead) -> Option<u64> {
+    head.headers.get_str("content-length").and_then(|length| length.parse().ok())
+}
+
+fn explain(error: ParseError) -> Refusal {
     (error.status(), error.to_string())
 }

@@ -20,12 +20,12 @@ use paced::Paced;
 
 use super::{
     Peer, Shared,
-    route::{Way, way},
+    route::{HeadSize, Way, way},
 };
 use crate::{
     flow::{Arrival, Departure, Site, refuse},
     http::{Field, RequestHead, ResponseHead, Scheme, Version, body},
-    http1::{Framing, parse::TargetForm},
+    http1::{Framing, HeadLimits, parse::TargetForm},
     http2,
 };
 
@@ -42,7 +42,7 @@ pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRea
         let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
         service_fn(move |request| exchange(Arc::clone(&shared), peer, activity.begin(), request))
     };
-    let header_bytes = u32::try_from(site.limits.header_bytes).unwrap_or(u32::MAX);
+    let header_bytes = u32::try_from(shared.head_limits(&site).bytes).unwrap_or(u32::MAX);
     let mut connection = std::pin::pin!(
         Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -83,14 +83,14 @@ async fn exchange(
     let (parts, incoming) = request.into_parts();
     let length = incoming.size_hint().exact();
     let body = http2::body(incoming, body::Peer::Client, false);
-    let admitted = read_head(&parts, &site, peer).and_then(|mut head| {
+    let admitted = read_head(&parts, shared.head_limits(&site), peer).and_then(|(mut head, size)| {
         let form = TargetForm::Absolute(scheme(&parts, &site)?);
-        Ok((way(&shared, &site, peer, &mut head, form)?, head))
+        Ok((way(&shared, &site, peer, &mut head, form, size)?, head))
     });
     let (head, body) = match (admitted, &shared.controller) {
         (Err((status, why)), _) => {
             site.metrics.refused(status);
-            refuse(status, &why)
+            refuse(&parts.method, status, &why)
         }
         (Ok((Way::Controller, head)), Some(controller)) => {
             let (head, body) = controller.answer(head, body).await;
@@ -119,15 +119,16 @@ async fn exchange(
     into_response(&parts.method, &head, Paced::new(body, active, site.timeouts.body_idle))
 }
 
-fn read_head(parts: &http::request::Parts, site: &Site, peer: Peer) -> Result<RequestHead, (StatusCode, String)> {
+type Refusal = (StatusCode, String);
+
+fn read_head(parts: &http::request::Parts, limits: HeadLimits, peer: Peer) -> Result<(RequestHead, HeadSize), Refusal> {
     let bad = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned());
     if parts.method == Method::CONNECT {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "the method is not served here".to_owned()));
     }
     let mut headers = http2::from_map(&parts.headers);
-    if headers.len() > site.limits.header_count || headers.wire_len() > site.limits.header_bytes {
-        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is over the limit".to_owned()));
-    }
+    let size = HeadSize { fields: headers.len(), bytes: headers.wire_len() };
+    size.within(limits).map_err(|error| (error.status(), error.to_string()))?;
     if headers.get_all("host").nth(1).is_some() {
         return Err(bad("more than one Host"));
     }
@@ -156,11 +157,11 @@ fn read_head(parts: &http::request::Parts, site: &Site, peer: Peer) -> Result<Re
         _ => return Err(bad("not a request target")),
     };
     let scheme = if peer.is_tls { Scheme::Https } else { Scheme::Http };
-    Ok(RequestHead { method: parts.method.clone(), scheme, authority, target, version: Version::Http2, headers })
+    Ok((RequestHead { method: parts.method.clone(), scheme, authority, target, version: Version::Http2, headers }, size))
 }
 
 /// What the client means to be spoken with its target; of interest where it chooses that.
-fn scheme(parts: &http::request::Parts, site: &Site) -> Result<Scheme, (StatusCode, String)> {
+fn scheme(parts: &http::request::Parts, site: &Site) -> Result<Scheme, Refusal> {
     match parts.uri.scheme_str() {
         Some("https") => Ok(Scheme::Https),
         Some("http") | None => Ok(Scheme::Http),

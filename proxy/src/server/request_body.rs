@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Method;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 
@@ -57,6 +58,11 @@ impl Input {
     /// Reads a head.
     pub(super) fn poll_head(&self, context: &mut Context<'_>, limits: HeadLimits) -> Poll<Result<Bytes, ReadError>> {
         self.0.lock().reader.poll_head(context, limits)
+    }
+
+    /// The method of a head that could not be read.
+    pub(super) fn method(&self) -> Method {
+        method_of(&self.0.lock().reader.buffer)
     }
 
     /// The body that follows the head. If the client `waits`, asking for the body sends it 100 (Continue).
@@ -142,6 +148,11 @@ impl Input {
     pub(super) fn into_reader(self) -> Option<Reader> {
         Arc::into_inner(self.0).map(|inner| inner.into_inner().reader)
     }
+}
+
+/// What matters of the method of bytes that are no head: whether its refusal may have a body. GET stands for all that may.
+pub(super) fn method_of(bytes: &[u8]) -> Method {
+    if bytes.starts_with(b"HEAD ") { Method::HEAD } else { Method::GET }
 }
 
 impl Inner {

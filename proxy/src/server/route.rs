@@ -6,7 +6,7 @@ use super::{Peer, Shared};
 use crate::{
     flow::{Destination, Forward, Route, Site},
     http::{Authority, Origin, RequestHead, Scheme},
-    http1::{Framing, parse::TargetForm},
+    http1::{Framing, HeadLimits, ParseError, parse::TargetForm},
     targets::Target,
 };
 
@@ -20,10 +20,35 @@ pub(super) enum Way {
     Controller,
 }
 
+/// What limits of heads are about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeadSize {
+    /// Fields that came.
+    pub(super) fields: usize,
+    /// Bytes that they take; of HTTP/1 the whole head.
+    pub(super) bytes: usize,
+}
+
 type Refusal = (StatusCode, String);
 
-/// Decides by the head, before anything is looked up or dialled. The head of a flow gets the scheme that its client means.
-pub(super) fn way(shared: &Shared, site: &Site, peer: Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
+/// Decides by the head, before anything is looked up or dialled. The head of a flow gets the scheme that its client means. What is
+/// not for the controller is held against the limits that options have tightened.
+pub(super) fn way(
+    shared: &Shared,
+    site: &Site,
+    peer: Peer,
+    head: &mut RequestHead,
+    form: TargetForm,
+    size: HeadSize,
+) -> Result<Way, Refusal> {
+    let way = routed(shared, site, peer, head, form)?;
+    if !matches!(way, Way::Controller) {
+        size.within(site.head_limits()).map_err(|error| (error.status(), error.to_string()))?;
+    }
+    Ok(way)
+}
+
+fn routed(shared: &Shared, site: &Site, peer: Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
     match &site.route {
         Route::Reverse(_) if head.method == Method::CONNECT => {
             Err((StatusCode::METHOD_NOT_ALLOWED, "the method is not served here".to_owned()))
@@ -33,6 +58,19 @@ pub(super) fn way(shared: &Shared, site: &Site, peer: Peer, head: &mut RequestHe
             Ok(Way::Flow(Destination::configured(chosen)))
         }
         Route::Forward(forward) => forwarded(shared, forward, peer, head, form),
+    }
+}
+
+impl HeadSize {
+    /// Whether limits allow it.
+    pub(super) const fn within(self, limits: HeadLimits) -> Result<(), ParseError> {
+        if self.fields > limits.count {
+            return Err(ParseError::TooLarge("fields"));
+        }
+        if self.bytes > limits.bytes {
+            return Err(ParseError::TooLarge("bytes"));
+        }
+        Ok(())
     }
 }
 

@@ -33,6 +33,12 @@ impl Sited {
         self.last.store(None);
     }
 
+    /// The settings as they are configured, whatever options say.
+    #[must_use]
+    pub fn configured(&self) -> Arc<Site> {
+        self.site.load_full()
+    }
+
     /// What holds now. While no option is set this costs one look at them.
     pub fn now(&self) -> Arc<Site> {
         let base = self.site.load_full();

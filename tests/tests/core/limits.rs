@@ -215,3 +215,43 @@ async fn lack_of_descriptors_is_survived() {
     // It rests between attempts rather than filling the log.
     assert!(tollgate.logs().matches("cannot be accepted").count() < 1000);
 }
+
+#[tokio::test]
+async fn refusals_of_head_have_no_body() {
+    let origin = RawOrigin::ok().await;
+    let tollgate = Tollgate::builder()
+        .upstream(&origin.url())
+        .forward("forward")
+        .set("limits.header_count", "5")
+        .set("limits.header_bytes", "2048")
+        .set("limits.request_body", "10")
+        .start()
+        .await;
+    let lines = "X: 1\r\n".repeat(6);
+    let long = "x".repeat(3000);
+    for (listener, request, status) in [
+        ("main", "HEAD / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("main", "HEAD / HTTP/1.1\r\nHost: a\r\nExpect: wonders\r\n\r\n".to_owned(), 417),
+        ("main", format!("HEAD / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"), 431),
+        ("main", format!("HEAD / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"), 431),
+        ("main", "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world".to_owned(), 413),
+        ("forward", "HEAD http://169.254.169.254/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 403),
+    ] {
+        let mut client = RawClient::connect(tollgate.address_of(listener)).await;
+        client.send(&request).await;
+        let answer = client.response_to("HEAD").await;
+        assert_eq!(answer.status, status, "{request}");
+        assert!(answer.fields.get("content-length").is_some_and(|length| length != "0"), "{request}: {answer:?}");
+        if status != 413 {
+            client.expect_end().await;
+        }
+    }
+    let mut request = http::Request::head("/");
+    for place in 0..6 {
+        request = request.header(format!("x-{place}"), "1");
+    }
+    let mut client = Client::connect(Version::Http2, tollgate.address()).await;
+    let answer = client.ask(request.body(empty()).expect("a request")).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (431, 0));
+    assert!(answer.header("content-length").is_some_and(|length| length != "0"), "{answer:?}");
+}

@@ -184,3 +184,28 @@ async fn flags_alone_make_it() {
         assert_eq!(answer.text(), "ok");
     }
 }
+
+#[tokio::test]
+async fn head_gets_no_body() {
+    let tollgate = start().await;
+    let forward = tollgate.address();
+    for path in ["/options", "/addons", "/health/live", "/nothing"] {
+        let at_name = ("http://mitm.code", "mitm.code".to_owned(), forward);
+        let on_admin = ("", tollgate.admin().to_string(), tollgate.admin());
+        for (base, host, address) in [at_name, on_admin] {
+            let mut client = RawClient::connect(address).await;
+            let request = |method: &str| format!("{method} {base}{path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            client.send(request("HEAD")).await;
+            let head = client.response_to("HEAD").await;
+            assert!(head.fields.get("content-length").is_some_and(|length| length != "0"), "{path}: {head:?}");
+            // Nothing of a body stands in the way of the next answer.
+            client.send(request("GET")).await;
+            let whole = client.response().await;
+            assert!([head.status, 200].contains(&whole.status) && !whole.text().is_empty(), "{path}: {whole:?}");
+        }
+        let mut client = Client::connect(Version::Http2, forward).await;
+        let request = Request::head(format!("http://mitm.code{path}")).body(empty()).expect("a request");
+        let head = client.ask(request).await;
+        assert!(head.body.is_empty() && head.header("content-length").is_some_and(|length| length != "0"), "{path}: {head:?}");
+    }
+}

@@ -88,19 +88,19 @@ pub(super) const DEFINITIONS: [Definition; 21] = [
         name: "max_connections",
         kind: COUNT,
         help: "Connections of clients at once on each listener, 1 to 1000000; more wait. Only tightens limits.connections; those \
-               that are open stay.",
+               that are open stay. Forward listeners with a controller keep to the configuration, so that it can be reached.",
     },
     Definition {
         name: "max_header_bytes",
         kind: TEXT,
         help: "Bytes of a head, like 16k, from 1KiB to 1MiB; over it requests get 431 and responses are failures of the upstream. \
-               Only tightens limits.header_bytes.",
+               Only tightens limits.header_bytes; requests for the controller keep to that.",
     },
     Definition {
         name: "max_header_count",
         kind: COUNT,
         help: "Fields of a head, 1 to 1024; over it requests get 431 and responses are failures of the upstream. Only tightens \
-               limits.header_count.",
+               limits.header_count; requests for the controller keep to that.",
     },
     Definition {
         name: "modify_headers",
