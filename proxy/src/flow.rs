@@ -254,7 +254,8 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
         chain::Requested::Drop => return Passed::Drop,
         chain::Requested::Failed(error) => return client_failed(record, &error),
     };
-    let offer = socket::offer(record, request.upgrade.as_deref());
+    let offer = socket::offer(record, &mut request.upgrade);
+    let offered = request.upgrade.clone().unwrap_or_default();
     match send(record, request).await {
         Ok(Reply::Response(head, body)) => {
             if let Some(failure) = bodies::announces_too_much(record, head.status, &body) {
@@ -276,7 +277,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             head.headers.strip_hop_by_hop();
             head.headers.replace("upgrade", protocols);
             stage(record, head);
-            let agreed = match offer.map(|offer| socket::agree(record, &offer)).transpose() {
+            let agreed = match socket::agree(record, &offered, offer) {
                 Ok(agreed) => agreed,
                 Err(failure) => {
                     record.exchange.lock().response = None;

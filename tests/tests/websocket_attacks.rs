@@ -4,12 +4,15 @@
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tollgate_tests::{
-    RawOrigin, SocketClient, SocketEnd, SocketFrame, addons::Hosted, close_payload, from_client, from_server, sockets,
+    RawClient, RawOrigin, SocketClient, SocketEnd, SocketFrame, Tollgate, addons::Hosted, close_payload, from_client,
+    from_server, sockets,
 };
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+const AGREED: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
 
 fn script(body: Option<&Value>, actions: &Value) -> Value {
     json!({"rules": [{"on": "websocket-message", "body": body, "do": actions}]})
@@ -186,8 +189,6 @@ async fn caps_are_kept_to() {
 
 #[tokio::test]
 async fn deflate_bombs_are_too_large() {
-    const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
-    const AGREED: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
     let (origin, mut heard) = listening(AGREED, b"").await;
     let host = Hosted::before(&origin.url()).scripted("a", &script(None, &json!([{"message": "upper"}]))).start().await;
     let mut client = SocketClient::open(host.address(), OFFER).await;
@@ -198,4 +199,64 @@ async fn deflate_bombs_are_too_large() {
     client.send(0xc2, bomb).await;
     assert_eq!((client.frame().await.code(), heard.recv().await.expect("a frame").code()), (1009, 1001));
     assert!(host.peak_rss() < 160 << 20, "{}", host.peak_rss());
+}
+
+#[tokio::test]
+async fn no_form_of_a_request_gets_past_the_hooks() {
+    const KEY: &str = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let (origin, _heard) = listening("", b"").await;
+    let host = Hosted::before(&origin.url()).scripted("a", &script(None, &json!([{"message": "discard"}]))).start().await;
+    for (method, protocols, key, sent) in [
+        ("POST", "websocket", KEY, None),
+        ("PUT", "websocket", KEY, None),
+        ("GET", "foo", KEY, Some("foo")),
+        ("GET", "websocket/13", KEY, None),
+        ("GET", "websocket", "", None),
+        ("GET", "foo, WebSocket", "", Some("foo")),
+    ] {
+        let mut client = RawClient::connect(host.address()).await;
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: Upgrade\r\n");
+        client.send(format!("{head}Upgrade: {protocols}\r\n{key}\r\n")).await;
+        assert_eq!(client.response_head().await.status, 502, "{method} {protocols} {key:?}");
+        let requests = origin.requests();
+        assert_eq!(requests.last().expect("a request").fields.get("upgrade"), sent, "{method} {protocols} {key:?}");
+    }
+}
+
+#[tokio::test]
+async fn origins_switch_to_what_was_offered_alone() {
+    let (origin, _heard) = listening("", b"").await;
+    let tollgate = Tollgate::before(&origin.url()).await;
+    for (protocols, status) in [("websocket", 101), ("foo, WEBSOCKET", 101), ("foo", 502), ("websocket/13", 502)] {
+        let mut client = RawClient::connect(tollgate.address()).await;
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {protocols}\r\n\r\n")).await;
+        assert_eq!(client.response_head().await.status, status, "{protocols}");
+    }
+}
+
+#[tokio::test]
+async fn compressed_bytes_of_nothing_are_capped() {
+    let blocks = b"\x00\x00\x00\xff\xff".repeat(100_000);
+    for body in ["refuse", "pass-unseen"] {
+        let (origin, mut heard) = listening(AGREED, b"").await;
+        let script = script(Some(&json!({body: 1000})), &json!([{"message": "upper"}]));
+        let host = Hosted::before(&origin.url()).scripted("a", &script).start().await;
+        let mut client = SocketClient::open(host.address(), OFFER).await;
+        client.send(0x42, &blocks).await;
+        if body == "refuse" {
+            assert_eq!((client.frame().await.code(), heard.recv().await.expect("a frame").code()), (1009, 1001));
+        } else {
+            // It goes on while its end has not come.
+            tollgate_tests::eventually(async || origin.received() as usize > blocks.len()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn compression_that_begins_anew_all_the_time_is_refused() {
+    let (origin, mut heard) = listening(AGREED, b"").await;
+    let host = Hosted::before(&origin.url()).scripted("a", &script(None, &json!([{"message": "upper"}]))).start().await;
+    let mut client = SocketClient::open(host.address(), OFFER).await;
+    client.send(0xc2, b"\x03\x00".repeat(50_000)).await;
+    assert_eq!((client.frame().await.code(), heard.recv().await.expect("a frame").code()), (1007, 1001));
 }

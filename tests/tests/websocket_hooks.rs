@@ -277,3 +277,26 @@ async fn clients_of_forward_listeners_have_hooks_too() {
     assert_eq!(client.frame().await.shown().1, "X");
     assert_eq!(origin.targets(), ["/socket"]);
 }
+
+#[tokio::test]
+async fn a_stop_closes_both_sides() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let origin = sockets("", move |mut end: SocketEnd| {
+        let told = told.clone();
+        async move {
+            while let Some(frame) = end.next().await {
+                let _ = told.send(frame);
+            }
+        }
+    })
+    .await;
+    let mut host = Hosted::before(&origin.url()).scripted("a", &to_messages(&json!([]))).start().await;
+    let mut client = SocketClient::open(host.address(), "").await;
+    client.send(TEXT, "x").await;
+    assert_eq!(heard.recv().await.expect("a frame").shown().1, "x");
+    host.terminate();
+    assert_eq!((client.frame().await.code(), heard.recv().await.expect("a frame").code()), (1001, 1001));
+    client.send(CLOSE, close_payload(1001, "")).await;
+    client.expect_end().await;
+    assert_eq!(host.ended().await.code(), Some(0));
+}

@@ -84,40 +84,50 @@ struct Counts {
 
 const EXTENSIONS: &str = "sec-websocket-extensions";
 
-/// Puts the core's offer into the staged request if it asks for a WebSocket whose messages an addon may want to see.
-pub(super) fn offer(record: &Record, protocols: Option<&[u8]>) -> Option<Offer> {
+/// Puts the core's offer into the staged request if it asks for a WebSocket whose messages an addon may want to see. Where it
+/// asks for one in a form that is none, the protocol is taken off the offer: no upstream is to switch past the hooks.
+pub(super) fn offer(record: &Record, protocols: &mut Option<Bytes>) -> Option<Offer> {
     if !record.chain.events.contains(Event::WebsocketMessage) {
         return None;
     }
-    let head = record.exchange.lock().request.head.clone();
-    if !handshake::is_request(&head.method, protocols?, &head.headers) {
-        return None;
-    }
+    let offered = protocols.as_ref()?;
+    let is_handshake = {
+        let head = &record.exchange.lock().request.head;
+        handshake::is_request(&head.method, offered, &head.headers)
+    };
     let may_match = record.chain.addons.iter().any(|addon| {
         let subscriptions = addon.subscriptions();
         let mut messages = subscriptions.iter().filter(|subscription| subscription.event == Event::WebsocketMessage);
         messages.any(|subscription| filters::can_match_later(record, subscription))
     });
-    may_match.then(|| {
+    if may_match && !is_handshake {
+        *protocols = handshake::without_websocket(offered).map(Bytes::from);
+    }
+    (may_match && is_handshake).then(|| {
         let request = &mut record.exchange.lock().request;
         let deflate = handshake::offer(&mut request.head.headers);
         Offer { key: request.head.headers.get("sec-websocket-key").map(<[u8]>::to_vec), deflate }
     })
 }
 
-/// Holds the staged 101 against the offer.
-pub(super) fn agree(record: &Record, offer: &Offer) -> Result<Agreed, UpstreamFailure> {
+/// Holds the staged 101 against what was offered: by the client, and where there is an offer, by the core.
+pub(super) fn agree(record: &Record, protocols: &[u8], offer: Option<Offer>) -> Result<Option<Agreed>, UpstreamFailure> {
     let mut messages = record.exchange.lock();
     let upstream = Arc::clone(&messages.request.upstream);
-    let broken = |why: &str| UpstreamFailure {
+    let failed = |why: String| UpstreamFailure {
         kind: FailureKind::Protocol,
-        message: format!("{upstream} switched to no WebSocket: {why}"),
-        reason: format!("it switched to no WebSocket: {why}"),
+        message: format!("{upstream} switched {why}"),
+        reason: format!("it switched {why}"),
     };
+    let broken = |why: &str| failed(format!("to no WebSocket: {why}"));
     let Some(response) = &mut messages.response else { return Err(broken("there is no response")) };
     let headers = &mut response.head.headers;
+    let Some(offer) = offer else {
+        let is_offered = handshake::is_offered(protocols, headers);
+        return if is_offered { Ok(None) } else { Err(failed("to a protocol that was not offered".to_owned())) };
+    };
     let deflate = handshake::agree(offer.key.as_deref(), offer.deflate, headers).map_err(broken)?;
-    Ok(Agreed { deflate, extensions: headers.iter().filter(|field| field.is(EXTENSIONS)).cloned().collect() })
+    Ok(Some(Agreed { deflate, extensions: headers.iter().filter(|field| field.is(EXTENSIONS)).cloned().collect() }))
 }
 
 impl Socket {

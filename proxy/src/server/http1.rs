@@ -96,7 +96,7 @@ impl Connection {
                     let client = Tunnel { reader, buffer, writer: self.writer.into_io(), end: self.end };
                     return match socket {
                         None => Box::pin(tunnel::run(client, upstream, silence, ending)).await,
-                        Some(socket) => Box::pin(websocket::run(client, upstream, ending, socket)).await,
+                        Some(socket) => Box::pin(websocket::run(client, upstream, ending, socket, &self.shared.draining)).await,
                     };
                 }
             }

@@ -14,6 +14,7 @@ use std::{
 
 use futures_util::future::{Either, join, select};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     flow::{Decided, Ending, Record, Socket},
@@ -38,12 +39,13 @@ enum Ended {
     Broken(Peer, Violation),
     /// This side is gone.
     Lost(Peer),
-    /// An addon wants an end; with why, if that is a failure.
+    /// An addon wants an end, or the process is to stop; with why, if that is a failure.
     Ordered(Close, Option<String>),
 }
 
-/// Carries messages until both sides have closed, or one is lost or breaks the rules, or an addon ends it.
-pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending, socket: Box<Socket>) {
+/// Carries messages until both sides have closed, or one is lost or breaks the rules, or an addon ends it, or the process is to
+/// stop.
+pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending, socket: Box<Socket>, draining: &CancellationToken) {
     let record = ending.record();
     let mut from_client = Source::new(Peer::Client, client.reader, client.buffer, &socket);
     let mut from_upstream = Source::new(Peer::Upstream, upstream.reader, upstream.buffer, &socket);
@@ -54,15 +56,23 @@ pub(super) async fn run(client: Tunnel, upstream: Tunnel, mut ending: Ending, so
     let ended = {
         let up = pin!(carry(&mut from_client, &mut to_upstream, &socket, &is_ending));
         let down = pin!(carry(&mut from_upstream, &mut to_client, &socket, &is_ending));
-        match select(up, down).await {
-            Either::Left((Ended::Broken(Peer::Client, violation), down)) => {
-                // What it said before is still answered.
-                let _ = timeout(LINGER, down).await;
-                Ended::Broken(Peer::Client, violation)
+        let carried = async {
+            match select(up, down).await {
+                Either::Left((Ended::Broken(Peer::Client, violation), down)) => {
+                    // What it said before is still answered.
+                    let _ = timeout(LINGER, down).await;
+                    Ended::Broken(Peer::Client, violation)
+                }
+                Either::Left((Ended::Closed, down)) => last(down, Peer::Upstream, record, &record.response_bytes).await,
+                Either::Right((Ended::Closed, up)) => last(up, Peer::Client, record, &record.request_bytes).await,
+                Either::Left((ended, _)) | Either::Right((ended, _)) => ended,
             }
-            Either::Left((Ended::Closed, down)) => last(down, Peer::Upstream, record, &record.response_bytes).await,
-            Either::Right((Ended::Closed, up)) => last(up, Peer::Client, record, &record.request_bytes).await,
-            Either::Left((ended, _)) | Either::Right((ended, _)) => ended,
+        };
+        tokio::select! {
+            ended = carried => ended,
+            () = draining.cancelled() => {
+                Ended::Ordered(Close { code: GOING_AWAY, reason: "the proxy stops".to_owned() }, None)
+            }
         }
     };
     let why = explain(&ended);

@@ -10,13 +10,22 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const PIECE: usize = 8 << 10;
 const BROKEN: Violation = Violation::Data("a message whose compression is broken");
 
+/// Last blocks that a message may have, whatever its length: after each one the state is made anew, which takes long.
+const LAST_BLOCKS: u64 = 16;
+/// One more for so many compressed bytes.
+const BYTES_A_BLOCK: u64 = 1 << 10;
+
 /// Takes the compression off one message.
 #[derive(Debug)]
-pub struct Inflater(Decompress);
+pub struct Inflater {
+    state: Decompress,
+    taken: u64,
+    resets: u64,
+}
 
 impl Default for Inflater {
     fn default() -> Self {
-        Self(Decompress::new(false))
+        Self { state: Decompress::new(false), taken: 0, resets: 0 }
     }
 }
 
@@ -25,15 +34,20 @@ impl Inflater {
     pub fn push(&mut self, mut data: &[u8], mut sink: impl FnMut(&[u8]) -> Result<(), Violation>) -> Result<(), Violation> {
         let mut plain = [0; PIECE];
         loop {
-            let before = (self.0.total_in(), self.0.total_out());
-            let status = self.0.decompress(data, &mut plain, FlushDecompress::None).map_err(|_| BROKEN)?;
-            let taken = usize::try_from(self.0.total_in() - before.0).unwrap_or(usize::MAX);
-            let made = usize::try_from(self.0.total_out() - before.1).unwrap_or(usize::MAX);
+            let before = (self.state.total_in(), self.state.total_out());
+            let status = self.state.decompress(data, &mut plain, FlushDecompress::None).map_err(|_| BROKEN)?;
+            let taken = usize::try_from(self.state.total_in() - before.0).unwrap_or(usize::MAX);
+            let made = usize::try_from(self.state.total_out() - before.1).unwrap_or(usize::MAX);
+            self.taken += taken as u64;
             sink(plain.get(..made).unwrap_or_default())?;
             data = data.get(taken..).unwrap_or_default();
             if status == Status::StreamEnd {
                 // Another block may follow one that says it is the last (RFC 7692, 7.2.3.4 and 7.2.3.5).
-                self.0.reset(false);
+                self.resets += 1;
+                if self.resets > LAST_BLOCKS + self.taken / BYTES_A_BLOCK {
+                    return Err(Violation::Data("a message of too many last blocks"));
+                }
+                self.state.reset(false);
             } else if made < PIECE && (data.is_empty() || (taken == 0 && made == 0)) {
                 return if data.is_empty() { Ok(()) } else { Err(BROKEN) };
             }
@@ -104,6 +118,14 @@ mod tests {
             assert_eq!(inflate(example).as_deref(), Ok(&b"Hello"[..]), "{example:x?}");
         }
         assert_eq!(inflate(b"\x00").as_deref(), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn last_blocks_are_few() {
+        assert_eq!(inflate(&b"\x03\x00".repeat(16)).as_deref(), Ok(&b""[..]));
+        assert_eq!(inflate(&b"\x03\x00".repeat(17)).map_err(Violation::code), Err(1007));
+        let kilobytes = [&b"\x01\x00\x04\xff\xfb"[..], &[b'x'; 1024]].concat().repeat(100);
+        assert_eq!(inflate(&kilobytes).map(|plain| plain.len()), Ok(100 << 10));
     }
 
     #[test]

@@ -30,6 +30,25 @@ pub fn is_request(method: &Method, protocols: &[u8], headers: &Headers) -> bool 
         && headers.contains("sec-websocket-key")
 }
 
+/// The protocols that a client offers without every WebSocket, of whatever version; none: nothing is left.
+#[must_use]
+pub fn without_websocket(protocols: &[u8]) -> Option<Vec<u8>> {
+    let is_other = |name: &&[u8]| {
+        let name = name.split(|byte| *byte == b'/').next().unwrap_or_default();
+        !name.is_empty() && !name.trim_ascii().eq_ignore_ascii_case(b"websocket")
+    };
+    let others: Vec<_> = protocols.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(is_other).collect();
+    (!others.is_empty()).then(|| others.join(&b", "[..]))
+}
+
+/// Whether an upstream switches to nothing but what was offered (RFC 9110, 7.8).
+#[must_use]
+pub fn is_offered(protocols: &[u8], answer: &Headers) -> bool {
+    let is_among = |name: &[u8]| protocols.split(|byte| *byte == b',').any(|offer| offer.trim_ascii().eq_ignore_ascii_case(name));
+    let mut names = answer.list("upgrade").peekable();
+    names.peek().is_some() && names.all(is_among)
+}
+
 /// Puts the core's offer in the place of the client's; answers with what the client takes of it.
 pub fn offer(headers: &mut Headers) -> Option<Deflate> {
     let offered = extensions(headers).iter().find_map(|extension| Deflate::of_offer(extension));
@@ -236,6 +255,33 @@ mod tests {
         let mut other = good;
         other.set(Field::from_static("Upgrade", "other"));
         assert!(agree(Some(KEY), None, &mut other).is_err());
+    }
+
+    #[test]
+    fn no_version_of_a_websocket_stays_on_offer() {
+        for (offered, left) in [
+            ("websocket", None),
+            ("WebSocket/13, websocket ,", None),
+            ("a, websocket,b/1", Some("a, b/1")),
+            ("websockets", Some("websockets")),
+        ] {
+            assert_eq!(without_websocket(offered.as_bytes()).as_deref(), left.map(str::as_bytes), "{offered}");
+        }
+    }
+
+    #[test]
+    fn upstreams_switch_to_what_was_offered() {
+        for (offered, answer, is_good) in [
+            ("a, websocket", Some("WebSocket"), true),
+            ("a,b", Some("b, a"), true),
+            ("a", Some("a, b"), false),
+            ("websocket/13", Some("websocket"), false),
+            ("a", Some(""), false),
+            ("a", None, false),
+        ] {
+            let fields: Vec<_> = answer.iter().map(|answer| ("Upgrade", *answer)).collect();
+            assert_eq!(is_offered(offered.as_bytes(), &headers(&fields)), is_good, "{offered} {answer:?}");
+        }
     }
 
     #[test]

@@ -62,6 +62,12 @@ pub enum Passed {
 /// Plain bytes that are free of the ratio.
 const FREE: u64 = 64 << 10;
 
+/// Compressed bytes that are held of a message whose plain bytes have this cap: blocks that are stored are longer than what is in
+/// them.
+const fn most_raw(cap: usize) -> usize {
+    cap.saturating_add(cap / 8).saturating_add(1 << 10)
+}
+
 /// Puts messages of one side together.
 #[derive(Debug)]
 pub struct Assembler {
@@ -143,6 +149,10 @@ impl Open {
             }
             return self.plain(&payload, bounds);
         };
+        let raw = self.raw.as_ref().map_or(0, BytesMut::len).saturating_add(payload.len());
+        if !self.is_unseen && raw > most_raw(bounds.cap) {
+            self.over_cap(bounds)?;
+        }
         if let Some(raw) = &mut self.raw {
             self.hold.grow(payload.len()).map_err(|_| Violation::Crowded)?;
             raw.extend_from_slice(&payload);
@@ -161,21 +171,27 @@ impl Open {
         self.plain_bytes += bytes.len() as u64;
         let is_bomb = self.opening.is_compressed && self.plain_bytes > FREE.max(self.raw_bytes.saturating_mul(bounds.ratio));
         if !self.is_unseen && (self.plain.len() + bytes.len() > bounds.cap || is_bomb) {
-            if bounds.refuses {
-                return Err(Violation::TooLarge(bounds.cap));
-            }
-            self.is_unseen = true;
-            if bounds.window < usize::MAX {
-                // It was made for a window that the other side may not have.
-                self.raw = None;
-            }
-            if self.raw.is_some() {
-                self.plain = BytesMut::new();
-            }
+            self.over_cap(bounds)?;
         }
         if !(self.is_unseen && self.raw.is_some()) {
             self.hold.grow(bytes.len()).map_err(|_| Violation::Crowded)?;
             self.plain.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    /// From now on nobody is shown the message, if it may go on at all.
+    fn over_cap(&mut self, bounds: Bounds) -> Result<(), Violation> {
+        if bounds.refuses {
+            return Err(Violation::TooLarge(bounds.cap));
+        }
+        self.is_unseen = true;
+        if bounds.window < usize::MAX {
+            // It was made for a window that the other side may not have.
+            self.raw = None;
+        }
+        if self.raw.is_some() {
+            self.plain = BytesMut::new();
         }
         Ok(())
     }
