@@ -109,6 +109,15 @@ impl Record {
         with
     }
 
+    /// With the edit that a stream brought to the entry that carries the post: the edit's own entry is no delivery.
+    pub(crate) fn with_update(&self, edited: u32) -> Self {
+        let mut with = self.clone();
+        if let Some(latest) = with.deliveries.iter_mut().max_by_key(|known| known.edited) {
+            latest.edited = latest.edited.max(edited);
+        }
+        with
+    }
+
     /// The entries that carried it.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Tag> {
         self.deliveries.iter().map(|delivery| delivery.entry)

@@ -142,12 +142,20 @@ impl View<'_> {
                 return Ok(true);
             };
             let (record, is_refused) = match Record::decode(settings.mode, &before) {
+                // An edit carries no post.
+                None if sighting.is_update => return Ok(true),
                 None => (Record::new(sighting.delivery), false),
                 Some(record) => match record.says(settings, &sighting.delivery) {
                     Says::Known { is_edited: false } => return Ok(true),
+                    Says::Known { is_edited: true } | Says::Edited if sighting.is_update => {
+                        (record.with_update(sighting.delivery.edited), false)
+                    }
                     Says::Known { is_edited: true } | Says::Edited => (record.with_edit(settings, &sighting.delivery), false),
                     Says::Repeat => {
                         let is_carried = record.entries().any(|entry| !self.deleted.contains(&entry));
+                        if sighting.is_update {
+                            return Ok(!is_carried);
+                        }
                         (Record::new(sighting.delivery), is_carried)
                     }
                 },

@@ -149,6 +149,24 @@ fn edits_of_shown_posts_pass() {
 }
 
 #[test]
+fn an_edit_brings_no_repeat_back() {
+    let harness = harness(json!({}));
+    let mut flow = stream(&harness, STREAMING);
+    assert_eq!(shown(&harness, HOME, ADA, &[boost("2", post("1", "a")), post("1", "a")]), ["2"]);
+    // Twice, the second time of the same second.
+    for second in [1, 2, 2] {
+        let is_passed = passes(&mut flow, message(&["user"], "status.update", &edited(post("1", "a"), second)));
+        let items = [boost("2", edited(post("1", "a"), second)), edited(post("1", "a"), second)];
+        assert_eq!(shown(&harness, HOME, ADA, &items), ["2"], "{second} {is_passed}");
+    }
+    // Nor where what carried it was deleted: a boost may carry it then.
+    assert!(passes(&mut flow, json!({ "stream": ["user"], "event": "delete", "payload": "2" })));
+    assert!(passes(&mut flow, message(&["user"], "status.update", &edited(post("1", "a"), 2))));
+    assert!(passes(&mut flow, message(&["user"], "update", &boost("3", edited(post("1", "a"), 2)))));
+    assert_eq!(shown(&harness, HOME, ADA, &[boost("3", edited(post("1", "a"), 2)), edited(post("1", "a"), 2)]), ["3"]);
+}
+
+#[test]
 fn an_edit_is_no_first_sighting() {
     let harness = harness(json!({}));
     let mut flow = stream(&harness, STREAMING);
