@@ -259,8 +259,8 @@ async fn large_pages_pass_unseen() {
 async fn streams_are_found_at_the_proxy() {
     let origin = mastodon(|target| {
         let body = match target {
-            "/api/v1/instance" => r#"{"uri":"posts.test", "urls":{"streaming_api" : "wss://streaming.posts.test"}}"#,
-            _ => r#"{"configuration":{"urls":{"streaming":"wss:\/\/streaming.posts.test"} ,"x":1e3}}"#,
+            "/api/v1/instance" => r#"{"uri":"posts.test", "urls":{"streaming_api" : "wss://127.0.0.1"}}"#,
+            _ => r#"{"configuration":{"urls":{"streaming":"wss:\/\/127.0.0.1"} ,"x":1e3}}"#,
         };
         ("200 OK\r\nContent-Type: application/json".to_owned(), body.as_bytes().to_vec())
     })

@@ -33,16 +33,12 @@ const MAX_BYTES: u64 = 4 << 20;
 /// Follows the page's `next` until there is something that was not shown before; at the end the last repeat stands for the rest. None
 /// where nothing follows, or it can't be had.
 ///
-/// Only towards older posts: a client that asks for newer ones is told that there are none.
+/// Only towards older posts: it is not for clients that ask for newer ones.
 ///
 /// # Errors
 ///
 /// What the store says.
 pub(crate) fn refill(place: Place, request: &Request, response: &Response) -> Result<Option<Refill>, Failure> {
-    let query = request.query();
-    if query.contains("since_id") || query.contains("min_id") {
-        return Ok(None);
-    }
     let mut links = Links::parse(&response.header_values("link"));
     let previous = links.previous.take();
     let mut dropped = 0;
