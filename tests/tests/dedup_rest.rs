@@ -233,7 +233,7 @@ async fn a_page_takes_few_operations() {
         let more: Vec<u64> = now.iter().zip(before).map(|(now, before)| now - before).collect();
         assert_eq!(more, taken, "page {page}");
         // With 64 for an entry, and the names of buckets.
-        assert_eq!(kv["bytes"], (64 + 6 + 1 + 32) + 2 * (64 + 5 + 24 + 16), "{kv}");
+        assert_eq!(kv["bytes"], (64 + 6 + 1 + 32) + 2 * (64 + 5 + 24 + 24), "{kv}");
         before = now;
     }
 }

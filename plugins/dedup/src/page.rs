@@ -59,7 +59,7 @@ pub(crate) fn filter(
 
 impl Filtered {
     fn of(place: Place, items: &[&RawValue], request: &Request, response: &Response) -> Result<Self, Failure> {
-        let verdicts = place.page(items)?;
+        let verdicts = place.page(&request.path_and_query(), items)?;
         let kept: Vec<_> = items.iter().zip(verdicts).filter(|(_, is_shown)| *is_shown).map(|(item, _)| item.get()).collect();
         let dropped = items.len() - kept.len();
         let asis = Self { body: None, link: None, kept: kept.len(), dropped };

@@ -53,7 +53,7 @@ pub(crate) fn refill(place: Place, request: &Request, response: &Response) -> Re
             // The timeline ends here.
             break;
         };
-        let verdicts = Place { page: place.scope.page(&target), ..place }.page(&items)?;
+        let verdicts = Place { page: place.scope.page(&target), ..place }.page(&target, &items)?;
         let shown = items.iter().zip(verdicts).filter(|(_, is_shown)| *is_shown);
         let shown: Vec<_> = shown.map(|(item, _)| item.get().to_owned()).collect();
         dropped += items.len() - shown.len();

@@ -32,7 +32,10 @@ fn pages_show_what_sockets_brought() {
     let mut flow = stream(&harness, STREAMING);
     assert!(passes(&mut flow, message(&["user"], "update", &boost("2", post("1", "a")))));
     assert_eq!(shown(&harness, HOME, ADA, &[boost("2", post("1", "a")), post("1", "a")]), ["2"]);
-    assert_eq!(shown(&harness, HOME, ADA, &[post("3", "c"), post("1", "a")]), ["3"]);
+    assert_eq!(
+        shown(&harness, &format!("{HOME}?max_id=4"), ADA, &[post("3", "c"), boost("2", post("1", "a")), post("1", "a")]),
+        ["3", "2"]
+    );
     assert!(!passes(&mut flow, message(&["user"], "update", &boost("4", post("3", "c")))));
 }
 
