@@ -7,7 +7,7 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use tollgate_sdk::Request;
+use tollgate_sdk::{Request, log};
 
 use crate::options::Settings;
 
@@ -18,7 +18,8 @@ struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 const V2: [&str; 3] = ["configuration", "urls", "streaming"];
 const V1: [&str; 2] = ["urls", "streaming_api"];
 
-/// The instance document with the proxy's origin for streams, and every other byte as it was. None where there is nothing to change.
+/// The instance document with the proxy's origin for streams, and every other byte as it was. None where there is nothing to
+/// change, or streams are on another host than the upstream's.
 pub(crate) fn rewrite(settings: &Settings, request: &Request, body: &[u8]) -> Option<Vec<u8>> {
     let path = if request.path().starts_with("/api/v2/") { &V2[..] } else { &V1[..] };
     let text = std::str::from_utf8(body).ok()?;
@@ -28,10 +29,28 @@ pub(crate) fn rewrite(settings: &Settings, request: &Request, body: &[u8]) -> Op
     if before == origin {
         return None;
     }
+    let upstream = request.upstream();
+    let is_elsewhere =
+        |host: &str| ![host_of(&upstream), host_of(&origin)].iter().flatten().any(|own| own.eq_ignore_ascii_case(host));
+    if let Some(host) = host_of(&before).filter(|host| is_elsewhere(host)) {
+        log::warn!(host = host; "streams have a host of their own, which is not relayed: clients go there without the proxy");
+        return None;
+    }
     let start = (found.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
     let (head, tail) = (text.get(..start)?, text.get(start + found.len()..)?);
     let origin = serde_json::to_string(&origin).ok()?;
     Some(format!("{head}{origin}{tail}").into_bytes())
+}
+
+/// The host of a URL; none where it is no URL.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let authority = authority.rsplit('@').next()?;
+    if authority.starts_with('[') {
+        return authority.split_inclusive(']').next();
+    }
+    authority.split(':').next().filter(|host| !host.is_empty())
 }
 
 /// The JSON of a value within objects.

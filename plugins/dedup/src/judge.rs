@@ -13,6 +13,7 @@ use crate::{
     record::Delivery,
     scope::{Failure, Scope, Tag},
     seen::{self, Sighting},
+    span::{self, Span},
     status::Status,
 };
 
@@ -36,12 +37,12 @@ struct Items<'a>(Vec<&'a RawValue>);
 pub(crate) const MAX_ITEMS: usize = 200;
 
 impl Place<'_> {
-    /// Tells of each item of a page whether it is shown.
+    /// Tells of each item of a page, which was asked for with this path and query, whether it is shown.
     ///
     /// # Errors
     ///
     /// What the store says.
-    pub(crate) fn page(&self, items: &[&RawValue]) -> Result<Vec<bool>, Failure> {
+    pub(crate) fn page(&self, target: &str, items: &[&RawValue]) -> Result<Vec<bool>, Failure> {
         let mut verdicts = vec![true; items.len()];
         let mut judged = Vec::with_capacity(items.len());
         for (index, (item, verdict)) in items.iter().zip(&mut verdicts).enumerate() {
@@ -56,8 +57,9 @@ impl Place<'_> {
             // Stable: else they stay as the page has them.
             judged.sort_by_key(|(is_boost, ..)| *is_boost);
         }
+        let span = Span::of(self, target, items);
         let (places, sightings): (Vec<_>, Vec<_>) = judged.into_iter().map(|(_, index, sighting)| (index, sighting)).unzip();
-        for (index, is_shown) in places.into_iter().zip(seen::judge(self.settings, &sightings)?) {
+        for (index, is_shown) in places.into_iter().zip(seen::judge(self.settings, span.as_ref(), &sightings)?) {
             if let Some(verdict) = verdicts.get_mut(index) {
                 *verdict = is_shown;
             }
@@ -75,7 +77,7 @@ impl Place<'_> {
         if let Some(is_shown) = self.alone(&status) {
             return Ok(is_shown);
         }
-        let verdicts = seen::judge(self.settings, &[self.sighting(&status, is_update)])?;
+        let verdicts = seen::judge(self.settings, None, &[self.sighting(&status, is_update)])?;
         Ok(verdicts.first().copied().unwrap_or(true))
     }
 
@@ -91,7 +93,13 @@ impl Place<'_> {
     fn sighting(&self, status: &Status, is_update: bool) -> Sighting {
         Sighting {
             post: self.scope.post(self.settings, self.family, &status.uri),
-            delivery: Delivery { entry: self.scope.entry(&status.id), edited: status.edited, page: self.page, at: self.now },
+            delivery: Delivery {
+                entry: self.scope.entry(&status.id),
+                edited: status.edited,
+                order: span::order(&status.id),
+                page: self.page,
+                at: self.now,
+            },
             is_update,
         }
     }

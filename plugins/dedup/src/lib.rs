@@ -13,6 +13,7 @@ mod refill;
 mod routes;
 mod scope;
 mod seen;
+mod span;
 mod status;
 mod stream;
 

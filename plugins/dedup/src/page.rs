@@ -7,7 +7,7 @@ use tollgate_sdk::{Error, Flow, Header, MadeResponse, Request, Response, Respons
 
 use crate::{
     judge::{self, Place},
-    options::{EmptyPage, Settings},
+    options::{EmptyPage, Settings, Sharing},
     refill::{self, Refill},
     scope::{Failure, Scope},
 };
@@ -59,7 +59,7 @@ pub(crate) fn filter(
 
 impl Filtered {
     fn of(place: Place, items: &[&RawValue], request: &Request, response: &Response) -> Result<Self, Failure> {
-        let verdicts = place.page(items)?;
+        let verdicts = place.page(&request.path_and_query(), items)?;
         let kept: Vec<_> = items.iter().zip(verdicts).filter(|(_, is_shown)| *is_shown).map(|(item, _)| item.get()).collect();
         let dropped = items.len() - kept.len();
         let asis = Self { body: None, link: None, kept: kept.len(), dropped };
@@ -74,7 +74,8 @@ impl Filtered {
             [_] => None,
             _ => Some(judge::array([Cow::Borrowed(last.get())])),
         };
-        match place.settings.empty_page {
+        let empty_page = if is_poll(request) { EmptyPage::Empty } else { place.settings.empty_page };
+        match empty_page {
             EmptyPage::Empty => Ok(Self { body: Some(b"[]".to_vec()), ..asis }),
             EmptyPage::KeepLast => Ok(Self { body: keep_last(), kept: 1, dropped: dropped - 1, ..asis }),
             EmptyPage::Refill => Ok(match refill::refill(place, request, response)? {
@@ -93,6 +94,9 @@ impl Filtered {
     }
 
     fn put(self, settings: &Settings, response: &mut Response) -> Result<ResponseVerdict, Error> {
+        if settings.sharing == Sharing::User {
+            keep_private(response)?;
+        }
         if settings.is_explained {
             response.set_header(EXPLAIN, format!("kept={} dropped={}", self.kept, self.dropped))?;
         }
@@ -111,6 +115,42 @@ impl Filtered {
         response.set_body(body)?;
         Ok(ResponseVerdict::Next)
     }
+}
+
+/// What is made for one user is kept by no cache that others share (RFC 9111, section 5.2.2.7).
+fn keep_private(response: &mut Response) -> Result<(), Error> {
+    let before = elements(response, "Cache-Control");
+    let is_for_all = |directive: &String| {
+        let name = directive.split('=').next().unwrap_or_default();
+        name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
+    };
+    let mut after: Vec<_> = before.iter().filter(|directive| !is_for_all(directive)).cloned().collect();
+    if !after.iter().any(|directive| directive.eq_ignore_ascii_case("private")) {
+        after.push("private".to_owned());
+    }
+    if after != before {
+        response.set_header("Cache-Control", after.join(", "))?;
+    }
+    let mut varies = elements(response, "Vary");
+    if !varies.iter().any(|name| name == "*" || name.eq_ignore_ascii_case("authorization")) {
+        varies.push("Authorization".to_owned());
+        response.set_header("Vary", varies.join(", "))?;
+    }
+    Ok(())
+}
+
+/// Of a field that is a list.
+fn elements(response: &Response, name: &str) -> Vec<String> {
+    let values = response.header_values(name);
+    let values: Vec<_> = values.iter().map(|value| String::from_utf8_lossy(value)).collect();
+    let elements = values.iter().flat_map(|value| value.split(',')).map(str::trim);
+    elements.filter(|element| !element.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether it asks for what is newer than what the client has: nothing is an answer, and ends no walk through older posts.
+fn is_poll(request: &Request) -> bool {
+    let query = request.query();
+    ["since_id", "min_id"].iter().any(|name| query.get(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The same response with another body.

@@ -14,6 +14,8 @@ pub(crate) struct Delivery {
     pub(crate) entry: Tag,
     /// Its last edit then, in seconds since the Unix epoch.
     pub(crate) edited: u32,
+    /// Where the entry is in its timeline: see `span.rs`. 0 for unknown. Kept in mode "entries" alone.
+    pub(crate) order: u64,
     /// The page it was on; 0 for none. Kept in mode "once" alone, as is `at`.
     pub(crate) page: Tag,
     /// When, in seconds since the Unix epoch.
@@ -22,7 +24,8 @@ pub(crate) struct Delivery {
 
 /// All deliveries of a post that count.
 ///
-/// In the store: the first sighting in 4 bytes, then 12 bytes for each delivery, or 24 in mode "once"; all big-endian.
+/// In the store: the first sighting in 4 bytes, then 20 bytes for each delivery, or 24 in mode "once"; all
+/// big-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     first: u32,
@@ -61,14 +64,14 @@ impl Record {
         let deliveries = rest.chunks_exact(size).map(|bytes| {
             let (entry, rest) = bytes.split_first_chunk()?;
             let (edited, rest) = rest.split_first_chunk()?;
-            let (page, at) = match mode {
-                Mode::Entries => (0, 0),
+            let (order, page, at) = match mode {
+                Mode::Entries => (u64::from_be_bytes(*rest.first_chunk()?), 0, 0),
                 Mode::Once => {
                     let (page, rest) = rest.split_first_chunk()?;
-                    (Tag::from_be_bytes(*page), u32::from_be_bytes(*rest.first_chunk()?))
+                    (0, Tag::from_be_bytes(*page), u32::from_be_bytes(*rest.first_chunk()?))
                 }
             };
-            Some(Delivery { entry: Tag::from_be_bytes(*entry), edited: u32::from_be_bytes(*edited), page, at })
+            Some(Delivery { entry: Tag::from_be_bytes(*entry), edited: u32::from_be_bytes(*edited), order, page, at })
         });
         Some(Self { first: u32::from_be_bytes(*first), deliveries: deliveries.collect::<Option<_>>()? })
     }
@@ -78,9 +81,12 @@ impl Record {
         for delivery in &self.deliveries {
             bytes.extend(delivery.entry.to_be_bytes());
             bytes.extend(delivery.edited.to_be_bytes());
-            if mode == Mode::Once {
-                bytes.extend(delivery.page.to_be_bytes());
-                bytes.extend(delivery.at.to_be_bytes());
+            match mode {
+                Mode::Entries => bytes.extend(delivery.order.to_be_bytes()),
+                Mode::Once => {
+                    bytes.extend(delivery.page.to_be_bytes());
+                    bytes.extend(delivery.at.to_be_bytes());
+                }
             }
         }
         bytes
@@ -109,9 +115,23 @@ impl Record {
         with
     }
 
+    /// With the edit that a stream brought to the entry that carries the post: the edit's own entry is no delivery.
+    pub(crate) fn with_update(&self, edited: u32) -> Self {
+        let mut with = self.clone();
+        if let Some(latest) = with.deliveries.iter_mut().max_by_key(|known| known.edited) {
+            latest.edited = latest.edited.max(edited);
+        }
+        with
+    }
+
     /// The entries that carried it.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Tag> {
         self.deliveries.iter().map(|delivery| delivery.entry)
+    }
+
+    /// All that count.
+    pub(crate) fn deliveries(&self) -> &[Delivery] {
+        &self.deliveries
     }
 
     /// What is left of the time to live, which counts from the first sighting.
@@ -124,7 +144,7 @@ impl Record {
 /// Of a delivery.
 const fn size(mode: Mode) -> usize {
     match mode {
-        Mode::Entries => 12,
+        Mode::Entries => 20,
         Mode::Once => 24,
     }
 }

@@ -33,16 +33,12 @@ const MAX_BYTES: u64 = 4 << 20;
 /// Follows the page's `next` until there is something that was not shown before; at the end the last repeat stands for the rest. None
 /// where nothing follows, or it can't be had.
 ///
-/// Only towards older posts: a client that asks for newer ones is told that there are none.
+/// Only towards older posts: it is not for clients that ask for newer ones.
 ///
 /// # Errors
 ///
 /// What the store says.
 pub(crate) fn refill(place: Place, request: &Request, response: &Response) -> Result<Option<Refill>, Failure> {
-    let query = request.query();
-    if query.contains("since_id") || query.contains("min_id") {
-        return Ok(None);
-    }
     let mut links = Links::parse(&response.header_values("link"));
     let previous = links.previous.take();
     let mut dropped = 0;
@@ -57,7 +53,7 @@ pub(crate) fn refill(place: Place, request: &Request, response: &Response) -> Re
             // The timeline ends here.
             break;
         };
-        let verdicts = Place { page: place.scope.page(&target), ..place }.page(&items)?;
+        let verdicts = Place { page: place.scope.page(&target), ..place }.page(&target, &items)?;
         let shown = items.iter().zip(verdicts).filter(|(_, is_shown)| *is_shown);
         let shown: Vec<_> = shown.map(|(item, _)| item.get().to_owned()).collect();
         dropped += items.len() - shown.len();

@@ -15,6 +15,7 @@ use crate::{
     options::Settings,
     record::{Delivery, Record, Says},
     scope::Tag,
+    span::Span,
 };
 
 /// A post in an entry.
@@ -30,6 +31,7 @@ pub(crate) struct Sighting {
 /// What of the store a page needs.
 struct View<'a> {
     settings: &'a Settings,
+    span: Option<&'a Span>,
     posts: Bucket,
     known: BTreeMap<String, Option<Vec<u8>>>,
     /// What was inserted just now.
@@ -44,14 +46,20 @@ const TRIES: u32 = 4;
 /// Keys that the store takes in one operation.
 const AT_ONCE: usize = 256;
 
-/// Tells of each sighting whether it is shown. Those that are first in the list are first.
+/// Tells of each sighting whether it is shown. Those that are first in the list are first; `span` is that of the page they are on.
 ///
 /// # Errors
 ///
 /// What the store says.
-pub(crate) fn judge(settings: &Settings, sightings: &[Sighting]) -> Result<Vec<bool>, kv::Error> {
-    let mut view =
-        View { settings, posts: Bucket::new(POSTS), known: BTreeMap::new(), claimed: BTreeMap::new(), deleted: BTreeSet::new() };
+pub(crate) fn judge(settings: &Settings, span: Option<&Span>, sightings: &[Sighting]) -> Result<Vec<bool>, kv::Error> {
+    let mut view = View {
+        settings,
+        span,
+        posts: Bucket::new(POSTS),
+        known: BTreeMap::new(),
+        claimed: BTreeMap::new(),
+        deleted: BTreeSet::new(),
+    };
     view.look(sightings.iter().map(|sighting| sighting.post.as_str()))?;
     view.claim(sightings)?;
     view.look_for_deleted(sightings)?;
@@ -130,6 +138,11 @@ impl View<'_> {
         self.known.get(post)?.as_deref().and_then(|bytes| Record::decode(self.settings.mode, bytes))
     }
 
+    /// Whether the server still has the entry, as far as is known.
+    fn is_there(&self, known: &Delivery) -> bool {
+        !self.deleted.contains(&known.entry) && !self.span.is_some_and(|span| span.is_gone(known))
+    }
+
     fn is_shown(&mut self, sighting: &Sighting) -> Result<bool, kv::Error> {
         let settings = self.settings;
         if self.claimed.get(&sighting.post) == Some(&sighting.delivery) {
@@ -142,12 +155,20 @@ impl View<'_> {
                 return Ok(true);
             };
             let (record, is_refused) = match Record::decode(settings.mode, &before) {
+                // An edit carries no post.
+                None if sighting.is_update => return Ok(true),
                 None => (Record::new(sighting.delivery), false),
                 Some(record) => match record.says(settings, &sighting.delivery) {
                     Says::Known { is_edited: false } => return Ok(true),
+                    Says::Known { is_edited: true } | Says::Edited if sighting.is_update => {
+                        (record.with_update(sighting.delivery.edited), false)
+                    }
                     Says::Known { is_edited: true } | Says::Edited => (record.with_edit(settings, &sighting.delivery), false),
                     Says::Repeat => {
-                        let is_carried = record.entries().any(|entry| !self.deleted.contains(&entry));
+                        let is_carried = record.deliveries().iter().any(|known| self.is_there(known));
+                        if sighting.is_update {
+                            return Ok(!is_carried);
+                        }
                         (Record::new(sighting.delivery), is_carried)
                     }
                 },

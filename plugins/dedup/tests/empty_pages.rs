@@ -130,8 +130,27 @@ fn newer_posts_are_not_made_up_of_older_ones() {
     let harness = refilling(|target| panic!("asked for {target}"));
     for cursor in ["since_id=5", "min_id=5"] {
         let (ids, ..) = refilled(&harness, ask(&format!("{HOME}?{cursor}"), ADA));
-        assert_eq!(ids, ["11"]);
+        assert_eq!(ids, [""; 0]);
     }
+}
+
+#[test]
+fn who_polls_sees_no_repeat() {
+    for mode in ["keep-last", "refill", "empty"] {
+        let harness = harness(json!({ "empty_page": mode, "explain": true }));
+        assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a"), post("2", "b")]).len(), 2);
+        for cursor in ["since_id=5", "min_id=5&limit=40"] {
+            let polled = |items: &[Value]| answer(&harness, ask(&format!("{HOME}?{cursor}"), ADA), page(items));
+            let done = polled(&[boost("12", post("2", "b")), boost("11", post("1", "a"))]);
+            assert_eq!((done.text(), done.header("link")), ("[]", first_page().header("link")), "{mode} {cursor}");
+            assert_eq!(done.header("x-tollgate-dedup"), Some("kept=0 dropped=2"));
+            // A page of one, too.
+            assert_eq!(polled(&[boost("12", post("2", "b"))]).text(), "[]", "{mode} {cursor}");
+        }
+    }
+    let harness = harness(json!({}));
+    assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a")]), ["1"]);
+    assert_eq!(shown(&harness, &format!("{HOME}?since_id="), ADA, &[boost("11", post("1", "a"))]), ["11"], "no cursor");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn rewritten(options: Value, request: TestRequest, body: &str) -> String {
 #[test]
 fn streams_are_found_at_the_proxy() {
     let options = json!({ "public_url": "https://fedi.test/" });
-    let before = r#""wss:\/\/streaming.posts.test""#;
+    let before = r#""wss:\/\/upstream.test""#;
     for (path, document) in [(V2, v2 as fn(&str) -> String), (V1, v1)] {
         let done = rewritten(options.clone(), TestRequest::get(path), &document(before));
         assert_eq!(done, document(r#""wss://fedi.test""#), "all else is as it was");
@@ -53,13 +53,13 @@ fn without_a_url_the_request_tells() {
             Some(proto) => request.with_header("X-Forwarded-Proto", proto),
             None => request,
         };
-        let done = rewritten(json!({}), request, &v2(r#""wss://posts.test""#));
+        let done = rewritten(json!({}), request, &v2(r#""wss://upstream.test""#));
         assert_eq!(done, v2(&format!("{expected:?}")), "{proto:?} {scheme}");
     }
     let request = TestRequest { authority: "127.0.0.1:8080".to_owned(), ..TestRequest::get(V1) };
     assert_eq!(rewritten(json!({}), request, &v1(r#""""#)), v1(r#""ws://127.0.0.1:8080""#));
     let request = TestRequest { authority: String::new(), ..TestRequest::get(V1) };
-    assert_eq!(rewritten(json!({}), request, &v1(r#""wss://posts.test""#)), v1(r#""wss://posts.test""#));
+    assert_eq!(rewritten(json!({}), request, &v1(r#""wss://upstream.test""#)), v1(r#""wss://upstream.test""#));
 }
 
 #[test]
@@ -93,14 +93,30 @@ fn documents_without_streams_are_not_touched() {
     for (method, path) in
         [("POST", V2), ("GET", "/api/v2/instance/"), ("GET", "/api/v3/instance"), ("GET", "/api/v2/instance/rules")]
     {
-        let body = v2(r#""wss://posts.test""#);
+        let body = v2(r#""wss://upstream.test""#);
         assert_eq!(rewritten(json!({}), TestRequest::new(method, path), &body), body);
     }
     for status in [206, 404, 500] {
-        let response = TestResponse::new(status).with_body(v2(r#""wss://posts.test""#));
+        let response = TestResponse::new(status).with_body(v2(r#""wss://upstream.test""#));
         assert_eq!(answer(&harness(json!({})), TestRequest::get(V2), response.clone()), response);
     }
     let mut flow = harness(json!({})).flow(TestRequest::get(V2));
     flow.response(TestResponse::new(200).with_body(v2(r#""ws:\/\/tollgate.test""#))).expect("a verdict");
     assert_eq!(flow.mutations(), [], "it names the proxy already");
+}
+
+#[test]
+fn streams_of_another_host_are_left_alone() {
+    for url in
+        ["wss://streaming.posts.test", "wss:\\/\\/streaming.posts.test:4000", "wss://upstream.test.evil.test", "wss://[::1]:80/"]
+    {
+        let body = v2(&format!("\"{url}\""));
+        let done = harness(json!({})).exchange(TestRequest::get(V2), |_| TestResponse::new(200).with_body(body.clone()));
+        assert_eq!(done.response().text(), body);
+        assert_eq!(done.log.len(), 1, "{:?}", done.log);
+    }
+    for url in ["wss://UPSTREAM.test:4000/x", "wss://tollgate.test"] {
+        let done = rewritten(json!({}), TestRequest::get(V2), &v2(&format!("\"{url}\"")));
+        assert_eq!(done, v2(r#""ws://tollgate.test""#), "{url}");
+    }
 }

@@ -22,8 +22,8 @@ fn boosts_of_shown_posts_are_dropped() {
 fn originals_of_shown_boosts_are_dropped() {
     let harness = harness(json!({}));
     assert_eq!(shown(&harness, HOME, ADA, &[boost("4", post("1", "a"))]), ["4"]);
-    assert_eq!(shown(&harness, HOME, ADA, &[post("3", "c"), post("1", "a")]), ["3"]);
-    assert_eq!(shown(&harness, HOME, ADA, &[post("3", "c"), boost("5", post("1", "a"))]), ["3"]);
+    assert_eq!(shown(&harness, &format!("{HOME}?max_id=4"), ADA, &[post("3", "c"), post("1", "a")]), ["3"]);
+    assert_eq!(shown(&harness, HOME, ADA, &[boost("5", post("1", "a")), boost("4", post("1", "a")), post("3", "c")]), ["4", "3"]);
 }
 
 #[test]
@@ -163,7 +163,13 @@ fn pages_without_repeats_are_not_edited() {
     let response = TestResponse::new(200).with_header("ETag", "\"x\"").with_header("Content-Encoding", "gzip").with_body(body);
     let mut flow = harness.flow(ask(HOME, ADA));
     flow.response(response.clone()).expect("a verdict");
-    assert_eq!(flow.staged_response(), response);
+    // But for what caches are told.
+    let private = response.with_header("Cache-Control", "private").with_header("Vary", "Authorization");
+    assert_eq!(flow.staged_response(), private);
+    let harness = common::harness(json!({ "scope": "shared" }));
+    let mut flow = harness.flow(ask(HOME, ADA));
+    flow.response(private.clone()).expect("a verdict");
+    assert_eq!(flow.staged_response(), private);
     assert_eq!(flow.mutations(), []);
 }
 
@@ -326,4 +332,24 @@ fn originals_are_preferred_within_a_page() {
     // But not over what was shown before.
     assert_eq!(shown(&harness, HOME, ADA, &[boost("6", post("5", "e"))]), ["6"]);
     assert_eq!(shown(&harness, HOME, ADA, &[boost("6", post("5", "e")), post("5", "e")]), ["6"]);
+}
+
+#[test]
+fn judged_pages_are_private() {
+    for (before, after) in [
+        (None, "private"),
+        (Some("public, max-age=15, s-maxage=60"), "max-age=15, private"),
+        (Some("Private, no-store"), "Private, no-store"),
+        (Some("no-store"), "no-store, private"),
+    ] {
+        let upstream = page(&[post("1", "a")]).with_header("Vary", "Accept-Language, Origin");
+        let upstream = before.into_iter().fold(upstream, |response, value| response.with_header("Cache-Control", value));
+        let harness = harness(json!({}));
+        let done = answer(&harness, ask(HOME, ADA), upstream.clone());
+        assert_eq!(done.header("cache-control"), Some(after), "{before:?}");
+        assert_eq!(done.header("vary"), Some("Accept-Language, Origin, Authorization"), "{before:?}");
+        // Not what was not judged, or is for all.
+        assert_eq!(answer(&harness, TestRequest::get(HOME), upstream.clone()), upstream);
+        assert_eq!(answer(&common::harness(json!({ "scope": "shared" })), ask(HOME, ADA), upstream.clone()), upstream);
+    }
 }

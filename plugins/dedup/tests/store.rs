@@ -29,27 +29,29 @@ fn names(mode: &str, entry: &str) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn a_post_takes_forty_bytes() {
+fn a_post_takes_forty_eight_bytes() {
     let harness = harness(json!({})).with_kv("secret", "1", SECRET);
     assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a")]), ["1"]);
     let (key, entry) = names("Entries", "1");
     let record = harness.kv("posts", &key).expect("a record");
-    assert_eq!(record, [&STARTED.to_be_bytes()[..], &entry, &[0; 4]].concat());
-    assert_eq!(key.len() + record.len(), 40);
+    assert_eq!(record, [&STARTED.to_be_bytes()[..], &entry, &[0; 4], &1_u64.to_be_bytes()].concat());
+    assert_eq!(key.len() + record.len(), 48);
 }
 
 #[test]
-fn an_edit_takes_twelve_more() {
+fn an_edit_takes_twenty_more() {
     let harness = harness(json!({})).with_kv("secret", "1", SECRET);
     assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a")]), ["1"]);
     assert_eq!(shown(&harness, HOME, ADA, &[boost("2", edited(post("1", "a"), 0))]), ["2"]);
     let ((key, first), (_, second)) = (names("Entries", "1"), names("Entries", "2"));
     let at = (STARTED + 24 * 3600 + 4 * 3600).to_be_bytes();
-    assert_eq!(harness.kv("posts", &key), Some([&STARTED.to_be_bytes()[..], &first, &[0; 4], &second, &at].concat()));
+    let (one, two) = (1_u64.to_be_bytes(), 2_u64.to_be_bytes());
+    let record = [&STARTED.to_be_bytes()[..], &first, &[0; 4], &one, &second, &at, &two].concat();
+    assert_eq!(harness.kv("posts", &key), Some(record));
 }
 
 #[test]
-fn once_takes_twelve_more() {
+fn once_takes_four_more() {
     let harness = harness(json!({ "mode": "once" })).with_kv("secret", "1", SECRET);
     assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a")]), ["1"]);
     let (key, _) = names("Once", "1");
@@ -77,6 +79,6 @@ fn what_is_no_record_is_replaced() {
     for broken in [&b""[..], b"1234", b"123456789012345", b"12345678901234567"] {
         let harness = harness(json!({})).with_kv("secret", "1", SECRET).with_kv("posts", &key, broken);
         assert_eq!(shown(&harness, HOME, ADA, &[boost("2", post("1", "a")), post("1", "a")]), ["2"]);
-        assert_eq!(harness.kv("posts", &key), Some([&STARTED.to_be_bytes()[..], &entry, &[0; 4]].concat()));
+        assert_eq!(harness.kv("posts", &key), Some([&STARTED.to_be_bytes()[..], &entry, &[0; 4], &2_u64.to_be_bytes()].concat()));
     }
 }
