@@ -9,7 +9,6 @@ use std::{
 };
 
 use redb::{Database, DatabaseError, Durability, StorageError, WriteTransaction};
-use tokio::sync::oneshot;
 
 use super::{
     super::{Answer, Command, Page, Space, StoreError, shelf},
@@ -135,7 +134,7 @@ impl Worker {
             if self.database.is_none() {
                 self.reopen();
             }
-            // Without a file, the senders are dropped, and who waits reads of the trouble.
+            // Who waits reads of the trouble.
             let Some(database) = self.database.take() else { return };
             let mut done = Vec::with_capacity(jobs.len());
             match guarded(|| self.transact(&database, &jobs, &mut done, is_last)) {
@@ -143,11 +142,10 @@ impl Worker {
                     self.database = Some(database);
                     return jobs.into_iter().zip(done).for_each(|(job, done)| job.answer(done));
                 }
-                Err(error) => {
-                    if self.failed(database, &error) {
-                        return jobs.into_iter().zip(done).for_each(|(job, done)| job.answer(done));
-                    }
+                Err(error) if self.failed(database, &error) => {
+                    return jobs.into_iter().zip(done).for_each(|(job, done)| job.answer(done));
                 }
+                Err(_) => {}
             }
         }
         if let Some(full) = &self.full {
