@@ -134,7 +134,6 @@ impl Worker {
             if self.database.is_none() {
                 self.reopen();
             }
-            // Who waits reads of the trouble.
             let Some(database) = self.database.take() else { return };
             let mut done = Vec::with_capacity(jobs.len());
             match guarded(|| self.transact(&database, &jobs, &mut done, is_last)) {
@@ -142,10 +141,11 @@ impl Worker {
                     self.database = Some(database);
                     return jobs.into_iter().zip(done).for_each(|(job, done)| job.answer(done));
                 }
-                Err(error) if self.failed(database, &error) => {
-                    return jobs.into_iter().zip(done).for_each(|(job, done)| job.answer(done));
+                Err(error) => {
+                    if self.failed(database, &error) {
+                        return jobs.into_iter().zip(done).for_each(|(job, done)| job.answer(done));
+                    }
                 }
-                Err(_) => {}
             }
         }
         if let Some(full) = &self.full {
@@ -286,7 +286,6 @@ impl Worker {
         self.reopen()
     }
 
-    /// Whether the last commit was found to have stood.
     fn reopen(&mut self) -> bool {
         if !self.retry.is_over() {
             return false;
