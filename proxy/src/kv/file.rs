@@ -52,18 +52,6 @@ pub enum OpenError {
     Io(PathBuf, std::io::Error),
 }
 
-impl OpenError {
-    /// What may be told to anybody: no path.
-    fn kind(&self) -> String {
-        match self {
-            Self::Taken(_) => "another process uses the file".to_owned(),
-            Self::Foreign(..) => "the file is no store of this version".to_owned(),
-            Self::Damaged(..) => "the file is damaged".to_owned(),
-            Self::Io(_, error) => format!("the file failed: {}", error.kind()),
-        }
-    }
-}
-
 /// What others see of the thread's affairs.
 #[derive(Debug, Default)]
 struct Shared {

@@ -32,10 +32,6 @@ pub(super) trait Shelf {
     fn is_full(&self) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// Whether nothing can be done after this: all of it is forgotten anyway.
-    fn is_fatal(_: &Self::Error) -> bool {
-        false
-    }
 }
 
 /// Expired entries that one batch removes: no flow pays for all that others left behind.
@@ -73,9 +69,7 @@ pub(super) fn run<S: Shelf>(shelf: &mut S, quota: Quota, commands: Vec<Command>,
         match answer {
             Ok(answer) => answers.push(answer),
             Err(error) => {
-                if !S::is_fatal(&error) {
-                    run.undo()?;
-                }
+                run.undo()?;
                 return Err(error);
             }
         }

@@ -20,13 +20,6 @@ const USAGES: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("usag
 /// What the file is: `version`.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("tollgate");
 
-/// Nothing, but that there is room for it.
-const SPARE: TableDefinition<'_, (), &[u8]> = TableDefinition::new("spare");
-
-/// Bytes in one piece that are free after something was added: what removes needs pages before it frees any.
-const HEADROOM: usize = 256 << 10;
-/// Of the most the file may have, the part that is such room at most.
-const HEADROOM_PART: u64 = 64;
 /// Of how the tables are laid out.
 const VERSION: u64 = 1;
 
@@ -48,8 +41,6 @@ pub(super) struct Tables<'txn> {
     pub(super) full: Option<String>,
     /// Whether something was changed, and how many bytes.
     pub(super) changed: Option<usize>,
-    /// Whether something was put there while this was allowed.
-    pub(super) has_added: bool,
 }
 
 /// What one addon has of them.
@@ -68,7 +59,6 @@ impl<'txn> Tables<'txn> {
             usages: transaction.open_table(USAGES).map_err(storage)?,
             full,
             changed: None,
-            has_added: false,
         })
     }
 
@@ -104,27 +94,6 @@ pub(super) fn claim(transaction: &WriteTransaction) -> Result<Result<(), String>
             Ok(())
         }
     })
-}
-
-/// Fails where what was added leaves too little room for removals.
-pub(super) fn keep_spare(transaction: &WriteTransaction, most: u64) -> Result<(), StorageError> {
-    let room = usize::try_from(most / HEADROOM_PART).map_or(HEADROOM, |room| room.min(HEADROOM));
-    let mut spare = transaction.open_table(SPARE).map_err(storage)?;
-    spare.insert((), &*vec![0; room])?;
-    spare.remove(())?;
-    Ok(())
-}
-
-/// Writes down which commit this is.
-pub(super) fn mark(transaction: &WriteTransaction, mark: u64) -> Result<(), StorageError> {
-    transaction.open_table(META).map_err(storage)?.insert("commit", mark)?;
-    Ok(())
-}
-
-/// Which commit was the last.
-pub(super) fn marked(transaction: &WriteTransaction) -> Result<Option<u64>, StorageError> {
-    let meta = transaction.open_table(META).map_err(storage)?;
-    Ok(meta.get("commit")?.map(|mark| mark.value()))
 }
 
 /// A table that is not as it was made is damage.
@@ -185,7 +154,6 @@ impl Shelf for Part<'_, '_> {
         }
         self.usage.bytes += cost;
         self.usage.keys += 1;
-        self.tables.has_added |= self.tables.full.is_none();
         self.changed(cost);
         Ok(())
     }
@@ -228,10 +196,6 @@ impl Shelf for Part<'_, '_> {
             Some(why) => Err(Fault::Refused(StoreError::Unavailable(why.clone()))),
             None => Ok(()),
         }
-    }
-
-    fn is_fatal(error: &Fault) -> bool {
-        matches!(error, Fault::File(_))
     }
 }
 

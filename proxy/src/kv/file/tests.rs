@@ -238,17 +238,6 @@ async fn a_disk_that_fails_is_trouble_until_it_works_again() {
 }
 
 #[tokio::test]
-async fn trouble_names_no_path() {
-    let place = Place::new();
-    let bench = place.open().await;
-    place.faults.is_broken.store(true, Relaxed);
-    eventually(async || fill(&bench.a(), "new", 10).await.is_err()).await;
-    eventually(async || bench.store.trouble().is_some()).await;
-    let trouble = bench.store.trouble().expect("trouble");
-    assert!(!trouble.contains(&*place.directory.path().to_string_lossy()) && !trouble.contains("os error"), "{trouble}");
-}
-
-#[tokio::test]
 async fn the_file_stays_within_its_size() {
     let mut place = Place::new();
     place.most = 16 << 20;
@@ -278,64 +267,4 @@ async fn the_file_stays_within_its_size() {
     }
     eventually(async || fill(&addon, "again", 1 << 20).await.is_ok()).await;
     assert!(place.length() <= 16 << 20);
-}
-
-/// Two addons: one that fills the file again and again with values of a size, one whose small writes are all kept.
-async fn a_full_file_keeps_what_was_answered(bytes: usize) {
-    let mut place = Place::new();
-    place.most = 8 << 20;
-    let bench = place.open().await;
-    let (greedy, modest) = (bench.addon("greedy", Quota { bytes: 1 << 30, keys: 100_000 }), bench.a());
-    let mut kept = Vec::new();
-    let mut refused = 0;
-    for number in 0..200 {
-        match modest.run(&number.to_string(), Op::Insert(value("1"), None)).await {
-            Ok(answer) => {
-                assert_eq!(answer, Answer::Done(true));
-                kept.push(number);
-            }
-            Err(StoreError::Unavailable(why)) => assert!(why.contains("no room"), "{why}"),
-            Err(other) => panic!("{other}"),
-        }
-        let step = (8 << 20) / bytes / 40 + 1;
-        for part in 0..step {
-            match fill(&greedy, &format!("{number}-{part}"), bytes).await {
-                Ok(_) => {}
-                Err(StoreError::Unavailable(why)) => {
-                    assert!(why.contains("no room"), "{why}");
-                    refused += 1;
-                    break;
-                }
-                Err(other) => panic!("{other}"),
-            }
-        }
-        // Removals go on at any time.
-        let gone = number / 2;
-        for part in 0..step {
-            greedy.run(&format!("{gone}-{part}"), Op::Delete).await.expect("a removal");
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(refused > 0 && kept.len() > 20, "{refused} refused, {} kept", kept.len());
-    assert_eq!(bench.store.trouble(), None);
-    for number in &kept {
-        assert_eq!(modest.get(&number.to_string()).await, Some(value("1")), "{number}");
-    }
-    bench.store.flush().await;
-    drop((greedy, modest, bench));
-    let bench = place.open().await;
-    for number in &kept {
-        assert_eq!(bench.a().get(&number.to_string()).await, Some(value("1")), "{number} after a restart");
-    }
-    assert!(place.length() <= 8 << 20);
-}
-
-#[tokio::test]
-async fn small_values_that_fill_the_file_take_nothing_of_others() {
-    a_full_file_keeps_what_was_answered(3_000).await;
-}
-
-#[tokio::test]
-async fn large_values_that_fill_the_file_take_nothing_of_others() {
-    a_full_file_keeps_what_was_answered(900_000).await;
 }

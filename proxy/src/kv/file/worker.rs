@@ -1,6 +1,7 @@
 //! The thread that owns the file.
 
 use std::{
+    collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -8,10 +9,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use redb::{Database, DatabaseError, Durability, StorageError, WriteTransaction};
+use redb::{Database, DatabaseError, Durability, StorageError};
+use tokio::sync::oneshot;
 
 use super::{
-    super::{Answer, Command, Page, Space, StoreError, shelf},
+    super::{Answer, Page, StoreError, shelf},
     Job, OpenError, SYNC, Shared, Work,
     backend::{Bounded, Faults},
     tables::{self, Fault, Tables},
@@ -33,10 +35,6 @@ pub(super) struct Worker {
     /// None while the file is in trouble.
     database: Option<Database>,
     unsynced: Option<Unsynced>,
-    /// What was answered and is in memory alone: done again where the file is opened again.
-    journal: Vec<Written>,
-    /// The mark of a commit of which it is not known whether it stands.
-    attempt: Option<u64>,
     retry: Pause,
     full: Option<Full>,
     swept: Instant,
@@ -46,13 +44,6 @@ pub(super) struct Worker {
 struct Unsynced {
     since: Instant,
     bytes: usize,
-}
-
-/// What somebody was told is written.
-struct Written {
-    space: Space,
-    commands: Vec<Command>,
-    now: u64,
 }
 
 /// Why nothing may be added, until it is tried again.
@@ -68,11 +59,17 @@ struct Pause {
     length: Duration,
 }
 
-/// What came of a job. Whoever asked is told when the transaction stands.
-enum Done {
-    Apply(Result<Vec<Answer>, StoreError>),
-    Scan(Page),
-    Flush,
+/// Jobs of one transaction. Whoever asked is answered when it stands.
+#[derive(Default)]
+struct Batch {
+    jobs: VecDeque<Job>,
+    answers: Vec<Reply>,
+}
+
+enum Reply {
+    Apply(oneshot::Sender<Result<Vec<Answer>, StoreError>>, Result<Vec<Answer>, StoreError>),
+    Scan(oneshot::Sender<Result<Page, StoreError>>, Page),
+    Flush(oneshot::Sender<()>),
 }
 
 /// Jobs in one transaction.
@@ -99,8 +96,6 @@ impl Worker {
             shared,
             database: Some(database),
             unsynced: None,
-            journal: Vec::new(),
-            attempt: None,
             retry: Pause::none(),
             full: None,
             swept: Instant::now(),
@@ -110,144 +105,91 @@ impl Worker {
     /// Works until nobody is left who could ask for something; then has all of it on the disk.
     pub(super) fn run(mut self) {
         while let Some(jobs) = self.next() {
-            self.work(jobs, false);
+            self.work(Batch { jobs, answers: Vec::new() }, false);
         }
-        self.work(Vec::new(), true);
+        self.work(Batch::default(), true);
     }
 
     /// What has come in, or nothing when it is time for other things. None: no more will come.
-    fn next(&self) -> Option<Vec<Job>> {
+    fn next(&self) -> Option<VecDeque<Job>> {
         let wait = match &self.unsynced {
             Some(unsynced) => SYNC.saturating_sub(unsynced.since.elapsed()),
             None => SWEEP,
         };
         match self.inbox.recv_timeout(wait) {
             Ok(job) => Some([job].into_iter().chain(self.inbox.try_iter().take(BATCH - 1)).collect()),
-            Err(mpsc::RecvTimeoutError::Timeout) => Some(Vec::new()),
+            Err(mpsc::RecvTimeoutError::Timeout) => Some(VecDeque::new()),
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
         }
     }
 
-    /// Does the jobs, those that add nothing also when there is no room for others.
-    fn work(&mut self, jobs: Vec<Job>, is_last: bool) {
-        for _ in 0..2 {
-            if self.database.is_none() {
-                self.reopen();
-            }
-            let Some(database) = self.database.take() else { return };
-            let mut done = Vec::with_capacity(jobs.len());
-            match guarded(|| self.transact(&database, &jobs, &mut done, is_last)) {
-                Ok(()) => {
-                    self.database = Some(database);
-                    return jobs.into_iter().zip(done).for_each(|(job, done)| job.answer(done));
-                }
-                Err(error) => {
-                    if self.failed(database, &error) {
-                        return jobs.into_iter().zip(done).for_each(|(job, done)| job.answer(done));
-                    }
-                }
-            }
+    fn work(&mut self, mut batch: Batch, is_last: bool) {
+        if self.database.is_none() {
+            self.reopen();
         }
-        if let Some(full) = &self.full {
-            jobs.into_iter().for_each(|job| job.refuse(&full.why));
+        // Without a file, the senders are dropped, and who waits reads of the trouble.
+        let Some(database) = self.database.take() else { return };
+        match catch_unwind(AssertUnwindSafe(|| self.transact(&database, &mut batch, is_last))) {
+            Ok(Ok(())) => self.database = Some(database),
+            Ok(Err(error)) => self.failed(database, &error),
+            // redb's own checks of what it reads.
+            Err(_) => self.failed(database, &redb::Error::Corrupted("a page cannot be what it should be".to_owned())),
         }
     }
 
-    fn transact(&mut self, database: &Database, jobs: &[Job], done: &mut Vec<Done>, is_last: bool) -> Result<(), redb::Error> {
-        let transaction = database.begin_write()?;
+    fn transact(&mut self, database: &Database, batch: &mut Batch, is_last: bool) -> Result<(), redb::Error> {
+        let mut transaction = database.begin_write()?;
         let full = self.full.as_ref().filter(|full| !full.pause.is_over()).map(|full| full.why.clone());
         let mut is_durable = is_last || self.unsynced.as_ref().is_some_and(Unsynced::is_due);
         let mut tables = Tables::open(&transaction, full)?;
-        let mut written = Vec::new();
         let now = now();
-        for job in jobs {
-            done.push(match &job.work {
-                Work::Apply(space, commands, _) => {
+        while let Some(job) = batch.jobs.pop_front() {
+            match job.work {
+                Work::Apply(space, commands, sender) => {
                     let mut part = tables.part(&space.addon)?;
-                    let answers = match shelf::run(&mut part, space.quota, commands.clone(), now) {
+                    let answers = match shelf::run(&mut part, space.quota, commands, now) {
                         Ok(answers) => Ok(answers),
                         Err(Fault::Refused(error)) => Err(error),
                         Err(Fault::File(error)) => return Err(error.into()),
                     };
                     let usage = part.settle()?;
                     self.shared.usages.lock().insert(space.addon.to_string(), usage);
-                    if answers.is_ok() && commands.iter().any(|(_, op)| op.writes()) {
-                        written.push(Written { space: space.clone(), commands: commands.clone(), now });
-                    }
-                    Done::Apply(answers)
+                    batch.answers.push(Reply::Apply(sender, answers));
                 }
-                Work::Scan(addon, scan, _) => Done::Scan(tables.part(addon)?.scan(scan, now)?),
-                Work::Flush(_) => {
+                Work::Scan(addon, scan, sender) => {
+                    batch.answers.push(Reply::Scan(sender, tables.part(&addon)?.scan(&scan, now)?));
+                }
+                Work::Flush(sender) => {
                     is_durable = true;
-                    Done::Flush
+                    batch.answers.push(Reply::Flush(sender));
                 }
-            });
+            }
         }
         if self.swept.elapsed() >= SWEEP {
             self.swept = Instant::now();
             self.sweep(&mut tables, now)?;
         }
-        let (changed, has_added) = (tables.changed, tables.has_added);
+        let changed = tables.changed;
         drop(tables);
-        if has_added {
-            tables::keep_spare(&transaction, self.place.most)?;
-        }
-        // While there is no room, nothing is told that is not on the disk: what goes is of use only then.
-        is_durable = (is_durable && (changed.is_some() || self.unsynced.is_some())) || (changed.is_some() && self.full.is_some());
+        // After trouble nothing is told that is not on the disk.
+        let is_probe = changed.is_some() && self.full.as_ref().is_some_and(|full| full.pause.is_over());
+        is_durable = (is_durable && (changed.is_some() || self.unsynced.is_some())) || is_probe;
         if is_durable {
-            self.commit(transaction)?;
+            transaction.set_durability(Durability::Immediate)?;
+            transaction.commit()?;
+            self.unsynced = None;
         } else if let Some(bytes) = changed {
-            let mut transaction = transaction;
             transaction.set_durability(Durability::None)?;
             transaction.commit()?;
             self.unsynced.get_or_insert_with(Unsynced::now).bytes += bytes;
-            self.journal.append(&mut written);
         } else {
             transaction.abort()?;
         }
-        if has_added && self.full.take().is_some() {
+        if is_probe && self.full.take().is_some() {
             tracing::info!(state.path = %self.place.path.display(), "keys and values can be kept again");
         }
+        batch.answers.drain(..).for_each(Reply::send);
         Ok(())
-    }
-
-    /// Has all of it on the disk, with a mark by which a commit that stood is known.
-    fn commit(&mut self, mut transaction: WriteTransaction) -> Result<(), redb::Error> {
-        let mark = now();
-        tables::mark(&transaction, mark)?;
-        self.attempt = Some(mark);
-        transaction.set_durability(Durability::Immediate)?;
-        transaction.commit()?;
-        self.attempt = None;
-        self.unsynced = None;
-        self.journal.clear();
-        Ok(())
-    }
-
-    /// Does again what was answered and is not in the file. Whether the last commit stood, and so all of it is there.
-    fn replay(&mut self, database: &Database) -> Result<bool, redb::Error> {
-        let transaction = database.begin_write()?;
-        let has_stood = self.attempt.is_some() && tables::marked(&transaction)? == self.attempt;
-        if has_stood || self.journal.is_empty() {
-            transaction.abort()?;
-            self.attempt = None;
-            self.journal.clear();
-            return Ok(has_stood);
-        }
-        let mut tables = Tables::open(&transaction, None)?;
-        for written in &self.journal {
-            let mut part = tables.part(&written.space.addon)?;
-            match shelf::run(&mut part, written.space.quota, written.commands.clone(), written.now) {
-                Ok(_) => {}
-                Err(Fault::File(error)) => return Err(error.into()),
-                Err(Fault::Refused(error)) => tracing::error!(%error, "a write that was answered is lost"),
-            }
-            let usage = part.settle()?;
-            self.shared.usages.lock().insert(written.space.addon.to_string(), usage);
-        }
-        drop(tables);
-        self.commit(transaction)?;
-        Ok(false)
     }
 
     /// Removes what has expired of all addons, some each time.
@@ -267,8 +209,8 @@ impl Worker {
         Ok(())
     }
 
-    /// The file is opened again, now or after a while. Whether the transaction stood nevertheless.
-    fn failed(&mut self, database: Database, error: &redb::Error) -> bool {
+    /// What is not on the disk is lost; the file is opened again, now or after a while.
+    fn failed(&mut self, database: Database, error: &redb::Error) {
         drop(database);
         self.unsynced = None;
         let path = self.place.path.display();
@@ -280,54 +222,29 @@ impl Worker {
             self.full = Some(Full { why, pause });
         } else {
             tracing::error!(state.path = %path, %error, "keys and values are not available");
-            *self.shared.trouble.lock() = Some(format!("the file failed: {}", kind(error)));
+            *self.shared.trouble.lock() = Some(format!("the file failed: {error}"));
             self.retry = self.retry.next();
         }
-        self.reopen()
+        self.reopen();
     }
 
-    fn reopen(&mut self) -> bool {
+    fn reopen(&mut self) {
         if !self.retry.is_over() {
-            return false;
+            return;
         }
-        let opened = open(&self.place, &self.shared).and_then(|database| {
-            let replayed = guarded(|| self.replay(&database));
-            if replayed.as_ref().is_err_and(|error| matches!(error, redb::Error::Io(error) if is_full(error))) {
-                tracing::error!(writes = self.journal.len(), "writes that were answered are lost: no room for them");
-                self.journal.clear();
-            }
-            replayed.map(|has_stood| (database, has_stood)).map_err(|error| storage_error(&self.place, error))
-        });
-        match opened {
-            Ok((database, has_stood)) => {
+        match open(&self.place, &self.shared) {
+            Ok(database) => {
                 self.database = Some(database);
                 self.retry = Pause::none();
                 *self.shared.trouble.lock() = None;
                 tracing::info!(state.path = %self.place.path.display(), "keys and values are available again");
-                has_stood
             }
             Err(error) => {
                 tracing::error!(%error, "keys and values are not available");
-                *self.shared.trouble.lock() = Some(error.kind());
+                *self.shared.trouble.lock() = Some(error.to_string());
                 self.retry = self.retry.next();
-                false
             }
         }
-    }
-}
-
-/// A panic of redb's own checks of what it reads is an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(redb::Error::Corrupted("a page cannot be what it should be".to_owned())))
-}
-
-/// What may be told to anybody.
-fn kind(error: &redb::Error) -> String {
-    match error {
-        redb::Error::Io(error) => error.kind().to_string(),
-        redb::Error::Corrupted(_) => "damaged".to_owned(),
-        _ => "the database cannot go on".to_owned(),
     }
 }
 
@@ -426,24 +343,13 @@ impl Pause {
     }
 }
 
-impl Job {
+impl Reply {
     /// Whoever has gone meanwhile needs no answer.
-    fn answer(self, done: Done) {
-        match (self.work, done) {
-            (Work::Apply(_, _, sender), Done::Apply(answers)) => drop(sender.send(answers)),
-            (Work::Scan(_, _, sender), Done::Scan(page)) => drop(sender.send(Ok(page))),
-            (Work::Flush(sender), Done::Flush) => drop(sender.send(())),
-            // Each is what its job came to.
-            _ => {}
-        }
-    }
-
-    fn refuse(self, why: &str) {
-        let why = StoreError::Unavailable(why.to_owned());
-        match self.work {
-            Work::Apply(_, _, sender) => drop(sender.send(Err(why))),
-            Work::Scan(_, _, sender) => drop(sender.send(Err(why))),
-            Work::Flush(sender) => drop(sender.send(())),
+    fn send(self) {
+        match self {
+            Self::Apply(sender, answers) => drop(sender.send(answers)),
+            Self::Scan(sender, page) => drop(sender.send(Ok(page))),
+            Self::Flush(sender) => drop(sender.send(())),
         }
     }
 }
