@@ -247,7 +247,7 @@ async fn compressed_bytes_of_nothing_are_capped() {
             assert_eq!((client.frame().await.code(), heard.recv().await.expect("a frame").code()), (1009, 1001));
         } else {
             // It goes on while its end has not come.
-            tollgate_tests::eventually(async || origin.received() as usize > blocks.len()).await;
+            tollgate_tests::eventually(async || origin.received() > blocks.len()).await;
         }
     }
 }

@@ -187,6 +187,7 @@ fn shown(origin: &Origin) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::redundant_closure_for_method_calls, reason = "a method of one lifetime is no function of all")]
 mod tests {
     use super::*;
 
