@@ -72,7 +72,7 @@ async fn many_loops_at_once_harm_nobody() {
 /// Not on threads that serve, but for the first moments; and where they get what the machine has left over.
 #[tokio::test]
 async fn loops_run_behind_everything_else() {
-    const LOOPS: u64 = 20;
+    const LOOPS: u64 = 8;
     let siege = Siege::by(guests(&["loop-request"]), |builder| builder).await;
     for _ in 0..LOOPS {
         assert_eq!(siege.ask("loop-request").await.status, 503);
