@@ -178,16 +178,22 @@ async fn an_early_answer_is_no_failure() {
 /// on with the same instance.
 #[tokio::test]
 async fn an_upload_that_is_not_wanted_any_more_is_no_failure() {
-    let origin = RawOrigin::start(|conversation| async move {
-        let Some(mut origin) = FrameOrigin::accept(conversation).await else { return };
-        while let Some(stream) = origin.request().await {
-            let no_error = Frame::new(3, 0, stream, bytes::Bytes::from_static(&[0; 4]));
-            origin.send(&[Frame::headers(stream, &[(":status", b"401")], true), no_error]).await;
+    let (begun, begins) = tokio::sync::watch::channel(false);
+    let origin = RawOrigin::start(move |conversation| {
+        let mut begins = begins.clone();
+        async move {
+            let Some(mut origin) = FrameOrigin::accept(conversation).await else { return };
+            while let Some(stream) = origin.request().await {
+                // Not before the hook is at work.
+                let _ = begins.wait_for(|begins| *begins).await;
+                let no_error = Frame::new(3, 0, stream, bytes::Bytes::from_static(&[0; 4]));
+                origin.send(&[Frame::headers(stream, &[(":status", b"401")], true), no_error]).await;
+            }
         }
     })
     .await;
     let script = json!({"rules": [
-        {"on": "request-chunk", "do": [{"wait": 300}, {"log": "decided"}]},
+        {"on": "request-chunk", "do": [{"log": "begun"}, {"wait": 500}, {"log": "decided"}]},
         {"on": "response", "do": [{"set": ["X-Seen", "1"]}]},
     ]});
     let host = Hosted::before(&origin.url())
@@ -196,7 +202,10 @@ async fn an_upload_that_is_not_wanted_any_more_is_no_failure() {
         .set("listener.main.upstream_protocol", "h2")
         .start()
         .await;
-    let seen = host.post("/", "hello").await;
+    let (seen, ()) = tokio::join!(host.post("/", "hello"), async {
+        host.logged("begun").await;
+        begun.send_replace(true);
+    });
     assert_eq!((seen.status.as_u16(), seen.header("x-seen")), (401, Some("1")));
     host.logged("decided").await;
     let status = host.admin().status("a").await;
