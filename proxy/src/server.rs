@@ -50,6 +50,12 @@ impl Shared {
     fn head_limits(&self, site: &Site) -> HeadLimits {
         if self.controller.is_some() { self.sites.configured().head_limits() } else { site.head_limits() }
     }
+
+    /// How long such a connection may take until its request is there; likewise, where the controller can be asked for.
+    fn patience(&self) -> Arc<Site> {
+        let configured = self.sites.configured();
+        if self.controller.is_some() && configured.is_forward() { configured } else { self.sites.now() }
+    }
 }
 
 /// One client connection.

@@ -107,6 +107,22 @@ async fn limits_of_heads_do_not_bar_the_unlock() {
     assert_eq!(origin.requests().len(), 4);
 }
 
+/// However short the times are that a lock leaves to clients, who unlocks has those of the configuration.
+#[tokio::test]
+async fn times_do_not_bar_the_unlock() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).with_controller().start().await;
+    let id = host.controller().lock(&json!({"idle_timeout": "1ms", "request_timeout": "1ms"})).await;
+    let body = json!({"reset_id": id}).to_string();
+    let mut client = RawClient::connect(host.address_of("forward")).await;
+    let length = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    for part in ["POST http://mitm.code/options/unlock HTTP/1.1\r\n", "Host: mitm.code\r\n", &length] {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        client.send(part).await;
+    }
+    assert_eq!(client.response().await.status, 200);
+}
+
 #[tokio::test]
 async fn tunnels_keep_to_locked_limits() {
     let origin = RawOrigin::ok().await;

@@ -136,7 +136,7 @@ impl Drop for Open {
 
 async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let patience = shared.sites.now().timeouts.header_read;
+    let patience = shared.patience().timeouts.header_read;
     let Some(tls) = &shared.tls else {
         let end = End::default();
         let (reader, writer) = socket::split(stream, end.clone());
@@ -158,7 +158,7 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> i
 /// Finds out by the first bytes which version the client speaks (RFC 9113, 3.3).
 async fn speak(shared: Arc<Shared>, peer: Peer, mut reader: ReadSide, writer: WriteSide, end: End) -> io::Result<()> {
     let mut buffer = BytesMut::new();
-    let patience = shared.sites.now().timeouts.idle;
+    let patience = shared.patience().timeouts.idle;
     let sniffed = tokio::select! {
         sniffed = timeout(patience, sniff::is_http2(&mut reader, &mut buffer)) => sniffed,
         () = shared.draining.cancelled() => return Ok(()),

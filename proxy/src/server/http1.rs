@@ -105,7 +105,7 @@ impl Connection {
 
     /// Waits for the first byte of a head. False: the connection is over.
     async fn has_begun(&mut self) -> bool {
-        let idle = self.shared.sites.now().timeouts.idle;
+        let idle = self.shared.patience().timeouts.idle;
         let first = poll_fn(|context| self.input.poll_first(context));
         tokio::select! {
             biased;
@@ -118,7 +118,7 @@ impl Connection {
     async fn read_head(&mut self, site: &Site) -> Result<(RequestHead, TargetForm, HeadSize), Option<(Method, Refusal)>> {
         let limits = self.shared.head_limits(site);
         let head = poll_fn(|context| self.input.poll_head(context, limits));
-        let bytes = match timeout(site.timeouts.header_read, head).await {
+        let bytes = match timeout(self.shared.patience().timeouts.header_read, head).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(ReadError::Parse(error))) => return Err(Some((self.input.method(), explain(error)))),
             Ok(Err(ReadError::Closed | ReadError::Truncated | ReadError::Io(_))) => return Err(None),

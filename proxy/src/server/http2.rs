@@ -42,6 +42,7 @@ pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRea
         let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
         service_fn(move |request| exchange(Arc::clone(&shared), peer, activity.begin(), request))
     };
+    let idle = shared.patience().timeouts.idle;
     let header_bytes = u32::try_from(shared.head_limits(&site).bytes).unwrap_or(u32::MAX);
     let mut connection = std::pin::pin!(
         Builder::new(TokioExecutor::new())
@@ -51,7 +52,7 @@ pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRea
             .initial_stream_window_size(256 * 1024)
             .initial_connection_window_size(1024 * 1024)
             .max_send_buf_size(256 * 1024)
-            .keep_alive_interval(site.timeouts.idle)
+            .keep_alive_interval(idle)
             .keep_alive_timeout(Duration::from_secs(20))
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -62,10 +63,10 @@ pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRea
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = activity.idle(site.timeouts.idle) => {
+        () = activity.idle(idle) => {
             // GOAWAY; what the client has not taken of flows that have ended can still go out.
             connection.as_mut().graceful_shutdown();
-            timeout(site.timeouts.idle, connection).await.unwrap_or(Ok(()))
+            timeout(idle, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {

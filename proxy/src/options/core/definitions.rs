@@ -59,7 +59,8 @@ pub(super) const DEFINITIONS: [Definition; 21] = [
         name: "idle_timeout",
         kind: TEXT,
         help: "How long a client's connection without a request is kept, like 60s; in place of the listener's timeouts.idle. \
-               HTTP/2 connections keep what held when they began; kept connections to upstreams go by the configuration.",
+               HTTP/2 connections keep what held when they began; kept connections to upstreams go by the configuration, and so do \
+               forward listeners with a controller.",
     },
     Definition {
         name: "ignore_hosts",
@@ -113,7 +114,8 @@ pub(super) const DEFINITIONS: [Definition; 21] = [
     Definition {
         name: "request_timeout",
         kind: TEXT,
-        help: "From the first byte of a request's head to its end, like 30s; in place of the listener's timeouts.header_read.",
+        help: "From the first byte of a request's head to its end, like 30s; in place of the listener's timeouts.header_read, \
+               but not on forward listeners with a controller, so that it can always be asked.",
     },
     Definition {
         name: "response_timeout",
