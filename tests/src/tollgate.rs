@@ -212,10 +212,15 @@ impl Tollgate {
         self.status("VmRSS:") * 1024
     }
 
-    /// Most bytes of memory that it ever occupied.
+    /// Most bytes of memory that it occupied since its start or since [`Self::reset_peak`].
     #[must_use]
     pub fn peak_rss(&self) -> u64 {
         self.status("VmHWM:") * 1024
+    }
+
+    /// Counts the peak from here: `clear_refs` of proc(5).
+    pub fn reset_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("a process");
     }
 
     fn status(&self, name: &str) -> u64 {

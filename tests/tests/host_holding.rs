@@ -106,7 +106,7 @@ async fn small_pieces_cost_little_memory() {
     .await;
     let rules = json!({"rules": [{"on": "response", "body": "full", "do": [{"set": ["X-Seen", "yes"]}]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &rules).start().await;
-    let before = host.rss();
+    let before = host.settled("a").await;
     let answer = host.get("/").await;
     assert_eq!((answer.body.len(), answer.header("x-seen")), (PIECES, Some("yes")));
     // Each piece holding the buffer that it was read into would be 300 MiB.

@@ -196,7 +196,7 @@ fn padded(length: usize) -> Vec<u8> {
 async fn files_are_measured_before_they_are_read() {
     const LIMIT: usize = 64 << 20;
     let sound = Sound::start().await;
-    let before = sound.host.peak_rss();
+    let before = sound.host.settled("sound").await;
     File::create(sound.host.plugins().join("sparse.wasm")).expect("a file").set_len(200 << 20).expect("a length");
     let why = sound.host.admin().refused("sparse").await;
     assert_eq!(why, "a component of 209715200 bytes is over the limit of 67108864");

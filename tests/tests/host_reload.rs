@@ -272,10 +272,10 @@ async fn a_thousand_reloads_lose_nothing() {
             assert_eq!(answer.status, 200, "{}", answer.text());
         }
         if number == RELOADS / 5 {
-            early = host.rss();
+            early = host.settled("a").await;
         }
     }
-    let (took, late) = (start.elapsed(), host.rss());
+    let (took, late) = (start.elapsed(), host.settled("a").await);
     let tally = load.stop_unharmed().await;
     let generation = host.admin().status("a").await["generation"].as_u64().expect("a number");
     eprintln!(

@@ -331,7 +331,7 @@ async fn a_large_body_goes_through_hooks_in_little_memory() {
     })
     .await;
     let host = Hosted::before(&origin.url()).scripted("a", &to_pieces(&json!([{"piece": "upper"}]))).start().await;
-    let before = host.rss();
+    let before = host.settled("a").await;
     let mut client = Client::connect(Version::Http1, host.address()).await;
     let response = client.open(Request::get("/").body(tollgate_tests::empty()).expect("a request")).await.expect("a response");
     let (mut body, mut bytes) = (response.into_body(), 0);
@@ -339,7 +339,7 @@ async fn a_large_body_goes_through_hooks_in_little_memory() {
         bytes += frame.expect("a frame").into_data().map_or(0, |data| data.len());
     }
     assert_eq!(bytes, BODY);
-    let grown = host.rss().saturating_sub(before);
+    let grown = host.peak_rss().saturating_sub(before);
     assert!(grown < (64 << 20), "memory grew by {grown} bytes");
 }
 

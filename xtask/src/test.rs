@@ -14,7 +14,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     step("tests", || {
         let has_nextest = works(cargo().args(["nextest", "--version"]));
         let command: &[&str] = if has_nextest { &["nextest", "run"] } else { &["test", "--lib", "--bins", "--tests"] };
-        process::run(cargo().args(command).args(["--workspace", "--exclude", e2e::PACKAGE]).args(arguments))
+        process::run(cargo().args(command).args(["--workspace", "--exclude", e2e::PACKAGE, "--no-fail-fast"]).args(arguments))
     })?;
     if !arguments.is_empty() {
         return Ok(());

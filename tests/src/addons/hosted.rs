@@ -15,6 +15,7 @@ use super::{Admin, components};
 use crate::{
     body::{empty, full},
     client::{Answer, Client, Version},
+    patience::eventually,
     tollgate::{Builder, Ended, Tollgate},
 };
 
@@ -75,6 +76,16 @@ impl Hosted {
     /// What unlocks the lock that the test has.
     pub(super) const fn held(&self) -> &Mutex<Option<String>> {
         &self.held
+    }
+
+    /// What it occupies once the compiler has done all it has to do for an addon, which takes far more than a flow may. The peak
+    /// counts from here.
+    pub async fn settled(&self, name: &str) -> u64 {
+        self.admin().frozen(name).await;
+        let mut before = 0;
+        eventually(async || std::mem::replace(&mut before, self.rss()).abs_diff(before) < 1 << 20).await;
+        self.reset_peak();
+        self.rss()
     }
 
     /// Asks for a path over a connection of its own.
