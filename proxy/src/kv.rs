@@ -231,6 +231,14 @@ impl Op {
         }
     }
 
+    /// Bytes of the value that it may put there, none if it puts none.
+    fn puts(&self) -> Option<usize> {
+        match self {
+            Self::Increment(..) => Some(20),
+            _ => self.value().map(Bytes::len),
+        }
+    }
+
     /// Whether it may change something.
     #[must_use]
     pub const fn writes(&self) -> bool {

@@ -4,6 +4,8 @@
 //! within [`SYNC`]. A process that is killed loses at most what is younger, and never a part of a transaction.
 
 mod backend;
+mod opening;
+mod room;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -52,6 +54,18 @@ pub enum OpenError {
     Io(PathBuf, std::io::Error),
 }
 
+impl OpenError {
+    /// What may be told to anybody: no path.
+    fn kind(&self) -> String {
+        match self {
+            Self::Taken(_) => "another process uses the file".to_owned(),
+            Self::Foreign(..) => "the file is no store of this version".to_owned(),
+            Self::Damaged(..) => "the file is damaged".to_owned(),
+            Self::Io(_, error) => format!("the file failed: {}", error.kind()),
+        }
+    }
+}
+
 /// What others see of the thread's affairs.
 #[derive(Debug, Default)]
 struct Shared {
@@ -76,10 +90,10 @@ impl File {
     /// Opens the file, or makes it, for its owner only; it grows to at most so many bytes. Looks at all of it: what is damaged
     /// is found now.
     pub fn open(path: &Path, most: u64) -> Result<Self, OpenError> {
-        Self::with(worker::Place { path: path.to_owned(), most, faults: backend::Faults::default() })
+        Self::with(opening::Place { path: path.to_owned(), most, faults: backend::Faults::default() })
     }
 
-    fn with(place: worker::Place) -> Result<Self, OpenError> {
+    fn with(place: opening::Place) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::default());
         let (jobs, inbox) = mpsc::channel();
         let path = place.path.clone();

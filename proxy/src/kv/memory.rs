@@ -53,7 +53,7 @@ impl Default for Memory {
 impl Store for Memory {
     fn apply(&self, space: &Space, commands: Vec<Command>) -> BoxFuture<'static, Result<Vec<Answer>, StoreError>> {
         let entries = self.entries(&space.addon);
-        let answers = check(&commands).and_then(|()| shelf::run(&mut *entries.lock(), space.quota, commands, self.now()));
+        let answers = check(&commands).and_then(|()| shelf::run(&mut *entries.lock(), space.quota, &commands, self.now()));
         ready(answers).boxed()
     }
 
@@ -162,7 +162,7 @@ mod tests {
 
         fn run(&mut self, key: &str, op: Op) -> Result<Answer, StoreError> {
             let commands = vec![(Place::new("b", key).expect("a place"), op)];
-            let answers = shelf::run(&mut self.entries, QUOTA, commands, self.now)?;
+            let answers = shelf::run(&mut self.entries, QUOTA, &commands, self.now)?;
             Ok(answers.into_iter().next().expect("an answer"))
         }
 
@@ -204,7 +204,7 @@ mod tests {
         let quota = Quota { bytes: 1 << 20, keys: 1000 };
         let (mut entries, now) = (Entries::default(), 7);
         let apply = |entries: &mut Entries, quota, place, op, now| {
-            shelf::run(entries, quota, vec![(place, op)], now).map(|answers| answers.into_iter().next())
+            shelf::run(entries, quota, &[(place, op)], now).map(|answers| answers.into_iter().next())
         };
         let place = |number: usize| Place::new("b", &number.to_string()).expect("a place");
         for number in 0..1000 {

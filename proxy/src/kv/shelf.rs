@@ -53,7 +53,7 @@ impl Entry {
 }
 
 /// Does all operations, or none.
-pub(super) fn run<S: Shelf>(shelf: &mut S, quota: Quota, commands: Vec<Command>, now: u64) -> Result<Vec<Answer>, S::Error> {
+pub(super) fn run<S: Shelf>(shelf: &mut S, quota: Quota, commands: &[Command], now: u64) -> Result<Vec<Answer>, S::Error> {
     if commands.iter().any(|(_, op)| op.writes()) {
         expire_some(shelf, now, STEP)?;
     }
@@ -98,28 +98,28 @@ pub(super) fn until(now: u64, ttl: Option<Duration>) -> Option<u64> {
 }
 
 impl<S: Shelf> Run<'_, S> {
-    fn one(&mut self, place: Place, op: Op) -> Result<Answer, S::Error> {
-        let found = self.shelf.find(&place)?.filter(|entry| !entry.is_over(self.now));
+    fn one(&mut self, place: &Place, op: &Op) -> Result<Answer, S::Error> {
+        let found = self.shelf.find(place)?.filter(|entry| !entry.is_over(self.now));
         Ok(match op {
             Op::Get => Answer::Value(found.map(|entry| entry.value)),
             Op::Set(value, ttl) => {
-                let until = until(self.now, ttl);
-                self.put(place, Entry { value, until })?;
+                let until = until(self.now, *ttl);
+                self.put(place, Entry { value: value.clone(), until })?;
                 Answer::Done(true)
             }
             Op::Insert(value, ttl) => {
                 let is_free = found.is_none();
                 if is_free {
-                    let until = until(self.now, ttl);
-                    self.put(place, Entry { value, until })?;
+                    let until = until(self.now, *ttl);
+                    self.put(place, Entry { value: value.clone(), until })?;
                 }
                 Answer::Done(is_free)
             }
             Op::Swap { expected, value, ttl } => {
                 let is_due = found.as_ref().map(|entry| &entry.value) == expected.as_ref();
-                match value.filter(|_| is_due) {
+                match value.clone().filter(|_| is_due) {
                     Some(value) => {
-                        let until = until(self.now, ttl);
+                        let until = until(self.now, *ttl);
                         self.put(place, Entry { value, until })?;
                     }
                     None if is_due => self.remove(place)?,
@@ -135,18 +135,18 @@ impl<S: Shelf> Run<'_, S> {
             Op::Increment(by, ttl) => {
                 let before = found.as_ref().map_or(Some(0), |entry| number(&entry.value));
                 let before = before.ok_or_else(|| invalid("number to increment"))?;
-                let sum = before.checked_add(by).ok_or_else(|| invalid("sum beyond 64 bits"))?;
-                let until = found.map_or_else(|| until(self.now, ttl), |entry| entry.until);
+                let sum = before.checked_add(*by).ok_or_else(|| invalid("sum beyond 64 bits"))?;
+                let until = found.map_or_else(|| until(self.now, *ttl), |entry| entry.until);
                 self.put(place, Entry { value: sum.to_string().into(), until })?;
                 Answer::Sum(sum)
             }
         })
     }
 
-    fn put(&mut self, place: Place, entry: Entry) -> Result<(), S::Error> {
+    fn put(&mut self, place: &Place, entry: Entry) -> Result<(), S::Error> {
         let cost = place.cost(entry.value.len());
         loop {
-            let old = self.shelf.find(&place)?;
+            let old = self.shelf.find(place)?;
             let before = old.as_ref().map(|entry| place.cost(entry.value.len()));
             let usage = self.shelf.usage();
             let bytes = usage.bytes + cost - before.unwrap_or_default();
@@ -160,8 +160,8 @@ impl<S: Shelf> Run<'_, S> {
                 if bytes > usage.bytes {
                     self.shelf.is_full()?;
                 }
-                self.shelf.put(&place, entry)?;
-                self.undo.push((place, old));
+                self.shelf.put(place, entry)?;
+                self.undo.push((place.clone(), old));
                 return Ok(());
             };
             // What has expired counts no more.
@@ -171,10 +171,10 @@ impl<S: Shelf> Run<'_, S> {
         }
     }
 
-    fn remove(&mut self, place: Place) -> Result<(), S::Error> {
-        if let Some(old) = self.shelf.find(&place)? {
-            self.shelf.remove(&place)?;
-            self.undo.push((place, Some(old)));
+    fn remove(&mut self, place: &Place) -> Result<(), S::Error> {
+        if let Some(old) = self.shelf.find(place)? {
+            self.shelf.remove(place)?;
+            self.undo.push((place.clone(), Some(old)));
         }
         Ok(())
     }

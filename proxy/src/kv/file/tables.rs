@@ -39,8 +39,19 @@ pub(super) struct Tables<'txn> {
     usages: Usages<'txn>,
     /// Why nothing may be added.
     pub(super) full: Option<String>,
-    /// Whether something was changed, and how many bytes.
-    pub(super) changed: Option<usize>,
+    /// What was done.
+    pub(super) changes: Changes,
+}
+
+/// What a transaction did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Changes {
+    /// Entries that were put or removed.
+    pub(super) keys: usize,
+    /// Their bytes.
+    pub(super) bytes: usize,
+    /// Whether an addon has more than before.
+    pub(super) has_added: bool,
 }
 
 /// What one addon has of them.
@@ -52,13 +63,13 @@ pub(super) struct Part<'a, 'txn> {
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(transaction: &'txn WriteTransaction, full: Option<String>) -> Result<Self, StorageError> {
+    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, StorageError> {
         Ok(Self {
             entries: transaction.open_table(ENTRIES).map_err(storage)?,
             expiries: transaction.open_table(EXPIRIES).map_err(storage)?,
             usages: transaction.open_table(USAGES).map_err(storage)?,
-            full,
-            changed: None,
+            full: None,
+            changes: Changes::default(),
         })
     }
 
@@ -119,7 +130,8 @@ impl Part<'_, '_> {
 
     fn changed(&mut self, bytes: usize) {
         self.is_changed = true;
-        *self.tables.changed.get_or_insert_default() += bytes;
+        self.tables.changes.keys += 1;
+        self.tables.changes.bytes += bytes;
     }
 
     /// Writes down what the addon has now, if that has changed, and tells it.
@@ -145,6 +157,7 @@ impl Shelf for Part<'_, '_> {
     }
 
     fn put(&mut self, place: &Place, entry: Entry) -> Result<(), Fault> {
+        let before = self.usage.bytes;
         self.remove(place)?;
         let cost = place.cost(entry.value.len());
         let until = entry.until.unwrap_or(0);
@@ -155,6 +168,7 @@ impl Shelf for Part<'_, '_> {
         self.usage.bytes += cost;
         self.usage.keys += 1;
         self.changed(cost);
+        self.tables.changes.has_added |= self.usage.bytes > before;
         Ok(())
     }
 

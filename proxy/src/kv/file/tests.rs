@@ -1,3 +1,5 @@
+mod full;
+
 use std::{fs, os::unix::fs::PermissionsExt as _, sync::atomic::Ordering::Relaxed};
 
 use super::{
@@ -38,7 +40,7 @@ impl Place {
     }
 
     fn try_open(&self) -> Result<File, OpenError> {
-        File::with(worker::Place { path: self.path(), most: self.most, faults: self.faults.clone() })
+        File::with(opening::Place { path: self.path(), most: self.most, faults: self.faults.clone() })
     }
 
     /// Once the one before has let go of it.
@@ -235,6 +237,17 @@ async fn a_disk_that_fails_is_trouble_until_it_works_again() {
     place.faults.is_broken.store(false, Relaxed);
     eventually(async || fill(&addon, "new", 10).await.is_ok()).await;
     assert_eq!((addon.get("old").await, bench.store.trouble()), (Some(value("1")), None));
+}
+
+#[tokio::test]
+async fn trouble_names_no_path() {
+    let place = Place::new();
+    let bench = place.open().await;
+    let addon = bench.a();
+    place.faults.is_broken.store(true, Relaxed);
+    eventually(async || fill(&addon, "new", 10).await.is_err() && bench.store.trouble().is_some()).await;
+    let trouble = bench.store.trouble().expect("trouble");
+    assert!(!trouble.contains(&*place.directory.path().to_string_lossy()), "{trouble}");
 }
 
 #[tokio::test]

@@ -2,30 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
     sync::{Arc, mpsc},
     time::{Duration, Instant, SystemTime},
 };
 
-use redb::{Database, DatabaseError, Durability, StorageError};
-use tokio::sync::oneshot;
+use redb::{Durability, StorageError, WriteTransaction};
 
 use super::{
-    super::{Answer, Page, StoreError, shelf},
+    super::{Answer, Page, StoreError, Usage, shelf},
     Job, OpenError, SYNC, Shared, Work,
-    backend::{Bounded, Faults},
-    tables::{self, Fault, Tables},
+    opening::{Opened, Place, open},
+    room::is_full,
+    tables::{Changes, Fault, Tables},
 };
-
-/// Where the file is, and how large it may be.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) path: PathBuf,
-    pub(super) most: u64,
-    pub(super) faults: Faults,
-}
 
 /// The thread's own.
 pub(super) struct Worker {
@@ -33,22 +23,29 @@ pub(super) struct Worker {
     inbox: mpsc::Receiver<Job>,
     shared: Arc<Shared>,
     /// None while the file is in trouble.
-    database: Option<Database>,
+    file: Option<Opened>,
     unsynced: Option<Unsynced>,
     retry: Pause,
     full: Option<Full>,
+    /// Pages that were seen to be free, less what was taken since.
+    free: u32,
     swept: Instant,
+    /// Expired entries that go at one time.
+    sweep: usize,
 }
 
 /// What is in memory alone.
 struct Unsynced {
     since: Instant,
     bytes: usize,
+    /// Pages that it takes to have it on the disk.
+    pages: u32,
 }
 
-/// Why nothing may be added, until it is tried again.
+/// Why nothing of so many bytes or more may be added, until it is tried again.
 struct Full {
     why: String,
+    least: usize,
     pause: Pause,
 }
 
@@ -59,55 +56,74 @@ struct Pause {
     length: Duration,
 }
 
-/// Jobs of one transaction. Whoever asked is answered when it stands.
-#[derive(Default)]
-struct Batch {
-    jobs: VecDeque<Job>,
-    answers: Vec<Reply>,
+/// How a transaction is tried.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    /// The file may not be able to grow: there must be room for what comes after it.
+    is_tight: bool,
+    /// Nothing is added.
+    refuses: bool,
+    is_last: bool,
 }
 
-enum Reply {
-    Apply(oneshot::Sender<Result<Vec<Answer>, StoreError>>, Result<Vec<Answer>, StoreError>),
-    Scan(oneshot::Sender<Result<Page, StoreError>>, Page),
-    Flush(oneshot::Sender<()>),
+/// A transaction that there is no room for, and that was undone.
+struct Excess {
+    /// With which job; none: with what had expired.
+    job: Option<usize>,
+    why: String,
+}
+
+/// What was tried already with a job that there is no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    Nothing,
+    /// All of before is on the disk, and what it replaced is free.
+    Synced,
+    Refused,
+}
+
+/// What came of a job. Whoever asked is told when the transaction stands.
+enum Done {
+    Apply(Result<Vec<Answer>, StoreError>),
+    Scan(Page),
+    Flush,
 }
 
 /// Jobs in one transaction.
 const BATCH: usize = 256;
+/// The same where the file may not be able to grow.
+const TIGHT_BATCH: usize = 8;
 /// Bytes after which the disk is not waited for any longer.
 const UNSYNCED: usize = 16 << 20;
-/// Pages of the file that are kept in memory, in bytes.
-const CACHE: usize = 64 << 20;
 /// How often all addons are looked through for what has expired, and how many entries go each time.
 const SWEEP: Duration = Duration::from_secs(1);
 const SWEPT: usize = 1_000;
-/// A file that is so much larger than what it holds is made smaller when it is opened.
-const SLACK: u64 = 64 << 20;
+/// Pages that stay free after something was added, for what removes: a batch of it takes two pages for each key, and some for the
+/// way to them, before it frees any.
+const KEPT: u32 = 640;
+/// Pages beyond these that are looked for, not to look each time.
+const AHEAD: u32 = 128;
+/// Pages that a commit finds free: for lists of what was freed, and the way to them.
+const COMMIT: u32 = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The same where there is no room.
+const LONGEST_FULL: Duration = Duration::from_secs(2);
 
 impl Worker {
     /// Opens the file.
     pub(super) fn new(place: Place, inbox: mpsc::Receiver<Job>, shared: Arc<Shared>) -> Result<Self, OpenError> {
-        let database = open(&place, &shared)?;
-        Ok(Self {
-            place,
-            inbox,
-            shared,
-            database: Some(database),
-            unsynced: None,
-            retry: Pause::none(),
-            full: None,
-            swept: Instant::now(),
-        })
+        let file = Some(open(&place, &shared)?);
+        let (retry, swept) = (Pause::none(), Instant::now());
+        Ok(Self { place, inbox, shared, file, unsynced: None, retry, full: None, free: 0, swept, sweep: SWEPT })
     }
 
     /// Works until nobody is left who could ask for something; then has all of it on the disk.
     pub(super) fn run(mut self) {
         while let Some(jobs) = self.next() {
-            self.work(Batch { jobs, answers: Vec::new() }, false);
+            self.work(jobs, false);
         }
-        self.work(Batch::default(), true);
+        self.work(VecDeque::new(), true);
     }
 
     /// What has come in, or nothing when it is time for other things. None: no more will come.
@@ -123,107 +139,198 @@ impl Worker {
         }
     }
 
-    fn work(&mut self, mut batch: Batch, is_last: bool) {
-        if self.database.is_none() {
+    fn work(&mut self, jobs: VecDeque<Job>, is_last: bool) {
+        if self.file.is_none() {
             self.reopen();
         }
         // Without a file, the senders are dropped, and who waits reads of the trouble.
-        let Some(database) = self.database.take() else { return };
-        match catch_unwind(AssertUnwindSafe(|| self.transact(&database, &mut batch, is_last))) {
-            Ok(Ok(())) => self.database = Some(database),
-            Ok(Err(error)) => self.failed(database, &error),
+        let Some(file) = self.file.take() else { return };
+        match catch_unwind(AssertUnwindSafe(|| self.all(&file, jobs, is_last))) {
+            Ok(Ok(())) => self.file = Some(file),
+            Ok(Err(error)) => self.failed(file, &error),
             // redb's own checks of what it reads.
-            Err(_) => self.failed(database, &redb::Error::Corrupted("a page cannot be what it should be".to_owned())),
+            Err(_) => self.failed(file, &redb::Error::Corrupted("a page cannot be what it should be".to_owned())),
         }
     }
 
-    fn transact(&mut self, database: &Database, batch: &mut Batch, is_last: bool) -> Result<(), redb::Error> {
-        let mut transaction = database.begin_write()?;
-        let full = self.full.as_ref().filter(|full| !full.pause.is_over()).map(|full| full.why.clone());
-        let mut is_durable = is_last || self.unsynced.as_ref().is_some_and(Unsynced::is_due);
-        let mut tables = Tables::open(&transaction, full)?;
+    /// Does all jobs, in one transaction if there is room for all of them; those that there is no room for, each alone, are
+    /// refused.
+    fn all(&mut self, file: &Opened, mut jobs: VecDeque<Job>, is_last: bool) -> Result<(), redb::Error> {
+        let mut is_tight = file.room.is_tight();
+        let most = |is_tight| if is_tight { TIGHT_BATCH } else { BATCH };
+        let (mut count, mut tried) = (most(is_tight), Tried::Nothing);
+        loop {
+            count = count.min(jobs.len());
+            let trial = Trial { is_tight, refuses: tried == Tried::Refused, is_last: is_last && count == jobs.len() };
+            let group = jobs.make_contiguous().get(..count).unwrap_or_default();
+            match self.transact(file, group, trial)? {
+                Ok(done) => jobs.drain(..count).zip(done).for_each(|(job, done)| job.answer(done)),
+                Err(excess) => {
+                    is_tight = true;
+                    match excess.job {
+                        None => self.sweep = (self.sweep / 4).max(1),
+                        Some(at) if count > 1 => count = at.clamp(1, count - 1),
+                        Some(_) => match tried {
+                            Tried::Nothing => {
+                                self.sync(file)?;
+                                tried = Tried::Synced;
+                            }
+                            Tried::Synced => {
+                                self.refuse_more(excess.why, jobs.front());
+                                tried = Tried::Refused;
+                            }
+                            Tried::Refused => {
+                                if let Some(job) = jobs.pop_front() {
+                                    job.refuse(excess.why);
+                                }
+                                (count, tried) = (most(is_tight), Tried::Nothing);
+                            }
+                        },
+                    }
+                    continue;
+                }
+            }
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            (count, tried) = (most(is_tight), Tried::Nothing);
+        }
+    }
+
+    /// Does these jobs in one transaction, or undoes it.
+    fn transact(&mut self, file: &Opened, jobs: &[Job], trial: Trial) -> Result<Result<Vec<Done>, Excess>, redb::Error> {
+        file.room.begin();
+        let mut transaction = file.database.begin_write()?;
+        let mut tables = Tables::open(&transaction)?;
+        let (mut done, mut usages, mut is_flush) = (Vec::with_capacity(jobs.len()), Vec::new(), false);
+        // The job that changed something last, and the bytes of the largest that something might be added for.
+        let (mut changer, mut largest) = (0, None);
         let now = now();
-        while let Some(job) = batch.jobs.pop_front() {
-            match job.work {
-                Work::Apply(space, commands, sender) => {
+        for (index, job) in jobs.iter().enumerate() {
+            let (bytes, before) = (job.adds(), tables.changes.keys);
+            tables.full = self.full.as_ref().filter(|full| trial.refuses || full.refuses(bytes)).map(|full| full.why.clone());
+            if tables.full.is_none() {
+                largest = largest.max(bytes);
+            }
+            done.push(match &job.work {
+                Work::Apply(space, commands, _) => {
                     let mut part = tables.part(&space.addon)?;
                     let answers = match shelf::run(&mut part, space.quota, commands, now) {
                         Ok(answers) => Ok(answers),
                         Err(Fault::Refused(error)) => Err(error),
                         Err(Fault::File(error)) => return Err(error.into()),
                     };
-                    let usage = part.settle()?;
-                    self.shared.usages.lock().insert(space.addon.to_string(), usage);
-                    batch.answers.push(Reply::Apply(sender, answers));
+                    usages.push((space.addon.to_string(), part.settle()?));
+                    Done::Apply(answers)
                 }
-                Work::Scan(addon, scan, sender) => {
-                    batch.answers.push(Reply::Scan(sender, tables.part(&addon)?.scan(&scan, now)?));
+                Work::Scan(addon, scan, _) => Done::Scan(tables.part(addon)?.scan(scan, now)?),
+                Work::Flush(_) => {
+                    is_flush = true;
+                    Done::Flush
                 }
-                Work::Flush(sender) => {
-                    is_durable = true;
-                    batch.answers.push(Reply::Flush(sender));
-                }
+            });
+            if let Some(why) = file.room.excess() {
+                drop(tables);
+                transaction.abort()?;
+                return Ok(Err(Excess { job: Some(index), why }));
+            }
+            if tables.changes.keys > before {
+                changer = index;
             }
         }
         if self.swept.elapsed() >= SWEEP {
             self.swept = Instant::now();
-            self.sweep(&mut tables, now)?;
+            sweep(&mut tables, now, self.sweep, &mut usages)?;
+            if let Some(why) = file.room.excess() {
+                drop(tables);
+                transaction.abort()?;
+                return Ok(Err(Excess { job: None, why }));
+            }
+            self.sweep = SWEPT;
         }
-        let changed = tables.changed;
+        let changes = tables.changes;
         drop(tables);
-        // After trouble nothing is told that is not on the disk.
-        let is_probe = changed.is_some() && self.full.as_ref().is_some_and(|full| full.pause.is_over());
-        is_durable = (is_durable && (changed.is_some() || self.unsynced.is_some())) || is_probe;
-        if is_durable {
+        let free = if trial.is_tight && changes.keys > 0 { self.spare(file, &transaction, changes)? } else { 0 };
+        if let Some(why) = file.room.excess() {
+            transaction.abort()?;
+            return Ok(Err(Excess { job: (!jobs.is_empty()).then_some(changer), why }));
+        }
+        file.room.end();
+        self.free = free;
+        let is_due = |unsynced: &Unsynced| unsynced.is_due(trial.is_tight);
+        let is_durable = trial.is_last || is_flush || self.unsynced.as_ref().is_some_and(is_due);
+        if is_durable && (changes.keys > 0 || self.unsynced.is_some()) {
             transaction.set_durability(Durability::Immediate)?;
             transaction.commit()?;
             self.unsynced = None;
-        } else if let Some(bytes) = changed {
+        } else if changes.keys > 0 {
             transaction.set_durability(Durability::None)?;
             transaction.commit()?;
-            self.unsynced.get_or_insert_with(Unsynced::now).bytes += bytes;
+            self.unsynced.get_or_insert_with(Unsynced::now).add(changes);
         } else {
             transaction.abort()?;
         }
-        if is_probe && self.full.take().is_some() {
+        self.shared.usages.lock().extend(usages);
+        if changes.has_added && self.full.as_ref().is_some_and(|full| largest >= Some(full.least)) {
+            self.full = None;
             tracing::info!(state.path = %self.place.path.display(), "keys and values can be kept again");
         }
-        batch.answers.drain(..).for_each(Reply::send);
+        Ok(Ok(done))
+    }
+
+    /// Tries whether enough pages are free after these changes, unless that is known; how many are.
+    fn spare(&self, file: &Opened, transaction: &WriteTransaction, changes: Changes) -> Result<u32, redb::Error> {
+        let (least, more) = if changes.has_added { (KEPT, AHEAD) } else { (COMMIT, 0) };
+        let left = self.free.saturating_sub(changes.pages());
+        if left >= least {
+            return Ok(left);
+        }
+        file.room.try_spare(transaction, least + more)?;
+        Ok(least + more)
+    }
+
+    /// Has on the disk what is in memory alone.
+    fn sync(&mut self, file: &Opened) -> Result<(), redb::Error> {
+        if self.unsynced.is_some() {
+            file.room.end();
+            let mut transaction = file.database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            transaction.commit()?;
+            self.unsynced = None;
+        }
         Ok(())
     }
 
-    /// Removes what has expired of all addons, some each time.
-    fn sweep(&self, tables: &mut Tables<'_>, now: u64) -> Result<(), StorageError> {
-        let mut left = SWEPT;
-        for (addon, before) in tables.usages()? {
-            let mut part = tables.part(&addon)?;
-            match shelf::expire_some(&mut part, now, left) {
-                Ok(_) => {}
-                Err(Fault::File(error)) => return Err(error),
-                Err(Fault::Refused(error)) => tracing::debug!(%error, "an expired entry stays"),
+    /// Nothing that is as large as this one is added for a while.
+    fn refuse_more(&mut self, why: String, job: Option<&Job>) {
+        let Some(bytes) = job.and_then(Job::adds) else { return };
+        let (least, pause) = match self.full.take() {
+            Some(full) => (full.least.min(bytes), full.pause.next(LONGEST_FULL)),
+            None => {
+                tracing::warn!(state.path = %self.place.path.display(), why, bytes, "keys and values cannot be kept");
+                (bytes, Pause::none().next(LONGEST_FULL))
             }
-            let after = part.settle()?;
-            left = left.saturating_sub(before.keys.saturating_sub(after.keys));
-            self.shared.usages.lock().insert(addon, after);
-        }
-        Ok(())
+        };
+        self.full = Some(Full { why, least, pause });
     }
 
     /// What is not on the disk is lost; the file is opened again, now or after a while.
-    fn failed(&mut self, database: Database, error: &redb::Error) {
-        drop(database);
+    fn failed(&mut self, file: Opened, error: &redb::Error) {
+        drop(file);
         self.unsynced = None;
+        self.free = 0;
         let path = self.place.path.display();
-        let is_full = matches!(error, redb::Error::Io(error) if is_full(error));
-        if is_full {
-            let pause = self.full.as_ref().map_or_else(Pause::first, |full| full.pause.next());
+        if let redb::Error::Io(error) = error
+            && is_full(error)
+        {
             let why = format!("no room: {error}");
-            tracing::warn!(state.path = %path, why, retry.seconds = pause.length.as_secs_f64(), "keys and values cannot be kept");
-            self.full = Some(Full { why, pause });
+            let pause = self.full.as_ref().map_or_else(Pause::none, |full| full.pause).next(LONGEST_PAUSE);
+            tracing::error!(state.path = %path, why, "keys and values cannot be kept, and what was in memory alone is lost");
+            self.full = Some(Full { why, least: 0, pause });
         } else {
             tracing::error!(state.path = %path, %error, "keys and values are not available");
             *self.shared.trouble.lock() = Some(format!("the file failed: {error}"));
-            self.retry = self.retry.next();
+            self.retry = self.retry.next(LONGEST_PAUSE);
         }
         self.reopen();
     }
@@ -233,79 +340,36 @@ impl Worker {
             return;
         }
         match open(&self.place, &self.shared) {
-            Ok(database) => {
-                self.database = Some(database);
+            Ok(file) => {
+                self.file = Some(file);
                 self.retry = Pause::none();
                 *self.shared.trouble.lock() = None;
                 tracing::info!(state.path = %self.place.path.display(), "keys and values are available again");
             }
             Err(error) => {
                 tracing::error!(%error, "keys and values are not available");
-                *self.shared.trouble.lock() = Some(error.to_string());
-                self.retry = self.retry.next();
+                *self.shared.trouble.lock() = Some(error.kind());
+                self.retry = self.retry.next(LONGEST_PAUSE);
             }
         }
     }
 }
 
-/// Opens the file and looks at all of it.
-fn open(place: &Place, shared: &Shared) -> Result<Database, OpenError> {
-    let (path, io) = (place.path.clone(), |error| OpenError::Io(place.path.clone(), error));
-    let backend = Bounded::open(&place.path, place.most, place.faults.clone()).map_err(io)?;
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE).set_check_integrity_on_open(true).create_with_backend(backend)
-    }));
-    let damaged = || OpenError::Damaged(path.clone(), "a page cannot be what it should be".to_owned());
-    let mut database = opened.map_err(|_| damaged())?.map_err(|error| open_error(place, error))?;
-    let claimed = catch_unwind(AssertUnwindSafe(|| claim(&mut database, shared, &place.path, place.most)));
-    claimed.map_err(|_| damaged())?.map_err(|error| storage_error(place, error))?.map_err(|why| OpenError::Foreign(path, why))?;
-    Ok(database)
-}
-
-/// Checks whose file it is, makes it smaller if that is worth it, and reads what addons have.
-fn claim(database: &mut Database, shared: &Shared, path: &std::path::Path, most: u64) -> Result<Result<(), String>, redb::Error> {
-    let transaction = database.begin_write()?;
-    if let Err(why) = tables::claim(&transaction)? {
-        transaction.abort()?;
-        return Ok(Err(why));
-    }
-    let usages = Tables::open(&transaction, None)?.usages()?;
-    transaction.commit()?;
-    let held: u64 = usages.iter().map(|(_, usage)| usage.bytes as u64).sum();
-    let length = std::fs::metadata(path).map_or(0, |found| found.len());
-    if length > held.saturating_mul(4).saturating_add(SLACK.min(most / 2)) {
-        match database.compact() {
-            Ok(_) => tracing::info!(state.path = %path.display(), "the file of keys and values was made smaller"),
-            Err(error) => tracing::warn!(state.path = %path.display(), %error, "the file of keys and values stays large"),
+/// Removes what has expired of all addons, some each time.
+fn sweep(tables: &mut Tables<'_>, now: u64, most: usize, usages: &mut Vec<(String, Usage)>) -> Result<(), StorageError> {
+    let mut left = most;
+    for (addon, before) in tables.usages()? {
+        let mut part = tables.part(&addon)?;
+        match shelf::expire_some(&mut part, now, left) {
+            Ok(_) => {}
+            Err(Fault::File(error)) => return Err(error),
+            Err(Fault::Refused(error)) => tracing::debug!(%error, "an expired entry stays"),
         }
+        let after = part.settle()?;
+        left = left.saturating_sub(before.keys.saturating_sub(after.keys));
+        usages.push((addon, after));
     }
-    *shared.usages.lock() = usages.into_iter().collect();
-    Ok(Ok(()))
-}
-
-fn open_error(place: &Place, error: DatabaseError) -> OpenError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => OpenError::Taken(place.path.clone()),
-        DatabaseError::UpgradeRequired(format) => {
-            OpenError::Foreign(place.path.clone(), format!("of redb's format {format}, which this version does not read"))
-        }
-        other => storage_error(place, other.into()),
-    }
-}
-
-fn storage_error(place: &Place, error: redb::Error) -> OpenError {
-    match error {
-        redb::Error::Io(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-            OpenError::Foreign(place.path.clone(), format!("no store of keys and values ({error})"))
-        }
-        redb::Error::Io(error) => OpenError::Io(place.path.clone(), error),
-        other => OpenError::Damaged(place.path.clone(), other.to_string()),
-    }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge | io::ErrorKind::QuotaExceeded)
+    Ok(())
 }
 
 /// Microseconds since 1970.
@@ -316,11 +380,31 @@ fn now() -> u64 {
 
 impl Unsynced {
     fn now() -> Self {
-        Self { since: Instant::now(), bytes: 0 }
+        Self { since: Instant::now(), bytes: 0, pages: 0 }
     }
 
-    fn is_due(&self) -> bool {
-        self.since.elapsed() >= SYNC || self.bytes >= UNSYNCED
+    /// With a list of freed pages for each transaction.
+    fn add(&mut self, changes: Changes) {
+        self.bytes += changes.bytes;
+        self.pages = self.pages.saturating_add(1 + changes.pages() / 256);
+    }
+
+    fn is_due(&self, is_tight: bool) -> bool {
+        self.since.elapsed() >= SYNC || self.bytes >= UNSYNCED || (is_tight && self.pages >= COMMIT / 2)
+    }
+}
+
+impl Changes {
+    /// Pages that they may have taken: leaves and the way to them, and values in blocks of a power of two.
+    fn pages(self) -> u32 {
+        let pages = self.keys.saturating_mul(4).saturating_add(self.bytes / 2_048).saturating_add(16);
+        u32::try_from(pages).unwrap_or(u32::MAX)
+    }
+}
+
+impl Full {
+    fn refuses(&self, bytes: Option<usize>) -> bool {
+        !self.pause.is_over() && bytes >= Some(self.least)
     }
 }
 
@@ -329,12 +413,8 @@ impl Pause {
         Self { until: Instant::now(), length: Duration::ZERO }
     }
 
-    fn first() -> Self {
-        Self::none().next()
-    }
-
-    fn next(self) -> Self {
-        let length = (self.length * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+    fn next(self, longest: Duration) -> Self {
+        let length = (self.length * 2).clamp(FIRST_PAUSE, longest);
         Self { until: Instant::now() + length, length }
     }
 
@@ -343,13 +423,30 @@ impl Pause {
     }
 }
 
-impl Reply {
+impl Job {
+    /// Bytes of values that this may put there; none: it only reads and removes.
+    fn adds(&self) -> Option<usize> {
+        let Work::Apply(_, commands, _) = &self.work else { return None };
+        commands.iter().filter_map(|(_, op)| op.puts()).reduce(|one, other| one + other)
+    }
+
     /// Whoever has gone meanwhile needs no answer.
-    fn send(self) {
-        match self {
-            Self::Apply(sender, answers) => drop(sender.send(answers)),
-            Self::Scan(sender, page) => drop(sender.send(Ok(page))),
-            Self::Flush(sender) => drop(sender.send(())),
+    fn answer(self, done: Done) {
+        match (self.work, done) {
+            (Work::Apply(_, _, sender), Done::Apply(answers)) => drop(sender.send(answers)),
+            (Work::Scan(_, _, sender), Done::Scan(page)) => drop(sender.send(Ok(page))),
+            (Work::Flush(sender), Done::Flush) => drop(sender.send(())),
+            // Each is what its job came to.
+            _ => {}
+        }
+    }
+
+    fn refuse(self, why: String) {
+        let why = StoreError::Unavailable(why);
+        match self.work {
+            Work::Apply(_, _, sender) => drop(sender.send(Err(why))),
+            Work::Scan(_, _, sender) => drop(sender.send(Err(why))),
+            Work::Flush(sender) => drop(sender.send(())),
         }
     }
 }
