@@ -8,6 +8,7 @@ mod link;
 mod reply;
 #[cfg(test)]
 pub(super) mod tests;
+mod trouble;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
