@@ -5,6 +5,7 @@
 
 mod backend;
 mod opening;
+mod pause;
 mod room;
 mod tables;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     super::{Answer, Page, StoreError, Usage, shelf},
     Job, OpenError, SYNC, Shared, Work,
     opening::{Opened, Place, open},
+    pause::Pause,
     room::is_full,
     tables::{Changes, Fault, Tables},
 };
@@ -47,13 +48,6 @@ struct Full {
     why: String,
     least: usize,
     pause: Pause,
-}
-
-/// A time to wait, longer each time.
-#[derive(Debug, Clone, Copy)]
-struct Pause {
-    until: Instant,
-    length: Duration,
 }
 
 /// How a transaction is tried.
@@ -105,7 +99,6 @@ const KEPT: u32 = 640;
 const AHEAD: u32 = 128;
 /// Pages that a commit finds free: for lists of what was freed, and the way to them.
 const COMMIT: u32 = 64;
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The same where there is no room.
 const LONGEST_FULL: Duration = Duration::from_secs(2);
@@ -304,13 +297,12 @@ impl Worker {
     /// Nothing that is as large as this one is added for a while.
     fn refuse_more(&mut self, why: String, job: Option<&Job>) {
         let Some(bytes) = job.and_then(Job::adds) else { return };
-        let (least, pause) = match self.full.take() {
-            Some(full) => (full.least.min(bytes), full.pause.next(LONGEST_FULL)),
-            None => {
-                tracing::warn!(state.path = %self.place.path.display(), why, bytes, "keys and values cannot be kept");
-                (bytes, Pause::none().next(LONGEST_FULL))
-            }
-        };
+        if self.full.is_none() {
+            tracing::warn!(state.path = %self.place.path.display(), why, bytes, "keys and values cannot be kept");
+        }
+        let before = self.full.as_ref().map(|full| (full.least.min(bytes), full.pause));
+        let (least, pause) = before.unwrap_or((bytes, Pause::none()));
+        let pause = pause.next(LONGEST_FULL);
         self.full = Some(Full { why, least, pause });
     }
 
@@ -405,21 +397,6 @@ impl Changes {
 impl Full {
     fn refuses(&self, bytes: Option<usize>) -> bool {
         !self.pause.is_over() && bytes >= Some(self.least)
-    }
-}
-
-impl Pause {
-    fn none() -> Self {
-        Self { until: Instant::now(), length: Duration::ZERO }
-    }
-
-    fn next(self, longest: Duration) -> Self {
-        let length = (self.length * 2).clamp(FIRST_PAUSE, longest);
-        Self { until: Instant::now() + length, length }
-    }
-
-    fn is_over(&self) -> bool {
-        Instant::now() >= self.until
     }
 }
 

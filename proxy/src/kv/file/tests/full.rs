@@ -184,7 +184,8 @@ async fn a_file_grows_up_to_its_limit_and_not_beyond() {
     place.most = MOST;
     let bench = place.open().await;
     let kept = fill_up(&bench.addon("greedy", HUGE), 30_000).await;
-    let large = vec![(at("over"), Op::Set(vec![7; 1 << 20].into(), None)), (at("over-2"), Op::Set(vec![7; 1 << 20].into(), None))];
+    let large =
+        vec![(at("over"), Op::Set(vec![7; 1 << 20].into(), None)), (at("over-2"), Op::Set(vec![7; 1 << 20].into(), None))];
     let Err(StoreError::Unavailable(why)) = bench.addon("greedy", HUGE).all(large).await else { panic!("room") };
     let next: u64 = why.split(' ').find_map(|word| word.parse().ok()).expect("a number");
     drop(bench);
