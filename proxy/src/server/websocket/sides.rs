@@ -11,7 +11,7 @@ use crate::{
     flow::{Record, Socket},
     http::{Hold, body::Peer},
     http1::{ReadSide, WriteSide},
-    websocket::{Assembler, Decoder, Opcode, Passed, Piece, Violation, close, encode, frame::Opening},
+    websocket::{Assembler, Decoder, Opcode, Passed, Piece, Violation, Work, close, encode, frame::Opening},
 };
 
 /// Bytes that are written at one time, where there are more: before that, frames that came together go out together.
@@ -74,6 +74,11 @@ impl Source {
         is_last: bool,
     ) -> Result<Passed, Violation> {
         self.assembler.push(opening, payload, is_last)
+    }
+
+    /// What came of a piece that took long.
+    pub(super) fn resume(&mut self, work: Work) -> Result<Passed, Violation> {
+        self.assembler.resume(work)
     }
 
     /// Reads once. 0 means that the peer has closed its side.
