@@ -176,10 +176,11 @@ async fn relay(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &At
             }
             Ok(Some(Piece::Control(opcode, payload))) => to.frame(opcode, true, false, &payload),
             Ok(Some(Piece::Data { opening, payload, is_last })) => {
-                // Many small pieces may have come at one time.
+                // Many small pieces may have come at one time. What takes room is boxed: a connection that waits for messages should
+                // hold none for it.
                 coop::consume_budget().await;
                 let passed = match from.put_together(opening, payload, is_last) {
-                    Ok(Passed::Unfinished(work)) => match finish(work, from, to, record).await {
+                    Ok(Passed::Unfinished(work)) => match Box::pin(finish(work, from, to, record)).await {
                         Ok(passed) => passed,
                         Err(ended) => return ended,
                     },
@@ -191,7 +192,6 @@ async fn relay(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &At
                     Ok(Passed::Fragment(fragment)) => {
                         to.frame(opcode_of(fragment.opening), fragment.is_last, is_compressed(fragment.opening), &fragment.data)
                     }
-                    // Boxed: a connection that waits for messages should not hold the room that deciding takes.
                     Ok(Passed::Message(message)) => match Box::pin(decide(from.peer(), message, to, socket)).await {
                         Ok(()) => Ok(()),
                         Err(ended) => return ended,
