@@ -63,7 +63,12 @@ async fn memory_of_idle_sockets() {
         if is_seen {
             host = host.scripted("a", &rule(&json!([]))).set("limits.instances", count + 100);
         }
-        let host = host.set("limits.connections", count + 100).set("limits.guest_memory", "64GiB").start().await;
+        let host = host
+            .set("limits.connections", count + 100)
+            .set("limits.guest_memory", "64GiB")
+            .with(|builder| builder.log("info"))
+            .start()
+            .await;
         if is_seen {
             host.settled("a").await;
         }
@@ -146,7 +151,7 @@ async fn messages_a_second() {
         if let Some(script) = &script {
             host = host.scripted("a", script);
         }
-        let host = host.start().await;
+        let host = host.with(|builder| builder.log("info")).start().await;
         if script.is_some() {
             host.settled("a").await;
         }
