@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
-use tollgate_tests::{SocketClient, SocketEnd, accept_of, addons::Hosted, from_client, sockets};
+use tollgate_tests::{accept_of, addons::Hosted, from_client};
 
 const TEXT: u8 = 0x81;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -30,8 +31,8 @@ fn rule(actions: &Value) -> Value {
     json!({"rules": [{"on": "websocket-message", "do": actions}]})
 }
 
-/// Descriptors that a socket needs here, where both ends of it are; in the proxy it is half as many.
-const EACH: u64 = 4;
+/// Descriptors that a socket needs here, where both ends of it are, and as many in the proxy.
+const EACH: u64 = 2;
 
 /// So many sockets are possible, with as many descriptors as the system lets a process have: more than the limit says, if that can
 /// be raised.
@@ -52,14 +53,14 @@ fn possible() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn memory_of_idle_sockets() {
-    let count = possible();
+    let (count, frame) = (possible(), from_client(TEXT, [b'x'; LENGTH]));
     for (what, is_seen, talks) in [
         ("nobody subscribes", false, false),
         ("an addon subscribes, no message yet", true, false),
         ("an addon subscribes, after a message", true, true),
     ] {
-        let origin = sockets("", SocketEnd::echo).await;
-        let mut host = Hosted::before(&origin.url());
+        let (url, _origin) = origin(0).await;
+        let mut host = Hosted::before(&url);
         if is_seen {
             host = host.scripted("a", &rule(&json!([]))).set("limits.instances", count + 100);
         }
@@ -75,10 +76,9 @@ async fn memory_of_idle_sockets() {
         let mut open = Vec::new();
         let mut before = 0;
         for number in 0..count {
-            let mut socket = SocketClient::open(host.address(), "").await;
+            let mut socket = connect(host.address()).await;
             if talks {
-                socket.send(TEXT, "x").await;
-                assert_eq!(socket.frame().await.payload, b"x");
+                there_and_back(&mut socket, &frame).await;
             }
             open.push(socket);
             if number == 99 {
@@ -91,10 +91,21 @@ async fn memory_of_idle_sockets() {
     }
 }
 
-/// An origin that reads so many bytes of frames from one connection and then sends one, and after that sends back one frame for
-/// each that it gets.
-async fn counting(listener: TcpListener, bytes: usize) {
-    let (mut stream, _) = listener.accept().await.expect("a connection");
+/// An origin whose sockets read so many bytes of frames and then send one frame, and after that send one for each that they get.
+async fn origin(bytes: usize) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut sockets = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            sockets.spawn(counting(stream, bytes));
+        }
+    });
+    (url, serving)
+}
+
+async fn counting(mut stream: TcpStream, bytes: usize) {
     stream.set_nodelay(true).expect("a socket");
     let mut head = vec![0; 4096];
     let read = stream.read(&mut head).await.expect("a handshake");
@@ -104,12 +115,14 @@ async fn counting(listener: TcpListener, bytes: usize) {
         accept_of(KEY)
     );
     stream.write_all(switch.as_bytes()).await.expect("sent");
-    let (mut left, mut buffer) = (bytes, vec![0; 1 << 18]);
-    while left > 0 {
-        let most = left.min(buffer.len());
-        left -= stream.read(&mut buffer[..most]).await.expect("frames");
+    if bytes > 0 {
+        let (mut left, mut buffer) = (bytes, vec![0; 1 << 18]);
+        while left > 0 {
+            let most = left.min(buffer.len());
+            left -= stream.read(&mut buffer[..most]).await.expect("frames");
+        }
+        stream.write_all(b"\x81\x01x").await.expect("sent");
     }
-    stream.write_all(b"\x81\x01x").await.expect("sent");
     let mut frame = vec![0; from_client(TEXT, [b'x'; LENGTH]).len()];
     while stream.read_exact(&mut frame).await.is_ok() {
         stream.write_all(b"\x81\x01x").await.expect("sent");
@@ -132,6 +145,13 @@ async fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+async fn there_and_back(socket: &mut TcpStream, frame: &[u8]) {
+    socket.write_all(frame).await.expect("sent");
+    let mut answer = [0; 3];
+    socket.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(answer[..2], *b"\x81\x01");
+}
+
 /// Hundredths of a second that threads which serve were on the processor.
 fn ticks(host: &Hosted) -> f64 {
     f64::from(u32::try_from(host.cpu_of_threads("tokio-rt-worker")).expect("not so long"))
@@ -146,8 +166,8 @@ async fn messages_a_second() {
         ("an addon looks", Some(rule(&json!([])))),
         ("an addon edits", Some(rule(&json!([{"message": "upper"}])))),
     ] {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let mut host = Hosted::before(&format!("http://{}", listener.local_addr().expect("its address")));
+        let (url, _origin) = origin(frame.len() * MESSAGES).await;
+        let mut host = Hosted::before(&url);
         if let Some(script) = &script {
             host = host.scripted("a", script);
         }
@@ -155,7 +175,6 @@ async fn messages_a_second() {
         if script.is_some() {
             host.settled("a").await;
         }
-        let origin = tokio::spawn(counting(listener, frame.len() * MESSAGES));
         let mut client = connect(host.address()).await;
         let many = frame.repeat(1_000);
         let (start, before) = (Instant::now(), ticks(&host));
@@ -173,11 +192,8 @@ async fn messages_a_second() {
         );
         let start = Instant::now();
         for _ in 0..ROUNDS {
-            client.write_all(&frame).await.expect("sent");
-            client.read_exact(&mut answer).await.expect("an answer");
+            there_and_back(&mut client, &frame).await;
         }
         println!("{what}: {:?} there and back, one after the other", start.elapsed() / u32::try_from(ROUNDS).expect("few"));
-        drop(client);
-        origin.await.expect("an origin");
     }
 }

@@ -55,13 +55,11 @@ pub(crate) fn run(workspace: &Workspace, cases: &[&str]) -> Result<()> {
 
 /// Runs some cases of each group with this binary, where there is what the suite needs; else a word about it.
 pub(crate) fn run_quick(workspace: &Workspace, binary: &Path) -> Result<()> {
-    match python() {
-        Some(python) => check(workspace, &python, binary, &QUICK),
-        None => {
-            eprintln!("    LEFT OUT: {WITHOUT}; all other tests run");
-            Ok(())
-        }
-    }
+    let Some(python) = python() else {
+        eprintln!("    LEFT OUT: {WITHOUT}; all other tests run");
+        return Ok(());
+    };
+    check(workspace, &python, binary, &QUICK)
 }
 
 fn check(workspace: &Workspace, python: &Python, binary: &Path, cases: &[&str]) -> Result<()> {
