@@ -8,6 +8,7 @@ mod request_body;
 mod route;
 mod sited;
 mod sniff;
+mod switched;
 pub mod tls;
 mod tunnel;
 mod websocket;
