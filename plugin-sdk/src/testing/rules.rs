@@ -78,9 +78,10 @@ pub(crate) fn check_hosts(hosts: &[String]) -> Result<(), EditError> {
     }
     for host in hosts {
         let name = host.strip_prefix("*.").unwrap_or(host);
-        let is_address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).is_some_and(|name| {
-            name.parse::<std::net::Ipv6Addr>().is_ok() && !host.starts_with('*')
-        });
+        let is_address = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .is_some_and(|name| name.parse::<std::net::Ipv6Addr>().is_ok() && !host.starts_with('*'));
         let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
         if !is_address && !is_name {
             return Err(EditError::Invalid(format!("{host:?} is no host")));

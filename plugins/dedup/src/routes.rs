@@ -69,6 +69,8 @@ impl Reach {
 
         let instance = "~m '^GET$' & ~c 200 & ~p '^/api/v[12]/instance$'";
         let mut all = vec![Subscription::to(Event::Response).filter(instance).with_body_up_to(MAX_INSTANCE, PassUnseen)];
+        // Whether they are judged or not: clients find them at the proxy.
+        all.push(Subscription::to(Event::Request).filter("~m '^GET$' & ~p '^/api/v1/streaming(/.*)?$'"));
         if self.timelines.is_empty() {
             return all;
         }

@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn only_what_keeps_the_method_and_tls_is_followed() {
-        for (status, is_followed) in [(301, true), (302, true), (307, true), (308, true), (303, false), (300, false), (200, false)] {
+        for (status, is_followed) in
+            [(301, true), (302, true), (307, true), (308, true), (303, false), (300, false), (200, false)]
+        {
             assert_eq!(led(status, "http://a.test", "/", &["/x"]).is_some(), is_followed, "{status}");
         }
         assert_eq!(led(301, "https://a.test", "/", &["http://b.a.test/x"]), None);
@@ -175,7 +177,9 @@ mod tests {
 
     #[test]
     fn hosts_are_hosts() {
-        for text in ["", "*.", "*", "a.test:80", "[::1]:80", "a/b", "u@a", "http://a", "*.127.0.0.1", "a b", "**.a", "*.*.a", "a?b"] {
+        for text in
+            ["", "*.", "*", "a.test:80", "[::1]:80", "a/b", "u@a", "http://a", "*.127.0.0.1", "a b", "**.a", "*.*.a", "a?b"]
+        {
             assert!(matches!(hosts(&[text]), Err(Error::Invalid(_))), "{text:?}");
         }
         let many = |count: usize| hosts(&vec!["a.test"; count]);
