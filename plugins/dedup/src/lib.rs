@@ -29,7 +29,7 @@ use tollgate_sdk::{
 pub use crate::options::Options;
 use crate::{
     judge::Place,
-    options::Settings,
+    options::{Reach, Settings},
     routes::Route,
     scope::{Failure, Scope},
     stream::News,
@@ -66,7 +66,9 @@ impl Addon for Dedup {
     }
 
     fn request(&mut self, flow: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
-        relay::lead(&self.settings, flow, request);
+        if Reach::is_stream(request) {
+            relay::lead(&self.settings, flow, request);
+        }
         Ok(RequestVerdict::Next)
     }
 
