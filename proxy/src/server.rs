@@ -8,22 +8,24 @@ mod request_body;
 mod route;
 mod sited;
 mod sniff;
+mod switched;
 pub mod tls;
 mod tunnel;
 mod websocket;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admin::Controller,
+    admin::{Accepting, Controller},
     flow::{Flows, Site},
     http1::HeadLimits,
 };
 
 pub use accept::Listener;
+use route::Way;
 pub use sited::Sited;
 
 /// What every connection of a listener shares.
@@ -36,6 +38,8 @@ pub struct Shared {
     pub controller: Option<Arc<Controller>>,
     /// TLS, if the listener speaks it; new handshakes use what is in force.
     pub tls: Option<ArcSwap<rustls::ServerConfig>>,
+    /// Whether connections are accepted.
+    pub accepting: Accepting,
     /// Cancelled when the process is to stop: idle connections close, busy ones after their flow.
     pub draining: CancellationToken,
     /// Cancelled when the grace time is over: connections close as they are.
@@ -55,6 +59,12 @@ impl Shared {
     fn patience(&self) -> Arc<Site> {
         let configured = self.sites.configured();
         if self.controller.is_some() && configured.is_forward() { configured } else { self.sites.now() }
+    }
+
+    /// Longest wait for more of a body, either way: options do not bind that of the controller's messages, either.
+    fn body_idle(&self, way: &Way, site: &Site) -> Option<Duration> {
+        let is_own = matches!(way, Way::Controller);
+        if is_own { self.sites.configured().timeouts.body_idle } else { site.timeouts.body_idle }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What hostile addons cost others, and what `dedup` costs, in numbers.
+//! What hostile addons cost others, and what WebSockets and `dedup` cost, in numbers.
 
 use anyhow::Result;
 
@@ -14,7 +14,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("measuring", || {
         let mut measure = cargo();
         measure.env("TOLLGATE_BIN", workspace.target.join("release/tollgate"));
-        measure.args(["test", "--package", "tollgate-tests", "--test", "measure_sandbox", "--test", "measure_dedup", "--"]);
+        measure.args(["test", "--package", "tollgate-tests", "--test", "measure_sandbox", "--test", "measure_websocket"]);
+        measure.args(["--test", "measure_dedup", "--"]);
         process::run(measure.args(["--ignored", "--nocapture", "--test-threads", "1"]))
     })
 }
