@@ -29,7 +29,7 @@ use crate::{
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
 pub use event::{Event, Events};
-pub use exchange::{Exchange, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody, Way};
+pub use exchange::{Exchange, Follow, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody, Step, Way};
 pub use ledger::{Change, Content, Digest, FieldChanges, Ledger, MessageKind, Mutation, differences};
 pub use message::{Close, MessageCounts, SocketMessage, SocketVerdict, StreamAction, StreamEvent, StreamVerdict};
 pub use policy::{FailureAnswer, FailurePolicy, OnError, QuarantineRule};
@@ -156,6 +156,8 @@ pub struct Facts {
     pub way: Option<Way>,
     /// What is asked about each address there, where the client chose it.
     pub guard: Option<Guard>,
+    /// The origin that the client knows, where the listener stands for its upstream.
+    pub public: Option<Arc<Origin>>,
 }
 
 /// One call of a hook.

@@ -181,6 +181,14 @@ impl Tollgate {
         eventually(async || verdicts() > before).await;
     }
 
+    /// Has the configuration's file say `new` where it said `old`, and waits until that was taken over or refused.
+    pub async fn change_config(&self, old: &str, new: &str) {
+        let before = self.config();
+        assert!(before.contains(old), "{before}");
+        std::fs::write(self.config_path(), before.replace(old, new)).expect("a file");
+        self.reload().await;
+    }
+
     /// Has the configuration's file say these options of the core, each `name = value` on its line, in place of those before; and
     /// waits until that was taken over or refused.
     pub async fn set_options(&self, options: &str) {
@@ -210,6 +218,15 @@ impl Tollgate {
     #[must_use]
     pub fn rss(&self) -> u64 {
         self.status("VmRSS:") * 1024
+    }
+
+    /// Bytes of memory that it alone occupies now: without what instances share of their snapshot, and programs of their code.
+    #[must_use]
+    pub fn private_memory(&self) -> u64 {
+        let memory = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).expect("a process");
+        let kibibytes =
+            memory.lines().filter_map(|line| line.strip_prefix("Private_")).filter_map(|line| line.split_whitespace().nth(1));
+        kibibytes.filter_map(|number| number.parse::<u64>().ok()).sum::<u64>() * 1024
     }
 
     /// Most bytes of memory that it occupied since its start or since [`Self::reset_peak`].

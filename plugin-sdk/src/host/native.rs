@@ -119,6 +119,10 @@ impl Flow {
         self.facts.addon_generation.clone()
     }
 
+    pub(crate) fn public_origin(&self) -> Option<String> {
+        self.facts.public_origin.clone()
+    }
+
     pub(crate) fn note(&self, key: &str) -> Option<String> {
         self.stage.borrow().notes.get(key).cloned()
     }
@@ -240,6 +244,14 @@ impl Request {
         self.edit(|request| {
             rules::check_upstream(url)?;
             url.clone_into(&mut request.upstream);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn follow_redirects(&self, hosts: &[String]) -> Result<(), EditError> {
+        self.edit(|request| {
+            rules::check_hosts(hosts)?;
+            hosts.clone_into(&mut request.followed_hosts);
             Ok(())
         })
     }

@@ -71,6 +71,25 @@ pub(crate) fn check_path_and_query(text: &str) -> Result<(), EditError> {
     }
 }
 
+pub(crate) fn check_hosts(hosts: &[String]) -> Result<(), EditError> {
+    const MOST: usize = 32;
+    if hosts.len() > MOST {
+        return Err(EditError::Invalid(format!("{} hosts are more than {MOST}", hosts.len())));
+    }
+    for host in hosts {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        let is_address = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .is_some_and(|name| name.parse::<std::net::Ipv6Addr>().is_ok() && !host.starts_with('*'));
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+        if !is_address && !is_name {
+            return Err(EditError::Invalid(format!("{host:?} is no host")));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn check_upstream(url: &str) -> Result<(), EditError> {
     // Of an upstream of the listener; which there are is the configuration's affair.
     let is_name = !url.is_empty() && url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));

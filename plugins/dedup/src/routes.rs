@@ -69,7 +69,10 @@ impl Reach {
 
         let instance = "~m '^GET$' & ~c 200 & ~p '^/api/v[12]/instance$'";
         let mut all = vec![Subscription::to(Event::Response).filter(instance).with_body_up_to(MAX_INSTANCE, PassUnseen)];
+        // Whether they are judged or not: clients find them at the proxy.
+        let requests = Subscription::to(Event::Request).filter("~m '^GET$' & ~p '^/api/v1/streaming(/.*)?$'");
         if self.timelines.is_empty() {
+            all.push(requests);
             return all;
         }
         let (page, stream) = match settings.sharing {
@@ -89,7 +92,15 @@ impl Reach {
             all.push(Subscription::to(Event::WebsocketMessage).filter(streams.as_str()));
             all.push(Subscription::to(Event::SseEvent).filter(streams));
         }
+        all.push(requests);
         all
+    }
+
+    /// Whether this asks for a stream.
+    pub(crate) fn is_stream(request: &Request) -> bool {
+        let segments = request.path_segments();
+        let names: Vec<_> = segments.iter().map(Segment::as_str).collect();
+        request.method() == "GET" && names.starts_with(&[Some("api"), Some("v1"), Some("streaming")])
     }
 
     fn has(&self, timeline: Timeline) -> bool {

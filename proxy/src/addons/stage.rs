@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use super::{grants::Grants, limits::Limits};
 use crate::{
     hooks::{
-        Event, Exchange, Guard, RequestMessage, ResponseMessage, StagedBody,
+        Event, Exchange, Follow, Guard, RequestMessage, ResponseMessage, StagedBody,
         differences::{self, Touched},
     },
     http::{Extent, Origin},
@@ -257,6 +257,13 @@ impl Stage {
         let origin: Origin = url.parse().map_err(|error: crate::http::InvalidUrl| EditError::Invalid(error.to_string()))?;
         request.guard = route(&origin)?;
         request.upstream = Arc::new(origin);
+        Ok(())
+    }
+
+    /// Sets which redirects are followed, if `follow` allows it.
+    pub(super) fn follow_redirects(&mut self, follow: impl FnOnce() -> Result<Option<Follow>, EditError>) -> Edit {
+        let request = self.request_mut()?;
+        request.follow = follow()?;
         Ok(())
     }
 

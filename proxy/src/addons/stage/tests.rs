@@ -19,7 +19,7 @@ fn stage_with(access: Access, body_cap: Option<usize>) -> (Arc<Exchange>, Stage)
     };
     let upstream = Arc::new("http://up".parse().expect("origin"));
     let exchange = Arc::new(Exchange::new(
-        RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None },
+        RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None, follow: None },
         Arc::new(Holdings::new(usize::MAX)),
     ));
     exchange.lock().response = Some(ResponseMessage {
