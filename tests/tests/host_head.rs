@@ -73,7 +73,7 @@ async fn made_answers_tell_head_what_get_has() {
 async fn answers_of_the_core_tell_head_what_get_has() {
     let origin = RawOrigin::start(|mut conversation| async move {
         while conversation.request().await.is_some() {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
         }
     })
     .await;

@@ -148,7 +148,7 @@ async fn clients_that_go_away_within_a_body_make_no_request() {
     origin.assert_strict();
 }
 
-/// The same said of the stream: only END_STREAM is an end, and it is one whatever comes after it.
+/// The same said of the stream: only `END_STREAM` is an end, and it is one whatever comes after it.
 #[tokio::test]
 async fn upstreams_that_reset_without_an_error_break_bodies_off() {
     for fields in [OK, &[(":status", b"200"), ("content-length", b"6")]] {

@@ -76,12 +76,11 @@ pub(crate) fn closes_too_many(filter: &str) -> bool {
             (Some(_), _) if is_escaped => is_escaped = false,
             (Some(_), '\\') => is_escaped = true,
             (Some(open), _) if open == letter => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(letter),
             (None, '(') => depth += 1,
             (None, ')') if depth == 0 => return true,
             (None, ')') => depth -= 1,
-            (None, _) => {}
+            _ => {}
         }
     }
     false

@@ -153,14 +153,6 @@ pub(super) struct Compiled {
     pub(super) sets_response_bodies: bool,
 }
 
-impl Compiled {
-    /// Whether it keeps keys and values between flows, or tries to.
-    pub(super) fn uses_kv(&self) -> bool {
-        self.imports.iter().any(|name| interface(name) == KV)
-    }
-}
-
-const KV: &str = "tollgate:addon/kv";
 const SET_RESPONSE_BODY: &str = "[method]response.set-body";
 // Preamble: magic number, version, layer (component model, Binary.md).
 const MAGIC: &[u8] = b"\0asm";

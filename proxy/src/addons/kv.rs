@@ -115,7 +115,20 @@ impl HostState {
 
     fn is_granted(&self) -> Result<(), Refusal> {
         // `configure` has no stage, be it run for a flow.
-        if self.keeping.is_granted && self.stage.is_some() { Ok(()) } else { Err(Refusal::Denied) }
+        if self.stage.is_none() {
+            return Err(Refusal::Denied);
+        }
+        if self.keeping.is_granted {
+            return Ok(());
+        }
+        if self.keeping.stats.kv.is_first_without_grant() {
+            let name = &*self.keeping.space.addon;
+            tracing::warn!(
+                addon.name = name,
+                "the addon wants to keep something and may not: `addon.{name}.kv = true` grants it; said once"
+            );
+        }
+        Err(Refusal::Denied)
     }
 
     /// The same for operations that tell whether they were done.

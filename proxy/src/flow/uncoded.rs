@@ -146,13 +146,8 @@ impl HttpBody for Uncoded {
                         continue;
                     };
                     this.coded = done.rest;
-                    this.state = match done.error {
-                        Some(error) => State::Failed(error.kind()),
-                        None => {
-                            this.is_over = this.has_arrived;
-                            State::Ready(done.work)
-                        }
-                    };
+                    this.is_over = this.has_arrived && done.error.is_none();
+                    this.state = done.error.map_or_else(|| State::Ready(done.work), |error| State::Failed(error.kind()));
                     // An error comes behind what came before it.
                     Ok(done.plain)
                 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use crate::kv::{Op, Usage};
@@ -11,6 +11,8 @@ use crate::kv::{Op, Usage};
 #[derive(Debug, Default)]
 pub(in crate::addons) struct KvStats {
     ended: [[AtomicU64; Ended::NAMES.len()]; Op::NAMES.len()],
+    /// Whether the log was told that the grant is missing.
+    is_told: AtomicBool,
 }
 
 /// What they say at one moment.
@@ -46,6 +48,11 @@ impl KvStats {
         if let Some(counter) = self.ended.get(op).and_then(|counters| counters.get(ended as usize)) {
             counter.fetch_add(1, Relaxed);
         }
+    }
+
+    /// True once: for the first operation of a hook that is not granted.
+    pub(super) fn is_first_without_grant(&self) -> bool {
+        !self.is_told.swap(true, Relaxed)
     }
 
     /// What the counters say.
