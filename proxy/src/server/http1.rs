@@ -155,7 +155,7 @@ impl Connection {
             Ok(admitted) => admitted,
             Err((status, why)) => return self.refuse(site, &head.method, status, &why).await,
         };
-        self.writer.set_patience(site.timeouts.body_idle);
+        self.writer.set_patience(self.shared.body_idle(&way, site));
         let interims = Interims::default();
         let limits = if matches!(way, Way::Controller) { self.shared.head_limits(site) } else { site.head_limits() };
         let body = self.input.begin(framing, limits, expects_continue.then(|| interims.clone()));
