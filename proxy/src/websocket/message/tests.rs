@@ -110,8 +110,8 @@ fn a_small_window_is_kept_to() {
 
 #[test]
 fn what_takes_long_is_left_for_others_to_do() {
-    let bounds = Bounds { cap: 1 << 20, refuses: true, ..BOUNDS };
-    for (length, is_long) in [(AT_ONCE, false), (AT_ONCE + (16 << 10), true), (1 << 20, true), ((1 << 20) + 1, true)] {
+    let bounds = Bounds { cap: 1 << 18, refuses: true, ..BOUNDS };
+    for (length, is_long) in [(AT_ONCE, false), (AT_ONCE + (16 << 10), true), (1 << 18, true), ((1 << 18) + 1, true)] {
         let data: Vec<u8> = (0..length as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as u8).collect();
         let compressed = compress(&data).expect("compressed");
         let mut assembler = assembler(bounds).0;
@@ -122,7 +122,7 @@ fn what_takes_long_is_left_for_others_to_do() {
         };
         match passed {
             Ok(Passed::Message(message)) => assert!(message.data == data && message.compressed == Some(compressed.into())),
-            Err(violation) => assert_eq!((violation.code(), length), (1009, (1 << 20) + 1)),
+            Err(violation) => assert_eq!((violation.code(), length), (1009, (1 << 18) + 1)),
             other => panic!("{length}: {other:?}"),
         }
     }
