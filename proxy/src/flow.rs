@@ -43,7 +43,7 @@ use crate::{
         Addons, Chain, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure,
         Way,
     },
-    http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
+    http::{Body, BodyError, Extent, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     options::core::Options,
     record::{Recorder, Tape},
@@ -269,7 +269,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             }
             let body =
                 bodies::at_most(body.not_idle(Peer::Upstream, record.site.timeouts.body_idle), record.site.response_body());
-            let body = Held::coded(body, &head.headers).part(head.status == StatusCode::PARTIAL_CONTENT);
+            let body = Held::coded(body, &head.headers).part(Extent::of(head.status, &head.headers) == Extent::Part);
             stage(record, head);
             match pass.response(from, body).await {
                 // The response came before the request's end, and an addon has stopped that since.
@@ -376,7 +376,9 @@ fn stage(record: &Record, mut head: ResponseHead) {
     let may_have_body = may_have_body(&record.method, head.status);
     record.was_answered.store(true, Relaxed);
     let mut messages = record.exchange.lock();
-    messages.response = Some(ResponseMessage { head, body: StagedBody::Streaming, origin: Source::Upstream, may_have_body });
+    let extent = Extent::of(head.status, &head.headers);
+    messages.response =
+        Some(ResponseMessage { head, body: StagedBody::Streaming, origin: Source::Upstream, may_have_body, extent });
 }
 
 /// The body of the request did not arrive: nothing goes on, and no hook sees the answer, since it is the client's fault.

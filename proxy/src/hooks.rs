@@ -65,6 +65,8 @@ pub trait Addon: Send + Sync + 'static {
     fn subscriptions(&self) -> &[Subscription];
     /// Whether it can change anything of a message.
     fn may_edit(&self) -> bool;
+    /// Whether its `response` hook can replace the body of a response, asked for or not.
+    fn may_set_response_bodies(&self) -> bool;
     /// What becomes of flows whose hook failed.
     fn policy(&self) -> &FailurePolicy;
     /// An instance for this flow. Cheap: nothing is created before its first call.

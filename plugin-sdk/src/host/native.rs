@@ -318,7 +318,7 @@ impl Response {
         self.edit(|response| {
             self.body.get().check_edit(body)?;
             rules::check_may_have_body(is_to_head, response.status)?;
-            rules::check_whole(response.status == 206)?;
+            rules::check_whole(rules::is_part_of_response(response.status, &response.headers))?;
             rules::replace_body(&mut response.headers, &mut response.body, body);
             self.body.set(BodyView::Whole);
             Ok(())

@@ -125,9 +125,17 @@ pub(crate) fn check_may_have_body(is_to_head: bool, status: u16) -> Result<(), E
     Ok(())
 }
 
-/// Whether a request is about a part of a whole (RFC 9110, 14.5); a response is with status 206.
+/// Whether a request is about a part of a whole (RFC 9110, 14.5).
 pub(crate) fn is_part(headers: &[Header]) -> bool {
     headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-range"))
+}
+
+/// The same for a response (15.3.7). The host lets a range that is the whole be replaced, too.
+pub(crate) fn is_part_of_response(status: u16, headers: &[Header]) -> bool {
+    let is_in_parts = |(name, value): &Header| {
+        name.eq_ignore_ascii_case("content-type") && value.to_ascii_lowercase().starts_with(b"multipart/byteranges")
+    };
+    status == 206 && (is_part(headers) || headers.iter().any(is_in_parts))
 }
 
 /// What replaces a part is no longer that part (RFC 9110, 14.4).

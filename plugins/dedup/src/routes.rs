@@ -83,8 +83,8 @@ impl Reach {
             ),
         };
         let paths: Vec<_> = self.timelines.iter().map(|timeline| timeline.paths()).collect();
-        // A part of a whole, or a coded answer with 206, can't be edited; a feed that is made anew is neither.
-        let whole = "(~c 200 | ~c 206 & !~hs '(?im)^content-(range|encoding):')";
+        // A part of a whole can't be edited; a feed that is made anew is none.
+        let whole = "(~c 200 | ~c 206 & !~hs '(?im)^content-range:')";
         let pages = format!("~m '^GET$' & {whole} & ~p '^/api/v1/({})$'{page}", paths.join("|"));
         all.push(Subscription::to(Event::Response).filter(pages).with_body_up_to(MAX_PAGE, PassUnseen));
         if self.has_streams {

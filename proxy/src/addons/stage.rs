@@ -16,7 +16,7 @@ use crate::{
         Event, Exchange, Follow, Guard, RequestMessage, ResponseMessage, StagedBody,
         differences::{self, Touched},
     },
-    http::Origin,
+    http::{Extent, Origin},
 };
 use fields::Hidden;
 pub(super) use fields::{check_name, field, wire_len};
@@ -340,7 +340,7 @@ impl Stage {
             }
             Kind::Response => {
                 let response = self.response_mut()?;
-                if response.head.status == StatusCode::PARTIAL_CONTENT {
+                if response.head.status == StatusCode::PARTIAL_CONTENT && response.extent == Extent::Part {
                     return Err(EditError::Invalid(format!("body: {OF_A_PART}, unless the status is set before")));
                 }
                 if !response.may_have_body {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::Ledger;
 use crate::{
-    http::{Holdings, Origin, RequestHead, ResponseHead},
+    http::{Extent, Holdings, Origin, RequestHead, ResponseHead},
     upstream::Client,
 };
 
@@ -80,6 +80,8 @@ pub struct ResponseMessage {
     pub origin: Source,
     /// Whether it may have a body: not to HEAD, not with 204 or 304.
     pub may_have_body: bool,
+    /// How much of a whole its body is, whatever a hook makes of the fields: a part is not replaced.
+    pub extent: Extent,
 }
 
 /// How much of a body is known.
