@@ -52,11 +52,13 @@ async fn mastodon(serve: impl Fn(&str) -> Served + Send + Sync + Clone + 'static
 }
 
 /// A page of these items.
+#[allow(clippy::unnecessary_wraps, reason = "for matches that know None, too")]
 fn page(items: &[Value]) -> Served {
     Some(("application/json; charset=utf-8", Value::from(items).to_string()))
 }
 
 /// The document that says where streams are.
+#[allow(clippy::unnecessary_wraps, reason = "for matches that know None, too")]
 fn instance(url: &str) -> Served {
     Some(("application/json", json!({"configuration": {"urls": {"streaming": url}}}).to_string()))
 }

@@ -115,7 +115,8 @@ fn documents_that_pass_tell_where_streams_are() {
     let harness = harness(json!({})).with_http(|request| panic!("nobody is asked: {}", request.url));
     for host in ["streaming", "streams"] {
         let body = json!({ "configuration": { "urls": { "streaming": format!("ws://{host}.upstream.test") } } });
-        answer(&harness, TestRequest::get(V2), TestResponse::new(200).with_json(&body));
+        let document = answer(&harness, TestRequest::get(V2), TestResponse::new(200).with_json(&body));
+        assert!(document.text().contains("ws://tollgate.test"));
         let flow = begun(&harness, "http://upstream.test");
         assert_eq!(flow.staged_request().upstream, format!("http://{host}.upstream.test"));
     }

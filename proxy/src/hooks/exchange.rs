@@ -51,7 +51,9 @@ pub struct Guard(pub Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>);
 
 /// Where the response to a request for this target at this origin leads, if it is a redirect that is to be followed.
 #[derive(Clone)]
-pub struct Follow(pub Arc<dyn Fn(&ResponseHead, &Origin, &[u8]) -> Option<Step> + Send + Sync>);
+pub struct Follow(pub Arc<Leads>);
+
+type Leads = dyn Fn(&ResponseHead, &Origin, &[u8]) -> Option<Step> + Send + Sync;
 
 /// Where a redirect leads.
 pub struct Step {

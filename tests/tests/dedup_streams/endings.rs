@@ -42,7 +42,7 @@ async fn errors_of_the_upstream_pass_unchanged() {
         ("503 Service Unavailable", &[("retry-after", "7")], ""),
         ("504 Gateway Timeout", &[], "[]"),
     ] {
-        let lines: String = fields.iter().map(|(name, value)| format!("\r\n{name}: {value}")).collect();
+        let lines = fields.iter().fold(String::new(), |lines, (name, value)| lines + &format!("\r\n{name}: {value}"));
         let origin = answering(Box::leak(format!("{head}{lines}").into_boxed_str()), body).await;
         let host = hosted(&origin, &json!({})).start().await;
         for target in [HOME, "/api/v2/instance", "/api/v1/streaming/user", "/api/v1/accounts/1"] {
@@ -124,7 +124,7 @@ async fn code_after(origin: &RawOrigin) -> u16 {
 
 #[tokio::test]
 async fn who_loses_the_upstream_is_told_so() {
-    let closed = upon_message(|end| end.close()).await;
+    let closed = upon_message(SocketEnd::close).await;
     assert_eq!(code_after(&closed).await, 1014);
     let reset = upon_message(|end| async move { end.reset() }).await;
     assert_eq!(code_after(&reset).await, 1014);

@@ -9,6 +9,7 @@ fn event(name: &str, status: &Value) -> String {
     format!("event: {name}\ndata: {status}\n\n")
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "for matches that know None, too")]
 fn events(text: String) -> Served {
     Some(("text/event-stream", text))
 }
