@@ -16,6 +16,7 @@ pub mod http1;
 pub mod http2;
 pub mod json;
 pub mod kv;
+pub mod logging;
 pub mod metrics;
 pub mod options;
 pub mod outbound;
