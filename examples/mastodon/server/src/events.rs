@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tokio::{sync::broadcast, time::timeout};
@@ -40,9 +40,9 @@ pub(crate) fn answer(
             }
         }
     });
-    streamed("text/event-stream", StreamBody::new(body).boxed_unsync())
+    streamed("text/event-stream", StreamBody::new(body.map(Ok::<_, Infallible>)).boxed_unsync())
 }
 
-fn frame(text: String) -> Result<Frame<Bytes>, Infallible> {
-    Ok(Frame::data(Bytes::from(text)))
+fn frame(text: String) -> Frame<Bytes> {
+    Frame::data(Bytes::from(text))
 }

@@ -37,9 +37,12 @@ impl Arrived {
     pub(crate) async fn read(mut request: Request<Incoming>) -> Result<Self, Refused> {
         let upgrade = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(|cause| match cause.is::<LengthLimitError>() {
-            true => Refused(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            false => Refused(StatusCode::BAD_REQUEST, "The body did not arrive"),
+        let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(|cause| {
+            if cause.is::<LengthLimitError>() {
+                Refused(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large")
+            } else {
+                Refused(StatusCode::BAD_REQUEST, "The body did not arrive")
+            }
         })?;
         let raw_query = head.uri.query().unwrap_or_default();
         let decoded = |segment| percent_decode_str(segment).decode_utf8_lossy().into_owned();

@@ -8,7 +8,7 @@ use crate::{people::Person, status::Status};
 pub(crate) const FIRST: u64 = 101;
 
 /// 2026-01-15T08:00:00Z. An entry every seven minutes.
-const START: Duration = Duration::from_secs(1_768_464_000);
+const START: Duration = Duration::from_hours(491_240);
 const PACE: Duration = Duration::from_mins(7);
 
 enum Entry {
