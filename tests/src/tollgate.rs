@@ -1,6 +1,7 @@
 //! The real binary as a child process.
 
 mod binary;
+mod file;
 mod output;
 
 use std::{
@@ -222,6 +223,15 @@ impl Tollgate {
         self.status("VmRSS:") * 1024
     }
 
+    /// Bytes of memory that it alone occupies now: without what instances share of their snapshot, and programs of their code.
+    #[must_use]
+    pub fn private_memory(&self) -> u64 {
+        let memory = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).expect("a process");
+        let kibibytes =
+            memory.lines().filter_map(|line| line.strip_prefix("Private_")).filter_map(|line| line.split_whitespace().nth(1));
+        kibibytes.filter_map(|number| number.parse::<u64>().ok()).sum::<u64>() * 1024
+    }
+
     /// Most bytes of memory that it occupied since its start or since [`Self::reset_peak`].
     #[must_use]
     pub fn peak_rss(&self) -> u64 {
@@ -359,13 +369,6 @@ impl Builder {
     #[must_use]
     pub fn cache(mut self, directory: impl Into<PathBuf>) -> Self {
         self.cache = Some(directory.into());
-        self
-    }
-
-    /// This configuration file, with what is set, in place of one that is written.
-    #[must_use]
-    pub fn file(mut self, file: impl Into<PathBuf>) -> Self {
-        self.file = Some(file.into());
         self
     }
 

@@ -111,8 +111,7 @@ async fn streams_are_where_the_instance_says() {
 async fn public_names_are_those_of_the_configuration() {
     let server = Fediverse::start().await;
     let name = "\"https://fedi.example\"";
-    let named = server.proxy(0).set("listener.mastodon.public_url", name).set("addon.dedup.options.public_url", name);
-    let tollgate = named.start().await;
+    let tollgate = server.proxy(0).set("listener.mastodon.public_url", name).start().await;
     let instance = shown(&tollgate, "/api/v2/instance").await.json();
     assert_eq!(instance["configuration"]["urls"]["streaming"], "wss://fedi.example");
     let page = shown(&tollgate, &format!("{HOME}?limit=1")).await;

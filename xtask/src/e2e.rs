@@ -1,4 +1,4 @@
-//! Tests against a real Synapse and with a real client of Mastodon, and those of examples that are not in Rust.
+//! Tests against a real Synapse and with a client of Mastodon, those of examples that are not in Rust, and Autobahn's of WebSockets.
 
 mod npm;
 mod pytest;
@@ -7,6 +7,7 @@ mod synapse;
 use anyhow::Result;
 
 use crate::{
+    autobahn,
     process::{self, cargo, step},
     test,
     workspace::Workspace,
@@ -19,7 +20,7 @@ pub(crate) const PACKAGE: &str = "tollgate-e2e";
 pub(crate) const MASTODON: &str = "mastodon";
 
 /// Installs what the tests run against, builds what they start, and runs them; those with clients from npm only where there is
-/// a Node.js that can run them.
+/// a Node.js that can run them, Autobahn's only where there is a Python 2.7.
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let python = step("Synapse", || synapse::prepare(&workspace.target.join("e2e-venv")))?;
     let folder = workspace.target.join("e2e-node");
@@ -37,7 +38,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     if !arguments.is_empty() {
         return Ok(());
     }
-    step("examples in Python", || pytest::run(workspace))
+    step("examples in Python", || pytest::run(workspace))?;
+    step("WebSockets by Autobahn's judgement", || autobahn::run_quick(workspace, &workspace.target.join("debug/tollgate")))
 }
 
 /// Those with a client of Mastodon alone, which need no Synapse.
