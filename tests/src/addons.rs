@@ -7,6 +7,7 @@ mod admin;
 mod callbacks;
 mod components;
 mod controller;
+mod fediverse;
 mod guarded;
 mod homeserver;
 mod hosted;
@@ -23,6 +24,7 @@ pub use components::{
     bundled, core_module, drop_in, drop_in_slowly, empty_component, exporting, guest, importing, rebuilt, sha256, take_out,
 };
 pub use controller::Controller;
+pub use fediverse::Fediverse;
 pub use guarded::{Guarded, hooks};
 pub use homeserver::{Homeserver, user_of};
 pub use hosted::{Hosted, HostedBuilder};

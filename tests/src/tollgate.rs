@@ -1,6 +1,7 @@
 //! The real binary as a child process.
 
 mod binary;
+mod file;
 mod output;
 
 use std::{
@@ -65,6 +66,7 @@ pub struct Builder {
     variables: Vec<(String, String)>,
     plugins: Option<PathBuf>,
     cache: Option<PathBuf>,
+    file: Option<PathBuf>,
     log: String,
 }
 
@@ -79,6 +81,7 @@ impl Tollgate {
             variables: Vec::new(),
             plugins: None,
             cache: None,
+            file: None,
             log: String::new(),
         }
     }
@@ -404,10 +407,10 @@ impl Builder {
     }
 
     fn spawn(self, directory: &Path) -> Child {
-        let config = directory.join("tollgate.toml");
-        std::fs::write(&config, self.file(directory)).expect("a file");
+        let written = directory.join("tollgate.toml");
+        std::fs::write(&written, self.written(directory)).expect("a file");
         let mut command = Command::new(binary::path());
-        clean(&mut command).arg("run").arg("--config").arg(config);
+        clean(&mut command).arg("run").arg("--config").arg(self.file.as_ref().unwrap_or(&written));
         for setting in &self.settings {
             command.arg("--set").arg(setting);
         }
@@ -418,7 +421,7 @@ impl Builder {
         command.spawn().expect("the binary starts")
     }
 
-    fn file(&self, directory: &Path) -> String {
+    fn written(&self, directory: &Path) -> String {
         let plugins = self.plugins.clone().unwrap_or_else(|| directory.join("plugins"));
         std::fs::create_dir_all(&plugins).expect("a directory");
         let cache = self.cache.clone().unwrap_or_else(|| directory.join("cache"));

@@ -29,6 +29,7 @@ usage: cargo xtask COMMAND
   measure        what hostile addons cost other flows, what WebSockets and dedup cost, with a release build
   autobahn [CASES] Autobahn's WebSocket suite through the proxy, all of it with `all`; needs Python 2.7 with virtualenv
   e2e [ARGS]     against a real Synapse, installed below target/ if it is not there; ARGS go to cargo test
+  e2e mastodon [ARGS] with a client of Mastodon alone
   lint           format, clippy, documentation, and who may depend on whom
 ";
 
@@ -63,6 +64,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         ["test", rest @ ..] => test::run(&workspace, rest),
         ["measure"] => measure::run(&workspace),
         ["autobahn", cases @ ..] => autobahn::run(&workspace, cases),
+        ["e2e", e2e::MASTODON, rest @ ..] => e2e::mastodon(&workspace, rest),
         ["e2e", rest @ ..] => e2e::run(&workspace, rest),
         ["lint"] => lint::run(&workspace),
         _ => bail!("unknown arguments: {}\n\n{USAGE}", words.join(" ")),
