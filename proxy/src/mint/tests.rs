@@ -46,6 +46,7 @@ impl Files {
         let now = OffsetDateTime::now_utc();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         (params.not_before, params.not_after) = (now - Duration::days(2), now + Duration::days(2));
         change(&mut params);
         let key = KeyPair::generate().expect("a key");
@@ -233,6 +234,7 @@ async fn each_is_minted_once_however_many_ask() {
 #[tokio::test]
 async fn as_many_are_kept_as_there_is_room_for() {
     let files = Files::new();
+    // Its authority ends before they would be renewed.
     let mint = Mint::new(usual(&files), NonZeroUsize::new(3).expect("a number"), Counts::default());
     let ask = async |host: &str| drop(mint.leaf(&subject(host)).await.expect("a certificate"));
     for (host, kept, minted) in [
