@@ -6,20 +6,17 @@
 
 mod addon_metrics;
 mod controller;
+mod dependencies;
 mod flows;
 mod guard;
+mod health;
+mod levels;
 mod lock;
 mod options;
 mod redact;
 mod routes;
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body_util::Full;
@@ -38,12 +35,15 @@ use crate::{
     http::{BearerToken, Body, body::Peer},
     http2,
     kv::Store,
+    logging,
     metrics::Metrics,
     options::Registry as Options,
 };
 
 pub use addon_metrics::AddonMetrics;
 pub use controller::Controller;
+pub use dependencies::Dependencies;
+pub use health::{Accepting, Health};
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -64,14 +64,8 @@ pub struct State {
     pub recent: Option<Arc<Recent>>,
     /// What addons keep between flows.
     pub store: Arc<dyn Store>,
-}
-
-/// How the process is.
-pub struct Health {
-    /// Set when it stops: it is no longer ready.
-    pub is_draining: AtomicBool,
-    /// Names of the listeners.
-    pub listeners: parking_lot::Mutex<Vec<Arc<str>>>,
+    /// Levels of log lines.
+    pub log: Arc<logging::Handle>,
 }
 
 /// The bound admin listener.
@@ -144,7 +138,7 @@ enum Entrance {
 
 /// Answers a request that came by whatever way.
 async fn answer(guard: &guard::Guard, state: &State, entrance: Entrance, request: Request<Body>) -> Response<Full<bytes::Bytes>> {
-    let is_health = routes::is_health(request.uri().path());
+    let is_health = health::is_about(request.uri().path());
     match guard.check(request.headers(), is_health) {
         Ok(()) => routes::answer(state, entrance, request).await,
         Err(refusal) => routes::refuse(refusal.status(), &refusal.to_string()),

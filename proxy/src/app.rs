@@ -1,7 +1,6 @@
 //! The process: what is started in which order, what signals do, and how it ends.
 
 mod inspect;
-mod logging;
 mod reload;
 mod settings;
 mod sites;
@@ -31,6 +30,7 @@ use crate::{
     flow::{Flows, Recent},
     http::Holdings,
     kv::Store,
+    logging,
     metrics::Metrics,
     options::{self, core},
     record::Recorder,
@@ -105,14 +105,14 @@ pub fn check(sources: &Sources) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: reload::Seen) -> anyhow::Result<()> {
+async fn serve(sources: Sources, config: Config, log: Arc<logging::Handle>, seen: reload::Seen) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let metrics = Metrics::new();
     let cache = settings::cache(&config)?;
     // Before certificates are read, so that a change from then on is seen as one.
-    let log = Arc::new(log);
     let mut reloader = reload::Reloader::new(sources, config.clone(), cache.clone(), Arc::clone(&log), seen);
     let own = OwnAddresses::default();
+    let own_addresses = own.clone();
     let store = state::open(&config).await?;
     metrics.watch(Box::new(store.metrics()));
     let store: Arc<dyn Store> = Arc::new(store);
@@ -124,7 +124,8 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let live = Arc::new(ArcSwap::default());
     core::put(&live, config.options.clone());
     let options = options::Registry::new(Arc::clone(&live), Arc::clone(&registry));
-    options.observe(Box::new(move |core| log.set_option(core.log_level())));
+    let levels = Arc::clone(&log);
+    options.observe(Box::new(move |core| levels.set_option(core.log_level())));
     reloader.set_options(Arc::clone(&options));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
@@ -136,7 +137,13 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     let flows = Arc::new(flows.remembering(recent.clone()).recording(recorder.clone()));
     let mut sites =
         Sites::new(flows, Arc::clone(&metrics), live, stop.draining.clone(), stop.closing.clone(), stop.tasks.clone(), own);
-    let health = Arc::new(admin::Health { is_draining: AtomicBool::new(false), listeners: parking_lot::Mutex::default() });
+    let dependencies = admin::Dependencies::new(own_addresses, &config.dependencies);
+    let health = Arc::new(admin::Health {
+        is_draining: AtomicBool::new(false),
+        listeners: parking_lot::Mutex::default(),
+        dependencies: Arc::clone(&dependencies),
+    });
+    reloader.set_dependencies(dependencies);
     let state = Arc::new(admin::State {
         registry: Arc::clone(&registry),
         options,
@@ -144,6 +151,7 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
         health: Arc::clone(&health),
         recent,
         store: Arc::clone(&store),
+        log,
     });
     sites.set_controller(controller(&config, &state));
     let listeners = sites.bind(&config.listeners)?;
@@ -153,7 +161,7 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
         sites.add_address(server.local_addr()?);
     }
     sites.take_over(listeners);
-    *health.listeners.lock() = sites.names();
+    *health.listeners.lock() = sites.life();
     let admin_address = admin.as_ref().map(admin::Server::local_addr).transpose()?;
     if let Some(server) = admin {
         tokio::spawn(server.run(stop.ended.clone()));
@@ -161,7 +169,7 @@ async fn serve(sources: Sources, config: Config, log: logging::Handle, seen: rel
     announce(&sites, admin_address)?;
     while let Event::Reload = next_event(&mut signals, &mut reloader).await {
         tokio::select! {
-            () = reloader.reload(&mut sites, &registry) => *health.listeners.lock() = sites.names(),
+            () = reloader.reload(&mut sites, &registry) => *health.listeners.lock() = sites.life(),
             () = signals.stop() => break,
         }
     }

@@ -8,6 +8,7 @@ mod address;
 mod admin;
 mod budgets;
 mod check;
+mod dependency;
 mod errors;
 mod expression;
 mod files;
@@ -31,6 +32,8 @@ mod units;
 mod upstreams;
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+
+use http::StatusCode;
 
 use crate::{
     addons,
@@ -75,6 +78,8 @@ pub struct Config {
     pub grace: Duration,
     /// `[log]`.
     pub log: Log,
+    /// `[[dependency]]` in their order: at most 64, with unique names. None by default.
+    pub dependencies: Vec<Dependency>,
     /// `[record]`: off unless the table or the flag is there.
     pub record: Option<Recording>,
     /// `[[listener]]` in their order, those of `--reverse` and `--forward` after those of the file. At least one; names and addresses are
@@ -153,6 +158,23 @@ pub struct Log {
     pub level: String,
     /// `format`. Default `text`.
     pub format: LogFormat,
+    /// `reset_after`: how long a level holds that is set through the admin listener. Default 30m, 1s to 1d.
+    pub reset_after: Duration,
+}
+
+/// What has to answer for the proxy to be ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    /// `name`: by which readiness tells of it, as that of a listener.
+    pub name: Arc<str>,
+    /// `url`: asked by GET; redirects are not followed. `http` or `https`.
+    pub url: String,
+    /// `status`: the one that is good, 200 to 599. Default any of 200 to 299.
+    pub status: Option<StatusCode>,
+    /// `timeout`: for all of an answer. Default 5s, 10ms to 1m.
+    pub timeout: Duration,
+    /// `cache`: how long an answer counts. Default 5s, 0s to 1h.
+    pub cache: Duration,
 }
 
 /// Where flows are recorded, and how much of them.
@@ -362,7 +384,7 @@ impl std::fmt::Debug for RedisServer {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::default() }
+        Self { level: "info".to_owned(), format: LogFormat::default(), reset_after: Duration::from_mins(30) }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod http2;
 pub mod json;
 mod key_log;
 pub mod kv;
+pub mod logging;
 pub mod metrics;
 pub mod mint;
 pub mod options;

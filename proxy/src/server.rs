@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admin::Controller,
+    admin::{Accepting, Controller},
     flow::{Flows, Site},
     http1::HeadLimits,
 };
@@ -38,6 +38,8 @@ pub struct Shared {
     pub controller: Option<Arc<Controller>>,
     /// TLS, if the listener speaks it; new handshakes use what is in force.
     pub tls: Option<ArcSwap<rustls::ServerConfig>>,
+    /// Whether connections are accepted.
+    pub accepting: Accepting,
     /// Cancelled when the process is to stop: idle connections close, busy ones after their flow.
     pub draining: CancellationToken,
     /// Cancelled when the grace time is over: connections close as they are.

@@ -181,6 +181,14 @@ impl Tollgate {
         eventually(async || verdicts() > before).await;
     }
 
+    /// Has the configuration's file say `new` where it said `old`, and waits until that was taken over or refused.
+    pub async fn change_config(&self, old: &str, new: &str) {
+        let before = self.config();
+        assert!(before.contains(old), "{before}");
+        std::fs::write(self.config_path(), before.replace(old, new)).expect("a file");
+        self.reload().await;
+    }
+
     /// Has the configuration's file say these options of the core, each `name = value` on its line, in place of those before; and
     /// waits until that was taken over or refused.
     pub async fn set_options(&self, options: &str) {

@@ -125,7 +125,9 @@ impl<T: Send + 'static> Future for Polite<T> {
                     if let Poll::Ready(value) = Pin::new(work).poll(context) {
                         return Poll::Ready(Ok(value));
                     }
-                    if this.was_last || !this.course.is_late() {
+                    // At the first stop at the earliest: what is done before, such as to make the instance, takes locks that
+                    // others wait for.
+                    if this.was_last || !this.course.is_last() {
                         return Poll::Pending;
                     }
                     this.was_last = true;
@@ -168,10 +170,11 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
+    use crate::addons::call::Start;
 
-    /// Names of the threads that a work saw which was late from its second look on, each once.
-    async fn threads(looks: usize, pause: Duration) -> Vec<String> {
-        let (aside, course) = (Aside::start().expect("threads"), Course::default());
+    /// Names of the threads that a work saw which began there and was late from its second look on, each once.
+    async fn threads(start: Start, looks: usize, pause: Duration) -> Vec<String> {
+        let (aside, course) = (Aside::start().expect("threads"), Course::new(start));
         let told = course.clone();
         let work = async move {
             let mut names = Vec::new();
@@ -193,13 +196,20 @@ mod tests {
 
     #[tokio::test]
     async fn late_work_goes_behind_everything() {
-        assert_eq!(threads(2, Duration::ZERO).await, ["addon-aside"]);
-        assert_eq!(threads(4, Duration::ZERO).await, ["addon-aside", "addon-last"]);
+        assert_eq!(threads(Start::Aside, 2, Duration::ZERO).await, ["addon-aside"]);
+        assert_eq!(threads(Start::Aside, 4, Duration::ZERO).await, ["addon-aside", "addon-last"]);
+    }
+
+    #[tokio::test]
+    async fn work_that_uses_to_be_late_goes_there_at_once() {
+        assert_eq!(threads(Start::Last, 1, Duration::ZERO).await, ["addon-aside"]);
+        assert_eq!(threads(Start::Last, 2, Duration::ZERO).await, ["addon-aside", "addon-last"]);
+        assert_eq!(threads(Start::Last, 10, PATIENCE / 4).await, ["addon-aside", "addon-last", "addon-aside"]);
     }
 
     #[tokio::test]
     async fn work_that_gets_nothing_there_comes_back() {
-        assert_eq!(threads(10, PATIENCE / 4).await, ["addon-aside", "addon-last", "addon-aside"]);
+        assert_eq!(threads(Start::Aside, 10, PATIENCE / 4).await, ["addon-aside", "addon-last", "addon-aside"]);
     }
 
     #[tokio::test]

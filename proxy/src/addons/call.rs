@@ -23,8 +23,21 @@ use super::aside::Lanes;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Course(Arc<Flags>);
 
+/// Where a call begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Start {
+    /// On the thread that serves.
+    #[default]
+    Here,
+    /// On a thread for what takes long.
+    Aside,
+    /// There, too, and after its first tick behind everything else on the machine.
+    Last,
+}
+
 #[derive(Debug)]
 struct Flags {
+    start: Start,
     is_abandoned: AtomicBool,
     is_aside: AtomicBool,
     is_long: AtomicBool,
@@ -83,6 +96,7 @@ impl<T> Future for Measured<T> {
 impl Default for Flags {
     fn default() -> Self {
         Self {
+            start: Start::Here,
             is_abandoned: AtomicBool::new(false),
             is_aside: AtomicBool::new(false),
             is_long: AtomicBool::new(false),
@@ -94,11 +108,10 @@ impl Default for Flags {
 }
 
 impl Course {
-    /// Of a call that had better not begin on a thread that serves.
-    pub(super) fn aside() -> Self {
-        let course = Self::default();
-        course.0.is_aside.store(true, Relaxed);
-        course
+    /// Of a call that begins there.
+    pub(super) fn new(start: Start) -> Self {
+        let is_aside = AtomicBool::new(start != Start::Here);
+        Self(Arc::new(Flags { start, is_aside, ..Flags::default() }))
     }
 
     /// Whether it runs aside, or will when it begins.
@@ -129,6 +142,11 @@ impl Course {
     /// Whether that was said.
     pub(super) fn is_late(&self) -> bool {
         self.0.is_late.load(Relaxed)
+    }
+
+    /// Whether it had better be behind everything else: because it is late, or because calls like it use to be.
+    pub(super) fn is_last(&self) -> bool {
+        self.0.start == Start::Last || self.is_late()
     }
 
     /// Time on the processor since the call was let on. Zero the first time: only then it is measured, so that a short call,
@@ -303,7 +321,7 @@ mod tests {
         let here = tokio::spawn(async {
             let work = || async { tokio::task::id().to_string() };
             let short = unstoppable(work(), Course::default()).await;
-            let long = unstoppable(work(), Course::aside()).await;
+            let long = unstoppable(work(), Course::new(Start::Aside)).await;
             (tokio::task::id().to_string(), short, long)
         });
         let (here, short, long) = here.await.expect("a task");

@@ -2,33 +2,58 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use super::call::{Course, Start};
 use crate::hooks::Event;
 
 /// What calls so far say about the next one, by event.
 #[derive(Debug, Default)]
-pub(super) struct Habits([AtomicU32; Event::ALL.len()]);
+pub(super) struct Habits([Habit; Event::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct Habit {
+    long: AtomicU32,
+    late: AtomicU32,
+}
 
 // A call that took long speaks for so many of the next ones, however many were long: a hook that takes long now and then keeps
 // few of the others from threads that serve.
 const LONG: u32 = 16;
 
-impl Habits {
-    /// Whether a call for this event had better not begin on a thread that serves.
-    pub(super) fn begins_aside(&self, event: Event) -> bool {
-        self.of(event).is_some_and(|habit| habit.load(Relaxed) > 0)
-    }
+// A late call weighs as much as so many that are not, and two of them are enough if not many others came between. So calls go to
+// the last lane at once where more than about a fifth of all are late; fewer slow requests of one client don't bring all others there.
+const LATE: u32 = 4;
+const LATE_ENOUGH: u32 = 2 * LATE;
+const LATE_MOST: u32 = 2 * LATE_ENOUGH;
 
-    /// A call ended. Calls that end at the same time may be taken for one.
-    pub(super) fn ended(&self, event: Event, was_long: bool) {
-        let Some(habit) = self.of(event) else { return };
-        match habit.load(Relaxed) {
-            _ if was_long => habit.store(LONG, Relaxed),
-            0 => {}
-            left => habit.store(left - 1, Relaxed),
+impl Habits {
+    /// Where a call for this event had better begin.
+    pub(super) fn start(&self, event: Event) -> Start {
+        let Some(habit) = self.of(event) else { return Start::Here };
+        if habit.late.load(Relaxed) >= LATE_ENOUGH {
+            Start::Last
+        } else if habit.long.load(Relaxed) > 0 {
+            Start::Aside
+        } else {
+            Start::Here
         }
     }
 
-    fn of(&self, event: Event) -> Option<&AtomicU32> {
+    /// A call ended. Calls that end at the same time may be taken for one.
+    pub(super) fn ended(&self, event: Event, course: &Course) {
+        let Some(habit) = self.of(event) else { return };
+        match habit.long.load(Relaxed) {
+            _ if course.was_long() => habit.long.store(LONG, Relaxed),
+            0 => {}
+            left => habit.long.store(left - 1, Relaxed),
+        }
+        match habit.late.load(Relaxed) {
+            score if course.is_late() => habit.late.store((score + LATE).min(LATE_MOST), Relaxed),
+            0 => {}
+            score => habit.late.store(score - 1, Relaxed),
+        }
+    }
+
+    fn of(&self, event: Event) -> Option<&Habit> {
         self.0.get(event as usize)
     }
 }
@@ -37,17 +62,55 @@ impl Habits {
 mod tests {
     use super::*;
 
+    fn long() -> Course {
+        let course = Course::default();
+        course.is_long();
+        course
+    }
+
+    fn late() -> Course {
+        let course = long();
+        course.late();
+        course
+    }
+
     #[test]
     fn a_long_call_speaks_for_the_next_ones_of_its_event() {
         let habits = Habits::default();
-        assert!(!habits.begins_aside(Event::Request));
-        habits.ended(Event::Request, true);
-        habits.ended(Event::Request, true);
+        assert_eq!(habits.start(Event::Request), Start::Here);
+        habits.ended(Event::Request, &long());
+        habits.ended(Event::Request, &long());
         for _ in 0..LONG {
-            assert!(habits.begins_aside(Event::Request));
-            assert!(!habits.begins_aside(Event::Response));
-            habits.ended(Event::Request, false);
+            assert_eq!(habits.start(Event::Request), Start::Aside);
+            assert_eq!(habits.start(Event::Response), Start::Here);
+            habits.ended(Event::Request, &Course::default());
         }
-        assert!(!habits.begins_aside(Event::Request));
+        assert_eq!(habits.start(Event::Request), Start::Here);
+    }
+
+    #[test]
+    fn calls_go_last_where_most_are_late() {
+        let habits = Habits::default();
+        habits.ended(Event::Request, &late());
+        assert_eq!(habits.start(Event::Request), Start::Aside);
+        for _ in 0..100 {
+            habits.ended(Event::Request, &late());
+            assert_eq!(habits.start(Event::Request), Start::Last);
+        }
+        for _ in 0..=LATE_MOST - LATE_ENOUGH {
+            assert_eq!(habits.start(Event::Request), Start::Last);
+            habits.ended(Event::Request, &Course::default());
+        }
+        assert_eq!(habits.start(Event::Request), Start::Aside);
+    }
+
+    #[test]
+    fn a_late_call_now_and_then_brings_no_other_there() {
+        let habits = Habits::default();
+        for number in 0..100 {
+            let course = if number % 5 == 0 { late() } else { Course::default() };
+            habits.ended(Event::Request, &course);
+            assert_ne!(habits.start(Event::Request), Start::Last, "{number}");
+        }
     }
 }

@@ -107,8 +107,7 @@ impl FlowInstance {
 impl Instance for FlowInstance {
     fn call(&self, call: Call, exchange: Arc<Exchange>) -> BoxFuture<'static, Result<Verdict, HookError>> {
         let generation = &self.shared.generation;
-        let begins_aside = generation.habits().begins_aside(event(&call.hook));
-        let course = if begins_aside { Course::aside() } else { Course::default() };
+        let course = Course::new(generation.habits().start(event(&call.hook)));
         let lanes = generation.engine().lanes();
         let work = Arc::clone(&self.shared).call(call, exchange, course.clone()).boxed();
         Unstoppable::new(work, course, lanes, |panic| {
@@ -136,7 +135,7 @@ impl Shared {
         let span = tracing::debug_span!("hook", addon.name = generation.name(), flow.id = self.facts.id, %event);
         let result = self.run(call, exchange, &course, &mut tally).instrument(span).await;
         tally.ended(result.as_ref().err());
-        generation.habits().ended(event, course.was_long());
+        generation.habits().ended(event, &course);
         if course.is_aside() {
             generation.stats().went_aside();
         }

@@ -1,21 +1,14 @@
 //! What the admin listener answers.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{Entrance, State, flows, lock, options};
+use super::{Entrance, State, flows, health, levels, lock, options};
 use crate::{hooks::Addons as _, http::Body};
 
 pub(super) type Answer = Response<Full<Bytes>>;
-
-/// Whether the path tells of health alone.
-pub(super) fn is_health(path: &str) -> bool {
-    matches!(path, "/health/live" | "/health/ready" | "/actuator/health/liveness" | "/actuator/health/readiness")
-}
 
 /// Answers a request that may be answered.
 pub(super) async fn answer(state: &State, entrance: Entrance, request: Request<Body>) -> Answer {
@@ -25,8 +18,9 @@ pub(super) async fn answer(state: &State, entrance: Entrance, request: Request<B
     let method = request.method().clone();
     match (method, segments.as_slice()) {
         (_, ["options", rest @ ..]) if rest.len() < 2 => lock::answer(state, entrance, rest.first().copied(), request).await,
-        (Method::GET, ["health", "live"] | ["actuator", "health", "liveness"]) => live(state),
-        (Method::GET, ["health", "ready"] | ["actuator", "health", "readiness"]) => ready(state),
+        (Method::GET, ["health", "live"] | ["actuator", "health", "liveness"]) => health::live(state),
+        (Method::GET, ["health", "ready"] | ["actuator", "health", "readiness"]) => health::ready(state).await,
+        (_, ["actuator", "logging", rest @ ..]) => levels::answer(&state.log, request.method(), rest),
         (Method::GET, ["metrics"]) => metrics(state),
         (Method::GET, ["addons"]) => {
             let addons = state.registry.statuses();
@@ -52,33 +46,6 @@ pub(super) async fn answer(state: &State, entrance: Entrance, request: Request<B
         (_, ["addons", _, "options"]) => method_not_allowed("GET, PUT"),
         _ => refuse(StatusCode::NOT_FOUND, "no such page"),
     }
-}
-
-fn live(state: &State) -> Answer {
-    let listeners: serde_json::Map<String, Value> =
-        state.health.listeners.lock().iter().map(|name| (name.to_string(), Value::Bool(true))).collect();
-    json_answer(StatusCode::OK, &Value::Object(listeners))
-}
-
-fn ready(state: &State) -> Answer {
-    let addons = state.registry.readiness();
-    let is_draining = state.health.is_draining.load(Relaxed);
-    let trouble = state.store.trouble();
-    let is_ready = addons.is_ready() && !is_draining && trouble.is_none();
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let failed: Vec<&String> = addons.failed.iter().map(|(name, _)| name).collect();
-    let page = json!({
-        "ready": is_ready,
-        "draining": is_draining,
-        "addons": {
-            "missing": addons.missing,
-            "failed": failed,
-            "quarantined": addons.quarantined,
-            "directory": addons.directory,
-        },
-        "state": trouble,
-    });
-    json_answer(status, &page)
 }
 
 fn metrics(state: &State) -> Answer {

@@ -9,11 +9,12 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{logging, settings, sites::Sites, state};
+use super::{settings, sites::Sites, state};
 use crate::{
     addons::Registry,
+    admin::Dependencies,
     config::{Config, Forward, Mode, Sources, StateStore},
-    options,
+    logging, options,
 };
 
 /// How often the files are looked at: seldom enough to cost nothing, and true of every file system and of links that are
@@ -27,6 +28,7 @@ pub(super) struct Reloader {
     cache: PathBuf,
     log: Arc<logging::Handle>,
     options: Option<Arc<options::Registry>>,
+    dependencies: Option<Arc<Dependencies>>,
     seen: Stamps,
     ticks: tokio::time::Interval,
 }
@@ -51,12 +53,17 @@ impl Reloader {
         let mut now = stamps(&files(&sources, &config));
         now.extend(seen.0);
         let seen = now;
-        Self { sources, config, cache, log, options: None, seen, ticks }
+        Self { sources, config, cache, log, options: None, dependencies: None, seen, ticks }
     }
 
     /// Where options of the core are put in force.
     pub(super) fn set_options(&mut self, options: Arc<options::Registry>) {
         self.options = Some(options);
+    }
+
+    /// What readiness asks.
+    pub(super) fn set_dependencies(&mut self, dependencies: Arc<Dependencies>) {
+        self.dependencies = Some(dependencies);
     }
 
     /// How long flows may go on after SIGTERM.
@@ -136,6 +143,9 @@ impl Reloader {
             tracing::warn!(%error, "the options of the changed configuration are not in force");
         }
         self.log.set(&config.log);
+        if let Some(dependencies) = &self.dependencies {
+            dependencies.replace(&config.dependencies);
+        }
         let seen = std::mem::take(&mut self.seen);
         self.seen = fresh.into_iter().map(|(path, stamp)| (path.clone(), seen.get(&path).copied().unwrap_or(stamp))).collect();
         self.config = config;

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admin::Controller,
+    admin::{Accepting, Controller},
     config::{self, Mode, UpstreamProtocol},
     flow::{FOREVER, Flows, Forward, Intercept, Rewrite, Route, Site},
     http1::HeadLimits,
@@ -104,6 +104,7 @@ impl Sites {
                         sites: Sited::new(site, Arc::clone(&self.options)),
                         controller: self.controller.clone(),
                         tls: tls.map(ArcSwap::new),
+                        accepting: Accepting::default(),
                         draining: self.draining.child_token(),
                         closing: self.closing.clone(),
                         tracker: self.tasks.clone(),
@@ -224,9 +225,10 @@ impl Sites {
         })
     }
 
-    /// Names of the listeners.
-    pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.running.iter().map(|running| Arc::clone(&running.config.name)).collect()
+    /// The listeners by name, and whether each accepts connections.
+    pub(super) fn life(&self) -> Vec<(Arc<str>, Accepting)> {
+        let life = |running: &Running| (Arc::clone(&running.config.name), running.shared.accepting.clone());
+        self.running.iter().map(life).collect()
     }
 }
 

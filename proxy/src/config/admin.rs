@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
+    time::Duration,
 };
 
 use super::{
@@ -12,11 +13,13 @@ use super::{
     key::Key,
     limits::usize_of,
     raw::{RawAdmin, RawLog, RawLogFormat, Scalar},
-    units::Count,
+    units::{Count, Span},
 };
 use crate::http::{Authority, BearerToken};
 
 pub(super) const RECENT_FLOWS: RangeInclusive<Count> = Count(0)..=Count(10_000);
+
+pub(super) const RESET_AFTER: RangeInclusive<Span> = Span(Duration::from_secs(1))..=Span(Duration::from_hours(24));
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
@@ -101,7 +104,8 @@ pub(super) fn log(check: &mut Check, key: &Key, raw: &RawLog) -> Log {
         Some(RawLogFormat::Text) => LogFormat::Text,
         None => otherwise.format,
     };
-    Log { level: level.unwrap_or(otherwise.level), format }
+    let after = check.number(&key.join("reset_after"), raw.reset_after.as_ref(), &RESET_AFTER, Span(otherwise.reset_after));
+    Log { level: level.unwrap_or(otherwise.level), format, reset_after: after.0 }
 }
 
 /// Stricter than tracing's own parser, which takes a misspelled level for the name of a module.

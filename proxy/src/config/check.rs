@@ -176,7 +176,7 @@ fn shown(key: &Key, value: &Value) -> Option<String> {
         }
         Value::Array(_) | Value::Table(_) => return None,
         // A query may hold a secret.
-        Value::String(text) if key.last() == Some("options_url") => {
+        Value::String(text) if matches!(key.last(), Some("options_url" | "url")) => {
             format!("{:?}", without_userinfo(text.split(['?', '#']).next().unwrap_or_default()))
         }
         Value::String(text) => format!("{:?}", without_userinfo(text)),

@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) timeouts: RawTimeouts,
     pub(super) log: RawLog,
     pub(super) record: Option<RawRecord>,
+    pub(super) dependency: Vec<RawDependency>,
     pub(super) listener: Vec<RawListener>,
     pub(super) options: serde_json::Map<String, serde_json::Value>,
     pub(super) addon: BTreeMap<String, RawAddon>,
@@ -74,6 +75,18 @@ pub(super) struct RawTimeouts {
 pub(super) struct RawLog {
     pub(super) level: Option<String>,
     pub(super) format: Option<RawLogFormat>,
+    pub(super) reset_after: Option<Scalar>,
+}
+
+/// `[[dependency]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table like { name = \"a\", url = \"https://a.example/health\" }")]
+pub(super) struct RawDependency {
+    pub(super) name: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) status: Option<Scalar>,
+    pub(super) timeout: Option<Scalar>,
+    pub(super) cache: Option<Scalar>,
 }
 
 /// `[record]`.

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::{
     Config, ConfigErrors, addon, address, admin,
     check::Check,
-    expression, files,
+    dependency, expression, files,
     key::Key,
     limits::{self, GRACE, GUEST_MEMORY, GUEST_STACK, HELD_BODIES, INSTANCES, usize_of},
     listener::{Ground, listener},
@@ -219,6 +219,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
     ground.timeouts = limits::timeouts(check, &key, outer, &ground.timeouts);
     let grace = check.number(&key.join("grace"), outer.grace.as_ref(), &GRACE, Span(std::time::Duration::from_secs(30)));
     let log = admin::log(check, &root.join("log"), &raw.log);
+    let dependencies = dependency::dependencies(check, &root.join("dependency"), &raw.dependency);
     let record = raw.record.as_ref().map(|raw| recording::recording(check, &root.join("record"), raw));
     let key = root.join("listener");
     if raw.listener.is_empty() && needs_listeners {
@@ -243,6 +244,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
         held_bodies: usize_of(held_bodies.0),
         grace: grace.0,
         log,
+        dependencies,
         record: record.flatten(),
         listeners: listeners.into_iter().collect::<Option<_>>()?,
         options,

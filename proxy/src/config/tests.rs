@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod addons;
+mod dependencies;
 mod forward;
 mod options;
 mod policy;
@@ -113,6 +114,7 @@ fn every_bound_holds_at_its_edges() {
         ("flow", "timeouts", "'0s'", "'1ms'", "'7d'", "'604801s'"),
         ("tunnel", "timeouts", "'0s'", "'1ms'", "'7d'", "'604801s'"),
         ("grace", "timeouts", "'-1s'", "'0s'", "'1h'", "'3601s'"),
+        ("reset_after", "log", "'999ms'", "'1s'", "'1d'", "'86401s'"),
     ] {
         let with = |value: &str| load(&format!("{LISTENER}[{table}]\n{key} = {value}"));
         for good in [least, most] {

@@ -59,6 +59,7 @@ impl Listener {
 
     /// Accepts until the drain begins.
     pub async fn run(self) {
+        let _accepting = self.shared.accepting.begin();
         let draining = self.shared.draining.clone();
         tokio::select! {
             () = draining.cancelled() => {}
