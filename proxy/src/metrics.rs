@@ -149,18 +149,7 @@ impl Metrics {
         registry.register("certificates_minted", "Certificates that were minted for hosts", minted.clone());
         registry.register("certificates_kept", "Certificates for hosts that are kept", certificates.clone());
         let registry = Mutex::new(registry);
-        Arc::new(Self {
-            registry,
-            flows,
-            active,
-            latency,
-            connections,
-            accepted,
-            failures,
-            interceptions,
-            minted,
-            certificates,
-        })
+        Arc::new(Self { registry, flows, active, latency, connections, accepted, failures, interceptions, minted, certificates })
     }
 
     /// Counters of the listener of this name.

@@ -29,9 +29,12 @@ pub use leaf::{Leaf, MintError, Subject};
 /// does; a changed authority takes another mint.
 pub struct Mint {
     authority: Arc<Authority>,
-    kept: Mutex<LruCache<Box<str>, Arc<OnceCell<Arc<Leaf>>>>>,
+    kept: Mutex<LruCache<Box<str>, Arc<Slot>>>,
     counts: Counts,
 }
+
+/// Where a certificate is, or will be.
+type Slot = OnceCell<Arc<Leaf>>;
 
 /// What a mint counts.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +73,7 @@ impl Mint {
     }
 
     /// Where the certificate is, or will be; in place of `stale`, if that is still there.
-    fn slot(&self, subject: &Subject, stale: Option<&Arc<OnceCell<Arc<Leaf>>>>) -> Arc<OnceCell<Arc<Leaf>>> {
+    fn slot(&self, subject: &Subject, stale: Option<&Arc<Slot>>) -> Arc<Slot> {
         let mut kept = self.kept.lock();
         if let Some(slot) = kept.get(subject.name())
             && stale.is_none_or(|stale| !Arc::ptr_eq(slot, stale))
@@ -83,7 +86,7 @@ impl Mint {
         slot
     }
 
-    async fn filled(&self, slot: &OnceCell<Arc<Leaf>>, subject: &Subject) -> Result<Arc<Leaf>, MintError> {
+    async fn filled(&self, slot: &Slot, subject: &Subject) -> Result<Arc<Leaf>, MintError> {
         let mint = || async {
             let (authority, subject) = (Arc::clone(&self.authority), subject.clone());
             let minted = heavy::run(move || Leaf::mint(&authority, &subject, OffsetDateTime::now_utc())).await;

@@ -212,7 +212,10 @@ impl Sites {
                 clients: clients.clone(),
                 targets: Arc::new(targets.clone()),
                 own: self.own.clone(),
-                intercept: intercept.as_ref().map(|settings| self::intercept(settings, metrics.certificates.clone())).transpose()?,
+                intercept: intercept
+                    .as_ref()
+                    .map(|settings| self::intercept(settings, metrics.certificates.clone()))
+                    .transpose()?,
             }),
         })
     }

@@ -91,7 +91,10 @@ pub(super) fn run(command: CaCommand) -> anyhow::Result<()> {
 fn show(out: &mut impl std::io::Write, description: &Description) -> std::io::Result<()> {
     let Description { subject, issuer, serial, begin, end, is_authority, fingerprint } = description;
     let kind = if *is_authority { "yes" } else { "no: it cannot sign for a listener" };
-    writeln!(out, "subject      {subject}\nissuer       {issuer}\nserial       {serial}\nvalid from   {begin}\nvalid until  {end}")?;
+    writeln!(
+        out,
+        "subject      {subject}\nissuer       {issuer}\nserial       {serial}\nvalid from   {begin}\nvalid until  {end}"
+    )?;
     writeln!(out, "authority    {kind}\nSHA-256      {fingerprint}")
 }
 

@@ -73,7 +73,10 @@ fn intercept(check: &mut Check, key: &Key, raw: Option<&RawTls>) -> Option<Optio
         return Some(None);
     };
     if raw.cert.is_some() {
-        check.fail(&key.join("cert"), "must not be set where tls.ca is: a listener speaks TLS itself, or looks into that of others");
+        check.fail(
+            &key.join("cert"),
+            "must not be set where tls.ca is: a listener speaks TLS itself, or looks into that of others",
+        );
         return None;
     }
     let file = check.readable(&key.join("ca"), ca);
@@ -83,12 +86,19 @@ fn intercept(check: &mut Check, key: &Key, raw: Option<&RawTls>) -> Option<Optio
         Some(texts) => narrow(check, &key.join("intercept"), texts).map(Some),
     };
     let tunnel = narrow(check, &key.join("tunnel"), raw.tunnel.as_deref().unwrap_or_default());
-    let certificates = check.number(&key.join("certificates"), raw.certificates.as_ref(), &CERTIFICATES, Count(KEPT.get() as u64));
+    let certificates =
+        check.number(&key.join("certificates"), raw.certificates.as_ref(), &CERTIFICATES, Count(KEPT.get() as u64));
     let key = match of_key {
         None => None,
         Some(path) => Some(path?),
     };
-    Some(Some(Intercept { ca: file?, key, only: only?, tunnel: tunnel?, certificates: NonZeroUsize::new(certificates.0 as usize)? }))
+    Some(Some(Intercept {
+        ca: file?,
+        key,
+        only: only?,
+        tunnel: tunnel?,
+        certificates: NonZeroUsize::new(usize::try_from(certificates.0).ok()?)?,
+    }))
 }
 
 /// Patterns that say something of a target before it is looked up.

@@ -90,7 +90,11 @@ impl Authority {
             return Err(fail(of_key, format!("holds no private key{hint}")));
         };
         let signer = Signer::new(key).ok_or_else(|| {
-            fail(of_key, "the private key cannot be used: it must be ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits or more".to_owned())
+            fail(
+                of_key,
+                "the private key cannot be used: it must be ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits or more"
+                    .to_owned(),
+            )
         })?;
         let mut chain = found.certificates;
         let mut place = None;
@@ -205,7 +209,9 @@ impl Found {
             return Err(fail(format!("is larger than {} KiB", MAX_BYTES >> 10)));
         }
         if let Some(how) = encryption(&bytes) {
-            return Err(fail(format!("the private key is encrypted ({how}): take the password off, as `openssl pkey -in FILE` does")));
+            return Err(fail(format!(
+                "the private key is encrypted ({how}): take the password off, as `openssl pkey -in FILE` does"
+            )));
         }
         let mut found = Self::default();
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&bytes) {

@@ -1,5 +1,7 @@
 //! What of an X.509 certificate matters to who signs with it (RFC 5280, 4.1).
 
+#![allow(clippy::redundant_closure_for_method_calls, reason = "the methods alone are for one lifetime, and closures for all")]
+
 use rcgen::{DistinguishedName, DnType, DnValue};
 use time::OffsetDateTime;
 use yasna::{
@@ -55,19 +57,11 @@ fn to_be_signed(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<Certificate> {
     let subject = reader.next().read_der()?;
     let key = reader.next().read_der()?;
     for identifier in [1, 2] {
-        reader.read_optional(|reader| reader.read_tagged_implicit(Tag::context(identifier), |reader| reader.read_bitvec_bytes()))?;
+        reader
+            .read_optional(|reader| reader.read_tagged_implicit(Tag::context(identifier), |reader| reader.read_bitvec_bytes()))?;
     }
-    let mut certificate = Certificate {
-        serial,
-        issuer,
-        subject,
-        begin,
-        end,
-        key,
-        is_authority: false,
-        may_sign: true,
-        key_id: None,
-    };
+    let mut certificate =
+        Certificate { serial, issuer, subject, begin, end, key, is_authority: false, may_sign: true, key_id: None };
     reader.read_optional(|reader| {
         reader.read_tagged(Tag::context(3), |reader| reader.read_sequence_of(|reader| extension(reader, &mut certificate)))
     })?;

@@ -113,7 +113,8 @@ fn what_is_wrong_with_files_is_told() {
     files.must("pkcs8 -topk8 -in ca.key -passout pass:hunter22 -out locked8.key");
     files.must("x509 -in ca.pem -outform der -out ca.der");
     let at = |name: &str| files.path(name);
-    let (empty, broken) = (files.write("empty", ""), files.write("broken", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"));
+    let (empty, broken) =
+        (files.write("empty", ""), files.write("broken", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"));
     let garbage = files.write("garbage", pem(b"garbage"));
     for (certificate, key, blamed, expected) in [
         (&at("nowhere"), Some(&key), &at("nowhere"), "cannot be read"),
@@ -257,7 +258,8 @@ async fn stale_ones_are_minted_anew() {
     let files = Files::new();
     let (ca, key) = files.issue("ca", |params| params.not_before = OffsetDateTime::now_utc() - Duration::days(30));
     let mint = Mint::new(read(&ca, Some(&key)).expect("an authority"), NonZeroUsize::MIN, Counts::default());
-    let old = Leaf::mint(&mint.authority, &subject("a.test"), OffsetDateTime::now_utc() - Duration::days(6)).expect("a certificate");
+    let old =
+        Leaf::mint(&mint.authority, &subject("a.test"), OffsetDateTime::now_utc() - Duration::days(6)).expect("a certificate");
     let old = Arc::new(old);
     assert!(mint.slot(&subject("a.test"), None).set(Arc::clone(&old)).is_ok());
     let fresh = mint.leaf(&subject("a.test")).await.expect("a certificate");
@@ -279,7 +281,9 @@ fn new_authorities_are_of_use_and_replace_nothing() {
     files.write("leaf", pem(mint(&authority, "a.test").certificate()));
     files.must("verify -x509_strict -purpose sslserver -verify_hostname a.test -CAfile ca.pem leaf");
     assert_eq!(authority.key_kind(), "ECDSA P-256");
-    for (certificate, key, left) in [("ca.pem", "new.key", "new.key"), ("new.pem", "ca.key", "new.pem"), ("nowhere/a", "b.key", "b.key")] {
+    for (certificate, key, left) in
+        [("ca.pem", "new.key", "new.key"), ("new.pem", "ca.key", "new.pem"), ("nowhere/a", "b.key", "b.key")]
+    {
         assert!(new(certificate, key).is_err());
         assert!(!files.path(left).exists(), "{left} is left");
     }

@@ -49,12 +49,14 @@ pub(super) fn run(
         match begun {
             None => {}
             Some(Begun::Cleartext(client)) => {
-                let inside = Inside::new(connected, Scheme::Http, None);
+                let inside = Inside::new(&connected, Scheme::Http, None);
+                drop(connected);
                 let _ = speak(shared, peer.inside(inside, false), client).await;
             }
             Some(Begun::Tls(stream, name, end)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let peer = peer.inside(Inside::new(connected, Scheme::Https, name), true);
+                let peer = peer.inside(Inside::new(&connected, Scheme::Https, name), true);
+                drop(connected);
                 if is_http2 {
                     http2::serve(shared, peer, *stream).await;
                 } else {

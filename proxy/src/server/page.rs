@@ -27,9 +27,7 @@ pub(super) fn answer(head: &RequestHead, authority: &mint::Authority) -> (Respon
     let (kind, name, content) = match path {
         "/" => ("text/html; charset=utf-8", None, Bytes::from(instructions(authority))),
         "/ca.pem" => ("application/x-pem-file", Some("tollgate-ca.pem"), Bytes::from(authority.pem())),
-        "/ca.der" => {
-            ("application/x-x509-ca-cert", Some("tollgate-ca.cer"), Bytes::copy_from_slice(authority.certificate()))
-        }
+        "/ca.der" => ("application/x-x509-ca-cert", Some("tollgate-ca.cer"), Bytes::copy_from_slice(authority.certificate())),
         _ => return refuse(&head.method, StatusCode::NOT_FOUND, "there are /, /ca.pem and /ca.der"),
     };
     let mut response = ResponseHead::new(StatusCode::OK);

@@ -83,7 +83,7 @@ async fn certificates_are_for_the_name_of_connect() {
 #[tokio::test]
 async fn handshakes_have_a_deadline() {
     let (ca, upstreams) = (Ca::new().await, Authority::new());
-    let tollgate = ca.before(&upstreams).set("listener.main.timeouts.header_read", "200ms").start().await;
+    let tollgate = ca.before(&upstreams).set("listener.main.timeouts.header_read", "1s").start().await;
     for beginning in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
         let mut stream = connect(tollgate.address(), "a.test:443").await;
         within(stream.write_all(beginning)).await.expect("sent");

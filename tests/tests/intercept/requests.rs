@@ -46,9 +46,12 @@ async fn http2_inside_is_for_its_authority_alone() {
     let stream = connect(tollgate.address(), &own).await;
     let stream = tls(stream, "localhost", ca.trusted(&["h2"])).await.expect("TLS");
     let mut client = Client::within(stream, Version::Http2, &format!("https://{own}")).await;
-    for (target, status) in
-        [("/a".to_owned(), 200), (format!("https://other.test/{own}"), 421), (format!("http://{own}/"), 421), ("/b".to_owned(), 200)]
-    {
+    for (target, status) in [
+        ("/a".to_owned(), 200),
+        (format!("https://other.test/{own}"), 421),
+        (format!("http://{own}/"), 421),
+        ("/b".to_owned(), 200),
+    ] {
         let answer = client.get(&target).await;
         assert_eq!(answer.status, status, "{target}: {}", answer.text());
     }
@@ -106,7 +109,8 @@ async fn bodies_stream_both_ways() {
     let url = |path: &str| format!("https://localhost:{}{path}", origin.address().port());
     let file = ca.path("upload");
     std::fs::File::create(&file).and_then(|file| file.set_len(LENGTH as u64)).expect("a file");
-    let through = |url: &str| Curl::new(url).args(&["--noproxy", "", "--proxy", &tollgate.url(), "--cacert"]).arg(ca.path("ca.pem"));
+    let through =
+        |url: &str| Curl::new(url).args(&["--noproxy", "", "--proxy", &tollgate.url(), "--cacert"]).arg(ca.path("ca.pem"));
     let down = through(&url(&format!("/bytes/{LENGTH}"))).run().await;
     assert_eq!((down.status, down.body.len()), (200, LENGTH), "{}", down.stderr);
     let up = through(&url("/")).arg("--upload-file").arg(&file).run().await;
@@ -133,7 +137,7 @@ async fn websockets_work_inside() {
     let tollgate = ca.before(&upstreams).start().await;
     let stream = connect(tollgate.address(), &own).await;
     let stream = tls(stream, "localhost", ca.trusted(&["http/1.1"])).await.expect("TLS");
-    let (mut socket, response) = within(client_async(format!("wss://{own}/chat"), stream)).await.expect("a WebSocket");
+    let (mut socket, response) = within(Box::pin(client_async(format!("wss://{own}/chat"), stream))).await.expect("a WebSocket");
     assert_eq!(response.status(), 101);
     for number in 0..20 {
         socket.send(Message::text(format!("message {number}"))).await.expect("sent");
@@ -184,6 +188,7 @@ async fn clients_without_connect_are_served_as_before() {
     let (ca, upstreams) = (Ca::new().await, Authority::new());
     let origin = RawOrigin::ok().await;
     let tollgate: Tollgate = ca.before(&upstreams).start().await;
-    let answer = tollgate_tests::RawClient::ask(tollgate.address(), format!("GET {}/a HTTP/1.1\r\nHost: a\r\n\r\n", origin.url()));
+    let answer =
+        tollgate_tests::RawClient::ask(tollgate.address(), format!("GET {}/a HTTP/1.1\r\nHost: a\r\n\r\n", origin.url()));
     assert_eq!(answer.await.text(), "ok");
 }

@@ -193,7 +193,9 @@ fn interception_is_read() {
     let plain = intercept("ca = 'ca.pem'");
     assert!(plain.ca.ends_with("ca.pem") && plain.key.is_none() && plain.only.is_none() && plain.tunnel.is_empty());
     assert_eq!(plain.certificates.get(), 1000);
-    let all = intercept("ca = 'ca.pem', key = 'ca.key', intercept = ['a.test'], tunnel = ['*.bank.test', '10.0.0.0/8'], certificates = 7");
+    let all = intercept(
+        "ca = 'ca.pem', key = 'ca.key', intercept = ['a.test'], tunnel = ['*.bank.test', '10.0.0.0/8'], certificates = 7",
+    );
     assert!(all.key.is_some_and(|key| key.ends_with("ca.key")));
     assert_eq!((all.only.map(|only| only.len()), all.tunnel.len(), all.certificates.get()), (Some(1), 2, 7));
     assert_eq!(forward("").intercept, None);

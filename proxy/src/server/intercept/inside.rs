@@ -57,7 +57,7 @@ impl fmt::Display for Connected {
 
 impl Inside {
     /// With what is spoken there, and the name that the client asked for in TLS.
-    pub(super) fn new(connected: Connected, scheme: Scheme, name: Option<Box<str>>) -> Self {
+    pub(super) fn new(connected: &Connected, scheme: Scheme, name: Option<Box<str>>) -> Self {
         let host = connected.authority.host();
         let other_name = name.filter(|name| !connected.is_host(name));
         let text = if connected.port == scheme.default_port() { host.to_owned() } else { format!("{host}:{}", connected.port) };
