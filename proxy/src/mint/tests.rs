@@ -85,7 +85,9 @@ fn keys_are_read_in_every_shape() {
         ("Ed25519", "genpkey -algorithm ed25519 -out key"),
     ] {
         files.must(make);
-        files.must("req -new -x509 -days 30 -key key -out crt -subj /C=DE/O=Test/CN=an-authority");
+        files.must(
+            "req -new -x509 -days 30 -key key -out crt -subj /C=DE/O=Test/CN=an-authority -addext keyUsage=critical,keyCertSign",
+        );
         let both = [fs::read(files.path("key")).expect("a key"), fs::read(files.path("crt")).expect("a certificate")].concat();
         files.write("both", both);
         // As messenger-proxy has it: the file of the key holds the certificate, too.
