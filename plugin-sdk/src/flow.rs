@@ -89,6 +89,13 @@ impl Flow {
         self.host.addon_generation()
     }
 
+    /// Scheme and authority under which clients know the listener, without a path: as configured (`public_url`), else as the
+    /// request says, or a trusted proxy in front. None where the listener does not stand for its upstream (`rewrite = true`).
+    #[must_use]
+    pub fn public_origin(&self) -> Option<String> {
+        self.host.public_origin()
+    }
+
     /// A note that this or an earlier addon of the chain left on the flow.
     #[must_use]
     pub fn note(&self, key: &str) -> Option<String> {

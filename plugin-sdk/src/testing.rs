@@ -96,6 +96,8 @@ pub struct Facts {
     pub generation: u64,
     /// Default: `0000000000000001`.
     pub addon_generation: String,
+    /// Default: none.
+    pub public_origin: Option<String>,
 }
 
 /// Why a hook has no verdict. What it staged is taken back.
@@ -130,6 +132,7 @@ impl Default for Facts {
             started: 1_735_689_600_000_000_000,
             generation: 1,
             addon_generation: "0000000000000001".to_owned(),
+            public_origin: None,
         }
     }
 }

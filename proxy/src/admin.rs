@@ -111,7 +111,7 @@ impl Server {
             tokio::spawn(async move {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (guard, state) = (Arc::clone(&guard), Arc::clone(&state));
-                    let request = request.map(|incoming| http2::body(incoming, Peer::Client, false));
+                    let request = request.map(|incoming| http2::body(incoming, Peer::Client));
                     async move { Ok::<_, Infallible>(answer(&guard, &state, Entrance::Listener, request).await) }
                 });
                 let connection = http1::Builder::new()

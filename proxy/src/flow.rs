@@ -10,6 +10,7 @@ mod destination;
 mod events;
 mod failure;
 mod filters;
+mod follow;
 mod forward;
 mod intercept;
 mod piecewise;
@@ -43,7 +44,7 @@ use crate::{
         Addons, Chain, Event, Exchange, Facts, FailureKind, RequestMessage, ResponseMessage, Source, StagedBody, UpstreamFailure,
         Way,
     },
-    http::{Body, BodyError, Holdings, RequestHead, ResponseHead, body::Peer},
+    http::{Body, BodyError, Extent, Holdings, RequestHead, ResponseHead, body::Peer},
     http1::{Framing, framing::may_have_body},
     options::core::Options,
     record::{Recorder, Tape},
@@ -219,14 +220,16 @@ impl Flows {
             guard: destination.guard(),
             named: site.upstreams(),
             way: Some(Way(Arc::clone(&site.client))),
+            public: rewrite::public(site, &head).map(Arc::new),
         };
         let (upstream, guard) = (Arc::clone(&facts.upstream), facts.guard.clone());
-        let message = RequestMessage { head, body: StagedBody::Streaming, upstream, guard };
+        let message = RequestMessage { head, body: StagedBody::Streaming, upstream, guard, follow: None };
         let exchange = Exchange::new(message, Arc::clone(&self.holdings));
         let record = Record::new(facts, destination, chain, Arc::clone(site), options, (exchange, tape), self);
         let body = FromClient::watch(body, &record);
         let ending = Ending::new(record);
-        (ending, Request { body: Held::new(body).part(is_part), expects_continue, upgrade, takes_trailers, interim })
+        let body = Held::new(body).part(is_part);
+        (ending, Request { body, expects_continue, upgrade, takes_trailers, interim, target: None })
     }
 }
 
@@ -245,6 +248,8 @@ struct Request {
     upgrade: Option<Bytes>,
     takes_trailers: bool,
     interim: Option<Interim>,
+    /// Where a redirect led, in place of what is staged.
+    target: Option<Bytes>,
 }
 
 /// Both passes along the chain, with the upstream between them.
@@ -258,7 +263,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
     };
     let offer = socket::offer(record, &mut request.upgrade);
     let offered = request.upgrade.clone().unwrap_or_default();
-    match send(record, request).await {
+    match follow::send(record, request).await {
         Ok(Reply::Response(head, body)) => {
             if let Some(failure) = bodies::announces_too_much(record, head.status, &body) {
                 record.fail(failure.message.clone());
@@ -266,7 +271,7 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
             }
             let body =
                 bodies::at_most(body.not_idle(Peer::Upstream, record.site.timeouts.body_idle), record.site.response_body());
-            let body = Held::coded(body, &head.headers).part(head.status == StatusCode::PARTIAL_CONTENT);
+            let body = Held::coded(body, &head.headers).part(Extent::of(head.status, &head.headers) == Extent::Part);
             stage(record, head);
             match pass.response(from, body).await {
                 // The response came before the request's end, and an addon has stopped that since.
@@ -310,10 +315,8 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
     }
 }
 
-/// Sends the staged request.
+/// Sends the staged request to the staged upstream.
 async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailure> {
-    rules::before_upstream(record)?;
-    rewrite::before_upstream(record);
     let site = &record.site;
     let (mut head, staged, origin, guard) = {
         let request = &record.exchange.lock().request;
@@ -321,6 +324,9 @@ async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailu
     };
     if matches!(staged, StagedBody::Replaced(_)) {
         forget_body_fields(&mut head.headers);
+    }
+    if let Some(target) = request.target {
+        head.target = target;
     }
     if head.method == Method::CONNECT {
         let message = "CONNECT cannot be sent to an upstream".to_owned();
@@ -372,7 +378,9 @@ fn stage(record: &Record, mut head: ResponseHead) {
     let may_have_body = may_have_body(&record.method, head.status);
     record.was_answered.store(true, Relaxed);
     let mut messages = record.exchange.lock();
-    messages.response = Some(ResponseMessage { head, body: StagedBody::Streaming, origin: Source::Upstream, may_have_body });
+    let extent = Extent::of(head.status, &head.headers);
+    messages.response =
+        Some(ResponseMessage { head, body: StagedBody::Streaming, origin: Source::Upstream, may_have_body, extent });
 }
 
 /// The body of the request did not arrive: nothing goes on, and no hook sees the answer, since it is the client's fault.

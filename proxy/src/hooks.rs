@@ -29,7 +29,7 @@ use crate::{
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
 pub use event::{Event, Events};
-pub use exchange::{Exchange, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody, Way};
+pub use exchange::{Exchange, Follow, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody, Step, Way};
 pub use ledger::{Change, Content, Digest, FieldChanges, Ledger, MessageKind, Mutation, differences};
 pub use message::{Close, MessageCounts, SocketMessage, SocketVerdict, StreamAction, StreamEvent, StreamVerdict};
 pub use policy::{FailureAnswer, FailurePolicy, OnError, QuarantineRule};
@@ -65,6 +65,8 @@ pub trait Addon: Send + Sync + 'static {
     fn subscriptions(&self) -> &[Subscription];
     /// Whether it can change anything of a message.
     fn may_edit(&self) -> bool;
+    /// Whether its `response` hook can replace the body of a response, asked for or not.
+    fn may_set_response_bodies(&self) -> bool;
     /// What becomes of flows whose hook failed.
     fn policy(&self) -> &FailurePolicy;
     /// An instance for this flow. Cheap: nothing is created before its first call.
@@ -154,6 +156,8 @@ pub struct Facts {
     pub way: Option<Way>,
     /// What is asked about each address there, where the client chose it.
     pub guard: Option<Guard>,
+    /// The origin that the client knows, where the listener stands for its upstream.
+    pub public: Option<Arc<Origin>>,
 }
 
 /// One call of a hook.

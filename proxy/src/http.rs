@@ -3,6 +3,7 @@
 pub mod body;
 pub mod coding;
 pub mod event_stream;
+mod extent;
 pub mod head;
 pub mod headers;
 mod holdings;
@@ -12,6 +13,7 @@ pub mod uncode;
 pub mod url;
 
 pub use body::{Body, BodyError};
+pub use extent::Extent;
 pub use head::{RequestHead, ResponseHead, Scheme, Version};
 pub use headers::{Field, Headers, InvalidField};
 pub use holdings::{Hold, Holdings};

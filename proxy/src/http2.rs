@@ -39,11 +39,11 @@ pub fn into_map(headers: &Headers) -> Option<HeaderMap> {
     Some(map)
 }
 
-/// A body that arrives over HTTP/2. `may_be_early`: of a response to a request that may not have been sent to its end, after
-/// which a reset with `NO_ERROR` is no failure (RFC 9113, 8.1).
+/// A body that arrives over HTTP/2. It is whole where the peer has ended the stream: a reset or a GOAWAY with `NO_ERROR` before
+/// that breaks it off like any other, also where the response came before the request's end (RFC 9113, 8.1).
 #[must_use]
-pub fn body(incoming: Incoming, peer: Peer, may_be_early: bool) -> Body {
-    if incoming.is_end_stream() { Body::empty() } else { Body::stream(Arriving { incoming, peer, may_be_early }) }
+pub fn body(incoming: Incoming, peer: Peer) -> Body {
+    if incoming.is_end_stream() { Body::empty() } else { Body::stream(Arriving { incoming, peer }) }
 }
 
 /// The error of the core's own body that made hyper give up, if that is why.
@@ -74,16 +74,6 @@ pub fn describe(error: &hyper::Error) -> String {
 struct Arriving {
     incoming: Incoming,
     peer: Peer,
-    may_be_early: bool,
-}
-
-impl Arriving {
-    /// Whether the end is not one that the peer has told: hyper takes `NO_ERROR` of a reset or a GOAWAY for an end, wherever it
-    /// comes. After an early response it may be one; there the length alone tells.
-    fn is_cut(&self) -> bool {
-        let is_short = || self.incoming.size_hint().exact().is_some_and(|left| left > 0);
-        !self.incoming.is_end_stream() && (!self.may_be_early || is_short())
-    }
 }
 
 impl HttpBody for Arriving {
@@ -93,7 +83,8 @@ impl HttpBody for Arriving {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
         match frame {
-            None if self.is_cut() => Poll::Ready(Some(Err(BodyError::Aborted(self.peer)))),
+            // hyper takes `NO_ERROR` for an end, wherever it comes; h2 remembers END_STREAM over what comes after it.
+            None if !self.incoming.is_end_stream() => Poll::Ready(Some(Err(BodyError::Aborted(self.peer)))),
             frame => Poll::Ready(frame.map(|frame| frame.map_err(|_| BodyError::Aborted(self.peer)))),
         }
     }

@@ -8,6 +8,7 @@ mod call;
 mod collect;
 mod error;
 mod grants;
+mod hosts;
 mod redirect;
 mod url;
 
@@ -27,6 +28,7 @@ use crate::{
 pub(crate) use address::{is_public, reached};
 pub use error::Error;
 pub use grants::{HttpGrant, HttpGrants, InvalidGrant};
+pub(crate) use hosts::{Hosts, next};
 pub(crate) use url::Target;
 
 /// A request as an addon wants it.

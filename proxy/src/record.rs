@@ -192,6 +192,7 @@ mod tests {
             way: None,
             guard: None,
             named: None,
+            public: None,
         };
         let tape = recorder.tape(&head).expect("memory");
         tape.take_request(b"body");

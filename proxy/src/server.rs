@@ -10,11 +10,12 @@ mod request_body;
 mod route;
 mod sited;
 mod sniff;
+mod switched;
 pub mod tls;
 mod tunnel;
 mod websocket;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub use accept::Listener;
+use route::Way;
 pub use sited::Sited;
 
 /// What every connection of a listener shares.
@@ -59,6 +61,12 @@ impl Shared {
     fn patience(&self) -> Arc<Site> {
         let configured = self.sites.configured();
         if self.controller.is_some() && configured.is_forward() { configured } else { self.sites.now() }
+    }
+
+    /// Longest wait for more of a body, either way: options do not bind that of the controller's messages, either.
+    fn body_idle(&self, way: &Way, site: &Site) -> Option<Duration> {
+        let is_own = matches!(way, Way::Controller);
+        if is_own { self.sites.configured().timeouts.body_idle } else { site.timeouts.body_idle }
     }
 }
 

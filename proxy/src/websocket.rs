@@ -13,4 +13,4 @@ mod text;
 
 pub use close::Violation;
 pub use frame::{Decoder, Opcode, Piece, encode};
-pub use message::{Assembler, Bounds, Fragment, Message, Passed};
+pub use message::{Assembler, Bounds, Fragment, Message, Passed, Work};

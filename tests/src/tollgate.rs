@@ -220,6 +220,15 @@ impl Tollgate {
         self.status("VmRSS:") * 1024
     }
 
+    /// Bytes of memory that it alone occupies now: without what instances share of their snapshot, and programs of their code.
+    #[must_use]
+    pub fn private_memory(&self) -> u64 {
+        let memory = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).expect("a process");
+        let kibibytes =
+            memory.lines().filter_map(|line| line.strip_prefix("Private_")).filter_map(|line| line.split_whitespace().nth(1));
+        kibibytes.filter_map(|number| number.parse::<u64>().ok()).sum::<u64>() * 1024
+    }
+
     /// Most bytes of memory that it occupied since its start or since [`Self::reset_peak`].
     #[must_use]
     pub fn peak_rss(&self) -> u64 {

@@ -189,6 +189,12 @@ impl SocketClient {
 }
 
 impl SocketEnd {
+    /// Answers a handshake with these fields.
+    pub async fn accept(mut conversation: Conversation, request: Request, fields: &str) -> Self {
+        let _ = conversation.send(switch(&request, fields)).await;
+        Self { conversation, request }
+    }
+
     /// Sends a frame.
     pub async fn send(&mut self, first: u8, payload: impl AsRef<[u8]>) {
         let _ = self.conversation.send(from_server(first, payload)).await;
@@ -248,8 +254,7 @@ where
         let script = script.clone();
         async move {
             let Some(request) = conversation.request().await else { return };
-            let _ = conversation.send(switch(&request, fields)).await;
-            script(SocketEnd { conversation, request }).await;
+            script(SocketEnd::accept(conversation, request, fields).await).await;
         }
     })
     .await

@@ -160,6 +160,8 @@ async fn heads_are_answered_from_gets() {
     client.send(format!("HEAD /a HTTP/1.1\r\nHost: {host_field}\r\n\r\n")).await;
     let head = client.response_to("HEAD").await;
     assert_eq!((head.status, head.fields.get("x-a"), origin.requests().len()), (200, Some("1"), 2));
+    // As GET would have: the addon cannot edit bodies of responses.
+    assert_eq!(head.fields.get("content-length"), Some("8"));
     assert!(head.fields.get("cache-status").is_some_and(|status| status.starts_with("tollgate; hit")));
 }
 
@@ -242,4 +244,20 @@ async fn requests_with_content_go_by() {
         assert_eq!(String::from_utf8_lossy(&answer.body), format!("number {number}"));
     }
     assert_eq!(host.get("/").await.text(), "number 0");
+}
+
+/// Who drops the addon in is told once what it lacks, and its flows go by.
+#[tokio::test]
+async fn without_its_grant_it_says_so_once() {
+    let origin = counting().await;
+    let host = Hosted::before(&origin.url()).guest("cache", &bundled("cache"), &json!({})).start().await;
+    for number in 0..3 {
+        assert_eq!(host.get("/a").await.text(), format!("number {number}"));
+    }
+    host.admin().reload("cache").await;
+    host.get("/a").await;
+    assert_eq!((host.times_logged("addon.cache.kv = true"), host.times_logged("WARN")), (1, 1), "{}", host.logs());
+    let host = builder(&origin, &json!({})).start().await;
+    host.get("/b").await;
+    assert_eq!(host.times_logged("WARN"), 0, "{}", host.logs());
 }

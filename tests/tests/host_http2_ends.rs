@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::{BufMut as _, BytesMut};
 use serde_json::json;
 use tokio::sync::Semaphore;
-use tollgate_tests::{Answer, Client, Frame, FrameClient, FrameOrigin, RawOrigin, Version, addons::Hosted, empty, eventually};
+use tollgate_tests::{
+    Answer, Client, Frame, FrameClient, FrameOrigin, RawOrigin, Version, addons::Hosted, channel, empty, eventually,
+};
 
 const OK: &[(&str, &[u8])] = &[(":status", b"200")];
 
@@ -146,7 +148,7 @@ async fn clients_that_go_away_within_a_body_make_no_request() {
     origin.assert_strict();
 }
 
-/// The same said of the stream: `NO_ERROR` is an end only where a response came before its request's end.
+/// The same said of the stream: only END_STREAM is an end, and it is one whatever comes after it.
 #[tokio::test]
 async fn upstreams_that_reset_without_an_error_break_bodies_off() {
     for fields in [OK, &[(":status", b"200"), ("content-length", b"6")]] {
@@ -160,6 +162,38 @@ async fn upstreams_that_reset_without_an_error_break_bodies_off() {
             let mut client = Client::connect(version, host.address()).await;
             let answer = client.try_ask(http::Request::get("/").body(empty()).expect("a request")).await;
             assert!(answer.as_ref().is_ok_and(|answer| answer.status == 502) || answer.is_err(), "{version:?}: {answer:?}");
+        }
+    }
+}
+
+/// So it is where the response comes before the request's end, after which such a reset is legal (RFC 9113, 8.1).
+#[tokio::test]
+async fn early_answers_are_whole_where_their_stream_was_ended() {
+    let no_error = |stream| Frame::new(3, 0, stream, bytes::Bytes::from_static(&[0; 4]));
+    for is_whole in [true, false] {
+        let origin = ending(false, move |stream| {
+            vec![Frame::headers(stream, OK, false), Frame::data(stream, "abc", is_whole), no_error(stream)]
+        })
+        .await;
+        // With hooks and without: then the body goes by as it is.
+        let plain = Hosted::before(&origin.url()).set("listener.main.upstream_protocol", "h2").start().await;
+        for host in [capitals(&origin, "h2").await, plain] {
+            for version in Version::BOTH {
+                for _ in 0..5 {
+                    let mut client = Client::connect(version, host.address()).await;
+                    // A body whose end never comes.
+                    let (sender, body) = channel();
+                    let answer = client.try_ask(http::Request::post("/").body(body).expect("a request")).await;
+                    match &answer {
+                        Ok(answer) if answer.status == 200 => {
+                            assert!(is_whole, "{version:?}: {answer:?}");
+                            assert_eq!(answer.text().to_uppercase(), "ABC", "{version:?}");
+                        }
+                        other => assert!(!is_whole, "{version:?}: {other:?}"),
+                    }
+                    drop(sender);
+                }
+            }
         }
     }
 }

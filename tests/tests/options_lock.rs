@@ -208,8 +208,13 @@ async fn filters_that_cannot_be_read_are_told() {
         (json!("~u ("), "position", ""),
         (json!("~c x"), "position", ""),
     ] {
-        for url in ["callback_request_url", "callback_response_url"] {
-            let body = json!({"options": {"callback": {url: "http://127.0.0.1:1/", "filter": filter}}});
+        for url in [Some("callback_request_url"), Some("callback_response_url"), None] {
+            let mut body = json!({"options": {"callback": {"filter": filter}}});
+            if let Some(url) = url {
+                body["options"]["callback"][url] = "http://127.0.0.1:1/".into();
+            }
+            // Beside no URL it is read within parentheses.
+            let place = if url.is_some() { place } else { "position" };
             let answer = host.controller().try_lock(&body).await;
             assert_eq!(answer.status, 400, "{body}");
             let text = answer.text();

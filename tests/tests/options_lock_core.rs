@@ -123,6 +123,23 @@ async fn times_do_not_bar_the_unlock() {
     assert_eq!(client.response().await.status, 200);
 }
 
+/// Nor does the time for bodies that it leaves bind what the controller sends, however slowly its client takes it.
+#[tokio::test]
+async fn times_for_bodies_do_not_bar_the_controller() {
+    let origin = RawOrigin::ok().await;
+    let host = Hosted::before(&origin.url()).scripted("a", &json!({"tag": "y".repeat(1 << 20)})).with_controller().start().await;
+    let id = host.controller().lock(&json!({"body_idle_timeout": "1ms"})).await;
+    let mut client = RawClient::connect(host.address_of("forward")).await;
+    let ask = "GET http://mitm.code/addons/a/options HTTP/1.1\r\nHost: mitm.code\r\n\r\n";
+    // As many answers as no buffer between the two holds, taken late.
+    client.send(ask.repeat(16)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    for _ in 0..16 {
+        assert_eq!(client.response().await.status, 200);
+    }
+    assert_eq!(unlock(Version::Http1, &host, &id, 20).await, 200);
+}
+
 #[tokio::test]
 async fn tunnels_keep_to_locked_limits() {
     let origin = RawOrigin::ok().await;

@@ -115,6 +115,35 @@ async fn fragments_are_put_together() {
 }
 
 #[tokio::test]
+async fn no_two_frames_to_the_origin_have_one_mask() {
+    const COUNT: usize = 40;
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let origin = sockets("", move |mut end: SocketEnd| {
+        let told = told.clone();
+        async move {
+            while let Some(frame) = end.next().await {
+                let _ = told.send(frame);
+            }
+        }
+    })
+    .await;
+    let host = Hosted::before(&origin.url()).scripted("a", &upper()).start().await;
+    let mut masks = std::collections::HashSet::new();
+    for _ in 0..2 {
+        // All at one time, and one after the other.
+        let mut client = SocketClient::open(host.address(), "").await;
+        client.send_raw(from_client(BINARY, "x").repeat(COUNT)).await;
+        for _ in 0..COUNT {
+            client.send(BINARY, "x").await;
+        }
+        for _ in 0..2 * COUNT {
+            masks.insert(heard.recv().await.expect("a frame").mask);
+        }
+    }
+    assert_eq!(masks.len(), 4 * COUNT);
+}
+
+#[tokio::test]
 async fn messages_are_dropped_and_sockets_closed() {
     let script = to_messages(&json!([
         {"message": {"holding": ["drop", [{"message": "discard"}]]}},

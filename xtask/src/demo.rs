@@ -24,6 +24,9 @@ const ADMIN_PORT: u16 = 9900;
 /// Compiling all addons on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Addons that keep something between flows.
+const KEEPING: [&str; 3] = ["cache", "dedup", "policy"];
+
 /// A path of Matrix v1.13.
 const FENCED: &str = "/_matrix/client/v3/rooms/lobby/report";
 
@@ -80,6 +83,11 @@ impl Demo {
         }
         command.arg("run").arg("--reverse").arg(format!("http://{origin_address}@{proxy_address}"));
         command.arg("--plugins").arg(workspace.root.join("plugins")).arg("--admin").arg(admin_address.to_string());
+        for addon in KEEPING {
+            command.arg("--set").arg(format!("addon.{addon}.kv=true"));
+        }
+        // What they keep ends with the demo.
+        command.arg("--set").arg("state=\"memory:\"");
         let mut proxy = Server::start("proxy", &mut command)?;
         eprintln!("    the proxy compiles its addons");
         proxy.wait_until_ready(admin_address, "/health/ready", PATIENCE)?;

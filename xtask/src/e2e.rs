@@ -1,4 +1,4 @@
-//! Tests against a real Synapse, and those of examples that are not in Rust.
+//! Tests against a real Synapse, those of examples that are not in Rust, and Autobahn's of WebSockets.
 
 mod js_sdk;
 mod pytest;
@@ -7,6 +7,7 @@ mod synapse;
 use anyhow::Result;
 
 use crate::{
+    autobahn,
     process::{self, cargo, step},
     test,
     workspace::Workspace,
@@ -16,7 +17,7 @@ use crate::{
 pub(crate) const PACKAGE: &str = "tollgate-e2e";
 
 /// Installs what the tests run against, builds what they start, and runs them; those with matrix-js-sdk only where there is
-/// a Node.js that can run it.
+/// a Node.js that can run it, Autobahn's only where there is a Python 2.7.
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let python = step("Synapse", || synapse::prepare(&workspace.target.join("e2e-venv")))?;
     let folder = workspace.target.join("e2e-node");
@@ -33,5 +34,6 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     if !arguments.is_empty() {
         return Ok(());
     }
-    step("examples in Python", || pytest::run(workspace))
+    step("examples in Python", || pytest::run(workspace))?;
+    step("WebSockets by Autobahn's judgement", || autobahn::run_quick(workspace, &workspace.target.join("debug/tollgate")))
 }

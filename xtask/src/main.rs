@@ -26,8 +26,8 @@ usage: cargo xtask COMMAND
   demo           a sample origin, the proxy and the addons before it; ctrl-c stops
   demo --once    the same, asks what the demo suggests, checks the answers and stops
   test [ARGS]    all tests but e2e; ARGS go to cargo nextest run, or cargo test where that is not installed
-  measure        what hostile addons cost other flows, with a release build
-  autobahn [CASES] Autobahn's WebSocket suite through the proxy; needs Python 2.7 with virtualenv
+  measure        what hostile addons cost other flows, and what WebSockets cost, with a release build
+  autobahn [CASES] Autobahn's WebSocket suite through the proxy, all of it with `all`; needs Python 2.7 with virtualenv
   e2e [ARGS]     against a real Synapse, installed below target/ if it is not there; ARGS go to cargo test
   lint           format, clippy, documentation, and who may depend on whom
 ";

@@ -1,4 +1,4 @@
-//! What hostile addons cost others, in numbers.
+//! What hostile addons cost others, and what WebSockets cost, in numbers.
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("measuring", || {
         let mut measure = cargo();
         measure.env("TOLLGATE_BIN", workspace.target.join("release/tollgate"));
-        measure.args(["test", "--package", "tollgate-tests", "--test", "measure_sandbox", "--"]);
+        measure.args(["test", "--package", "tollgate-tests", "--test", "measure_sandbox", "--test", "measure_websocket", "--"]);
         process::run(measure.args(["--ignored", "--nocapture", "--test-threads", "1"]))
     })
 }

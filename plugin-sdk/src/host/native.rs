@@ -119,6 +119,10 @@ impl Flow {
         self.facts.addon_generation.clone()
     }
 
+    pub(crate) fn public_origin(&self) -> Option<String> {
+        self.facts.public_origin.clone()
+    }
+
     pub(crate) fn note(&self, key: &str) -> Option<String> {
         self.stage.borrow().notes.get(key).cloned()
     }
@@ -243,6 +247,14 @@ impl Request {
             Ok(())
         })
     }
+
+    pub(crate) fn follow_redirects(&self, hosts: &[String]) -> Result<(), EditError> {
+        self.edit(|request| {
+            rules::check_hosts(hosts)?;
+            hosts.clone_into(&mut request.followed_hosts);
+            Ok(())
+        })
+    }
 }
 
 impl Response {
@@ -306,7 +318,7 @@ impl Response {
         self.edit(|response| {
             self.body.get().check_edit(body)?;
             rules::check_may_have_body(is_to_head, response.status)?;
-            rules::check_whole(response.status == 206)?;
+            rules::check_whole(rules::is_part_of_response(response.status, &response.headers))?;
             rules::replace_body(&mut response.headers, &mut response.body, body);
             self.body.set(BodyView::Whole);
             Ok(())

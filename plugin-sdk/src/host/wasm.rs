@@ -50,6 +50,10 @@ impl Flow {
         flow::addon_generation()
     }
 
+    pub(crate) fn public_origin(self) -> Option<String> {
+        flow::public_origin()
+    }
+
     pub(crate) fn note(self, key: &str) -> Option<String> {
         flow::note(key)
     }

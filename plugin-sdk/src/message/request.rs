@@ -106,6 +106,21 @@ impl<'a> Request<'a> {
         host::edit(self.host.set_upstream(url))
     }
 
+    /// Has the core follow the upstream's redirects (301, 302, 307 and 308) where they lead to one of these hosts, at any port:
+    /// names and addresses as in URLs, `*.example.org` for all names below that one; at most 32. Credentials and upgrades go along.
+    /// Replaces what was said before; no host: none is followed, as by default.
+    ///
+    /// At most five are followed, for GET and HEAD without a body, never from `https` to `http`, and only to where
+    /// [`set_upstream`](Self::set_upstream) might go. A redirect that is not followed is the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`EditError::Invalid`] where one is no host, or they are too many.
+    pub fn follow_redirects(&mut self, hosts: &[impl AsRef<str>]) -> Result<(), EditError> {
+        let hosts: Vec<String> = hosts.iter().map(|host| host.as_ref().to_owned()).collect();
+        host::edit(self.host.follow_redirects(&hosts))
+    }
+
     /// Replaces the whole body. Content-Length is set and Content-Encoding removed by the core.
     ///
     /// Allowed without having asked for the body: then what the client sends is read and thrown away.

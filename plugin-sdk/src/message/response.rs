@@ -47,8 +47,8 @@ impl<'a> Response<'a> {
     ///
     /// # Errors
     ///
-    /// [`EditError::Invalid`] where the answer can have no body: to HEAD, and with status 204 or 304; and while the status is
-    /// 206, since what replaces a part of a whole is no longer that part.
+    /// [`EditError::Invalid`] where the answer can have no body: to HEAD, and with status 204 or 304; and of a part of a
+    /// whole while the status is 206, since what replaces it is no longer that part.
     /// [`EditError::ReadOnly`] where the body was truncated, [`EditError::TooLarge`] beyond the addon's `max_body`.
     pub fn set_body(&mut self, body: impl AsRef<[u8]>) -> Result<(), EditError> {
         host::edit(self.host.set_body(body.as_ref()))

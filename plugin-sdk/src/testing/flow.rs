@@ -226,7 +226,10 @@ impl<A: Addon> TestFlow<A> {
     /// Why the hook has no verdict.
     pub fn response_chunk(&mut self, chunk: Chunk) -> Result<ChunkVerdict, HookFailure> {
         let size = chunk.data.len();
-        let is_part = self.stage.borrow().response.status == 206;
+        let is_part = {
+            let response = &self.stage.borrow().response;
+            rules::is_part_of_response(response.status, &response.headers)
+        };
         let verdict = self.call(
             Event::ResponseChunk,
             View { ends: chunk.is_last.then_some(Kind::Response), ..View::editing_notes() },

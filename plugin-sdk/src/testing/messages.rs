@@ -27,6 +27,8 @@ pub struct TestRequest {
     pub trailers: Vec<Header>,
     /// Where it will go. Default: `http://upstream.test`.
     pub upstream: String,
+    /// Hosts to which redirects are followed. Default: none.
+    pub followed_hosts: Vec<String>,
 }
 
 /// A response, as plain data.
@@ -69,6 +71,7 @@ impl TestRequest {
             body: Vec::new(),
             trailers: Vec::new(),
             upstream: "http://upstream.test".to_owned(),
+            followed_hosts: Vec::new(),
         }
     }
 

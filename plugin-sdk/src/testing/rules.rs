@@ -71,6 +71,25 @@ pub(crate) fn check_path_and_query(text: &str) -> Result<(), EditError> {
     }
 }
 
+pub(crate) fn check_hosts(hosts: &[String]) -> Result<(), EditError> {
+    const MOST: usize = 32;
+    if hosts.len() > MOST {
+        return Err(EditError::Invalid(format!("{} hosts are more than {MOST}", hosts.len())));
+    }
+    for host in hosts {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        let is_address = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .is_some_and(|name| name.parse::<std::net::Ipv6Addr>().is_ok() && !host.starts_with('*'));
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+        if !is_address && !is_name {
+            return Err(EditError::Invalid(format!("{host:?} is no host")));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn check_upstream(url: &str) -> Result<(), EditError> {
     // Of an upstream of the listener; which there are is the configuration's affair.
     let is_name = !url.is_empty() && url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
@@ -106,9 +125,17 @@ pub(crate) fn check_may_have_body(is_to_head: bool, status: u16) -> Result<(), E
     Ok(())
 }
 
-/// Whether a request is about a part of a whole (RFC 9110, 14.5); a response is with status 206.
+/// Whether a request is about a part of a whole (RFC 9110, 14.5).
 pub(crate) fn is_part(headers: &[Header]) -> bool {
     headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-range"))
+}
+
+/// The same for a response (15.3.7). The host lets a range that is the whole be replaced, too.
+pub(crate) fn is_part_of_response(status: u16, headers: &[Header]) -> bool {
+    let is_in_parts = |(name, value): &Header| {
+        name.eq_ignore_ascii_case("content-type") && value.to_ascii_lowercase().starts_with(b"multipart/byteranges")
+    };
+    status == 206 && (is_part(headers) || headers.iter().any(is_in_parts))
 }
 
 /// What replaces a part is no longer that part (RFC 9110, 14.4).

@@ -143,7 +143,8 @@ pub(crate) fn mark(response: &mut Response, status: &Status, settings: &Settings
 /// Tells that the store is of no use to this flow, which goes on without.
 pub(crate) fn told(error: &kv::Error) {
     let error = match error {
-        kv::Error::Denied => format!("{error}; the addon needs `kv = true` in its table"),
+        // The proxy tells that once.
+        kv::Error::Denied => return log::debug!("nothing is looked up or kept for this flow: {error}"),
         kv::Error::TooLarge(_) => format!("{error}; `kv_bytes` and `kv_keys` say how much is kept"),
         error => error.to_string(),
     };

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tollgate_sdk::OptionErrors;
 use url::{ParseError, Url};
 
-use crate::send_error::SendError;
+use crate::{plan::closes_too_many, send_error::SendError};
 
 /// The options as written; README.md says what they mean.
 #[derive(Debug, Clone, Deserialize)]
@@ -95,6 +95,9 @@ impl Options {
         {
             let (least, most) = (STATUS.start(), STATUS.end());
             errors.push("send_error.status", format!("is {}, must be {least} to {most}", error.status));
+        }
+        if self.filter.as_deref().is_some_and(closes_too_many) {
+            errors.push("filter", "has a closing parenthesis without an opening one");
         }
         errors.or_ok(())?;
         Ok(Settings {

@@ -23,6 +23,8 @@ pub(crate) enum Role {
     },
     /// The response callback, or errors in its place.
     Response,
+    /// Nothing: there is a filter and nothing that it is for. It is handed in so that the proxy refuses one that is wrong.
+    Nothing,
 }
 
 impl Plan {
@@ -41,6 +43,9 @@ impl Plan {
         if !settings.response_url.is_empty() || sends(Phase::Response) {
             roles.push(Role::Response);
         }
+        if roles.is_empty() && !settings.filter.trim().is_empty() {
+            roles.push(Role::Nothing);
+        }
         Self { filter: settings.filter.clone(), roles }
     }
 
@@ -50,6 +55,7 @@ impl Plan {
             Role::Request | Role::RequestBody { is_filtered: true } => filtered(Event::Request),
             Role::RequestBody { is_filtered: false } => Subscription::to(Event::Request),
             Role::Response => filtered(Event::Response),
+            Role::Nothing => Subscription::to(Event::Request).filter(format!("({}) & !~all", self.filter)),
         });
         // A body over the cap is a callback that fails, and no reason to refuse flows that have none.
         subscribed.map(|subscription| subscription.with_body().over_cap(OverCap::Truncate)).collect()
@@ -60,6 +66,25 @@ impl Plan {
         let index = self.roles.iter().position(|other| *other == role).and_then(|index| u32::try_from(index).ok());
         index.is_some_and(|index| flow.is_matched(index))
     }
+}
+
+/// Whether a parenthesis is closed that was never opened: within others, that would not be seen. In quotes it is none.
+pub(crate) fn closes_too_many(filter: &str) -> bool {
+    let (mut depth, mut quote, mut is_escaped) = (0_usize, None, false);
+    for letter in filter.chars() {
+        match (quote, letter) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(open), _) if open == letter => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(letter),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 0 => return true,
+            (None, ')') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    false
 }
 
 /// Whether the filter surely says of a response what it said of its request: it does where it asks for nothing but the listener
@@ -82,6 +107,16 @@ fn is_about_connections(filter: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parentheses_are_closed_where_they_were_opened() {
+        for filter in ["", "(a)", "((a) | (b))", "\")\"", "'a)'", r#""a\")""#, "("] {
+            assert!(!closes_too_many(filter), "{filter}");
+        }
+        for filter in [")", "a) | (b", "\"(\")", r#""\")" )"#] {
+            assert!(closes_too_many(filter), "{filter}");
+        }
+    }
 
     #[test]
     fn filters_about_connections_are_told_from_others() {

@@ -33,11 +33,15 @@ fn without_urls_nothing_happens() {
     for options in [
         json!({}),
         json!({ "callback_request_url": "", "callback_response_url": "", "filter": null }),
-        json!({ "filter": "~m GET" }),
+        json!({ "filter": " " }),
         json!({ "send_error": null }),
     ] {
         assert_eq!(subscribed(options), []);
     }
+    // A filter is read by the proxy all the same, so that one that is wrong is refused, and nothing matches it.
+    let unused = "(~m GET | ~c 2) & !~all".to_owned();
+    assert_eq!(subscribed(json!({ "filter": "~m GET | ~c 2" })), [(Event::Request, unused)]);
+    assert!(refused(&json!({ "filter": "~m GET) | (~c 2" })).contains("parenthesis"));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use tollgate_sdk::{Request, log};
+use tollgate_sdk::{Flow, Request};
 
-use crate::options::Settings;
+use crate::{options::Settings, relay};
 
 /// An object whose values stay as they are; of keys that are there twice, the last counts.
 struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -19,21 +19,16 @@ const V2: [&str; 3] = ["configuration", "urls", "streaming"];
 const V1: [&str; 2] = ["urls", "streaming_api"];
 
 /// The instance document with the proxy's origin for streams, and every other byte as it was. None where there is nothing to
-/// change, or streams are on another host than the upstream's.
-pub(crate) fn rewrite(settings: &Settings, request: &Request, body: &[u8]) -> Option<Vec<u8>> {
-    let path = if request.path().starts_with("/api/v2/") { &V2[..] } else { &V1[..] };
+/// change. What an upstream says is kept, so that streams go there.
+pub(crate) fn rewrite(settings: &Settings, flow: &Flow, request: &Request, body: &[u8], is_upstreams: bool) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(body).ok()?;
-    let found = find(text, path)?;
+    let found = find(text, place(&request.path()))?;
     let before: Cow<'_, str> = serde_json::from_str(found).ok()?;
-    let origin = settings.streaming_origin.clone().or_else(|| origin_of(request))?;
-    if before == origin {
-        return None;
+    if is_upstreams {
+        relay::learn(&request.upstream(), &before);
     }
-    let upstream = request.upstream();
-    let is_elsewhere =
-        |host: &str| ![host_of(&upstream), host_of(&origin)].iter().flatten().any(|own| own.eq_ignore_ascii_case(host));
-    if let Some(host) = host_of(&before).filter(|host| is_elsewhere(host)) {
-        log::warn!(host = host; "streams have a host of their own, which is not relayed: clients go there without the proxy");
+    let origin = public_origin(settings, flow, request)?;
+    if before == origin {
         return None;
     }
     let start = (found.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
@@ -42,15 +37,23 @@ pub(crate) fn rewrite(settings: &Settings, request: &Request, body: &[u8]) -> Op
     Some(format!("{head}{origin}{tail}").into_bytes())
 }
 
-/// The host of a URL; none where it is no URL.
-fn host_of(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let authority = authority.rsplit('@').next()?;
-    if authority.starts_with('[') {
-        return authority.split_inclusive(']').next();
-    }
-    authority.split(':').next().filter(|host| !host.is_empty())
+/// Where an instance document of this path says that streams are.
+pub(crate) fn url_of(path: &str, body: &[u8]) -> Option<String> {
+    serde_json::from_str(find(std::str::from_utf8(body).ok()?, place(path))?).ok()
+}
+
+/// Where clients find streams at the proxy, like `wss://fedi.example`: by the options, else by the listener, else as the request
+/// says.
+pub(crate) fn public_origin(settings: &Settings, flow: &Flow, request: &Request) -> Option<String> {
+    let of_listener = || {
+        let origin = flow.public_origin()?;
+        origin.strip_prefix("http").map(|rest| format!("ws{rest}"))
+    };
+    settings.streaming_origin.clone().or_else(of_listener).or_else(|| origin_of(request))
+}
+
+fn place(path: &str) -> &'static [&'static str] {
+    if path.starts_with("/api/v2/") { &V2 } else { &V1 }
 }
 
 /// The JSON of a value within objects.

@@ -10,9 +10,11 @@ mod options;
 mod page;
 mod record;
 mod refill;
+mod relay;
 mod routes;
 mod scope;
 mod seen;
+mod site;
 mod span;
 mod status;
 mod stream;
@@ -20,14 +22,14 @@ mod stream;
 use std::time::SystemTime;
 
 use tollgate_sdk::{
-    Addon, Error, Flow, OptionErrors, Request, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription, WebsocketKind,
-    WebsocketMessage, WebsocketVerdict, log,
+    Addon, Error, Flow, OptionErrors, Origin, Request, RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict,
+    Subscription, WebsocketKind, WebsocketMessage, WebsocketVerdict, log,
 };
 
 pub use crate::options::Options;
 use crate::{
     judge::Place,
-    options::Settings,
+    options::{Reach, Settings},
     routes::Route,
     scope::{Failure, Scope},
     stream::News,
@@ -63,17 +65,25 @@ impl Addon for Dedup {
         self.settings.reach.subscriptions(&self.settings)
     }
 
+    fn request(&mut self, flow: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
+        if Reach::is_stream(request) {
+            relay::lead(&self.settings, flow, request);
+        }
+        Ok(RequestVerdict::Next)
+    }
+
     fn response(&mut self, flow: &Flow, request: &Request, response: &mut Response) -> Result<ResponseVerdict, Error> {
         match self.settings.reach.route(request) {
             Some(Route::Instance) if response.status() == 200 => {
                 let body = response.body().unwrap_or_default();
-                if let Some(body) = instance::rewrite(&self.settings, request, &body) {
+                let is_upstreams = response.origin() == Origin::Upstream;
+                if let Some(body) = instance::rewrite(&self.settings, flow, request, &body, is_upstreams) {
                     response.set_body(body)?;
                 }
                 Ok(ResponseVerdict::Next)
             }
             Some(Route::Page(family)) if matches!(response.status(), 200 | 206) => {
-                let filtered = self.look_for_scope(request).and_then(|()| match &self.who {
+                let filtered = self.look_for_scope(flow, request).and_then(|()| match &self.who {
                     Who::Known(scope) => page::filter(&self.settings, scope, &family, flow, request, response),
                     Who::Unknown | Who::Nobody => Ok(ResponseVerdict::Next),
                 });
@@ -85,36 +95,36 @@ impl Addon for Dedup {
 
     fn websocket_message(
         &mut self,
-        _flow: &Flow,
+        flow: &Flow,
         request: &Request,
         message: WebsocketMessage,
     ) -> Result<WebsocketVerdict, Error> {
         if message.is_from_client || message.kind != WebsocketKind::Text {
             return Ok(WebsocketVerdict::Pass);
         }
-        let is_shown = self.is_shown(request, News::of_message(&message.data))?;
+        let is_shown = self.is_shown(flow, request, News::of_message(&message.data))?;
         Ok(if is_shown { WebsocketVerdict::Pass } else { WebsocketVerdict::Drop })
     }
 
-    fn sse_event(&mut self, _flow: &Flow, request: &Request, event: SseEvent) -> Result<SseVerdict, Error> {
+    fn sse_event(&mut self, flow: &Flow, request: &Request, event: SseEvent) -> Result<SseVerdict, Error> {
         let news = event.event.as_deref().and_then(|name| News::of_event(name, &event.data));
-        let is_shown = self.is_shown(request, news)?;
+        let is_shown = self.is_shown(flow, request, news)?;
         Ok(if is_shown { SseVerdict::Pass } else { SseVerdict::Drop })
     }
 }
 
 impl Dedup {
-    fn look_for_scope(&mut self, request: &Request) -> Result<(), Failure> {
+    fn look_for_scope(&mut self, flow: &Flow, request: &Request) -> Result<(), Failure> {
         if matches!(self.who, Who::Unknown) {
-            self.who = Scope::of(&self.settings, request)?.map_or(Who::Nobody, Who::Known);
+            self.who = Scope::of(&self.settings, &relay::home(flow, request), request)?.map_or(Who::Nobody, Who::Known);
         }
         Ok(())
     }
 
     /// Whether what a stream brings reaches the client.
-    fn is_shown(&mut self, request: &Request, news: Option<News>) -> Result<bool, Error> {
+    fn is_shown(&mut self, flow: &Flow, request: &Request, news: Option<News>) -> Result<bool, Error> {
         let Some(news) = news else { return Ok(true) };
-        let judged = self.look_for_scope(request).and_then(|()| match &self.who {
+        let judged = self.look_for_scope(flow, request).and_then(|()| match &self.who {
             Who::Known(scope) => judge_news(&self.settings, scope, request, news),
             Who::Unknown | Who::Nobody => Ok(true),
         });

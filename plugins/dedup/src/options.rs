@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use serde::Deserialize;
 use tollgate_sdk::OptionErrors;
 
-use crate::routes::Timeline;
+use crate::{routes::Timeline, site};
 
 /// The options as written; README.md says what they mean.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,7 +33,9 @@ pub struct Options {
     pub timelines: Vec<String>,
     /// Whether streams are looked at, too.
     pub streaming: bool,
-    /// Where clients reach the proxy; empty: as the request says.
+    /// Hosts that streams may go to besides those of the upstream's own site.
+    pub streaming_hosts: Vec<String>,
+    /// Where clients reach the proxy; empty: as the listener and the request say.
     pub public_url: String,
     /// Whether a field tells what was done.
     pub explain: bool,
@@ -101,7 +103,9 @@ pub(crate) struct Settings {
     pub(crate) replay_window: Duration,
     pub(crate) empty_page: EmptyPage,
     pub(crate) reach: Reach,
-    /// Scheme and authority for streams, like `wss://fedi.example.org`; none: as the request says.
+    /// In lower case; `*.` before a name stands for all names below it.
+    pub(crate) streaming_hosts: Vec<String>,
+    /// Scheme and authority for streams, like `wss://fedi.example.org`; none: as the listener and the request say.
     pub(crate) streaming_origin: Option<String>,
     pub(crate) is_explained: bool,
 }
@@ -131,6 +135,7 @@ impl Default for Options {
             empty_page: "keep-last".to_owned(),
             timelines: Timeline::ALL.iter().map(|timeline| timeline.name().to_owned()).collect(),
             streaming: true,
+            streaming_hosts: Vec::new(),
             public_url: String::new(),
             explain: false,
         }
@@ -165,6 +170,7 @@ impl Options {
         let timelines = self.timelines.iter().enumerate();
         let timelines: Vec<_> =
             timelines.filter_map(|(index, name)| choose(&mut errors, &format!("timelines[{index}]"), name, &all)).collect();
+        let streaming_hosts = streaming_hosts(&mut errors, &self.streaming_hosts);
         let streaming_origin = streaming_origin(&self.public_url).unwrap_or_else(|error| {
             errors.push("public_url", error);
             None
@@ -187,6 +193,7 @@ impl Options {
             replay_window,
             empty_page,
             reach,
+            streaming_hosts,
             streaming_origin,
             is_explained: self.explain,
         })
@@ -201,6 +208,20 @@ fn choose<T: Copy>(errors: &mut OptionErrors, path: &str, name: &str, all: &[(&s
         errors.push(path, format!("is {name:?}, must be one of {}", names.join(", ")));
     }
     found
+}
+
+/// What the core takes besides the upstream's own three.
+const MAX_HOSTS: usize = 29;
+
+fn streaming_hosts(errors: &mut OptionErrors, hosts: &[String]) -> Vec<String> {
+    if hosts.len() > MAX_HOSTS {
+        errors.push("streaming_hosts", format!("has {} hosts, at most {MAX_HOSTS}", hosts.len()));
+    }
+    for (index, host) in hosts.iter().enumerate().filter(|(_, host)| !site::is_pattern(host)) {
+        let error = format!("is {host:?}, must be a host like \"streaming.example\" or \"*.example\", without scheme and port");
+        errors.push(format!("streaming_hosts[{index}]"), error);
+    }
+    hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
 }
 
 fn duration(errors: &mut OptionErrors, path: &str, text: &str) -> Option<Duration> {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::SystemTime};
 
 use serde_json::value::RawValue;
-use tollgate_sdk::{Error, Flow, Header, MadeResponse, Request, Response, ResponseVerdict};
+use tollgate_sdk::{Error, Flow, Request, Response, ResponseVerdict};
 
 use crate::{
     judge::{self, Place},
@@ -26,10 +26,6 @@ struct Filtered {
 /// Tells what was done, with `explain`.
 const EXPLAIN: &str = "X-Tollgate-Dedup";
 
-/// Fields that describe the body that was there, of which the proxy takes no care in a response that is made.
-const ABOUT_BODY: [&str; 7] =
-    ["content-length", "content-md5", "content-digest", "digest", "etag", "repr-digest", "transfer-encoding"];
-
 /// Takes repeats out of an answer.
 ///
 /// # Errors
@@ -44,8 +40,7 @@ pub(crate) fn filter(
     response: &mut Response,
 ) -> Result<ResponseVerdict, Failure> {
     let status = response.status();
-    let is_part = || response.header("content-range").is_some() || response.header("content-encoding").is_some();
-    let is_whole = status == 200 || (status == 206 && !is_part());
+    let is_whole = status == 200 || (status == 206 && response.header("content-range").is_none());
     if !is_whole || response.is_body_truncated() {
         return Ok(ResponseVerdict::Next);
     }
@@ -108,10 +103,6 @@ impl Filtered {
             }
         }
         let Some(body) = self.body else { return Ok(ResponseVerdict::Next) };
-        if response.status() == 206 {
-            // Without Content-Range it is no part of anything, but the proxy can't tell: so it is made anew.
-            return Ok(ResponseVerdict::Replace(made(response, body)));
-        }
         response.set_body(body)?;
         Ok(ResponseVerdict::Next)
     }
@@ -151,13 +142,6 @@ fn elements(response: &Response, name: &str) -> Vec<String> {
 fn is_poll(request: &Request) -> bool {
     let query = request.query();
     ["since_id", "min_id"].iter().any(|name| query.get(name).is_some_and(|value| !value.is_empty()))
-}
-
-/// The same response with another body.
-fn made(response: &Response, body: Vec<u8>) -> MadeResponse {
-    let is_kept = |(name, _): &Header| !ABOUT_BODY.iter().any(|about| name.eq_ignore_ascii_case(about));
-    let headers = response.headers().into_iter().filter(is_kept).collect();
-    MadeResponse { status: response.status(), headers, body }
 }
 
 /// Since the Unix epoch.

@@ -69,7 +69,10 @@ impl Reach {
 
         let instance = "~m '^GET$' & ~c 200 & ~p '^/api/v[12]/instance$'";
         let mut all = vec![Subscription::to(Event::Response).filter(instance).with_body_up_to(MAX_INSTANCE, PassUnseen)];
+        // Whether they are judged or not: clients find them at the proxy.
+        let requests = Subscription::to(Event::Request).filter("~m '^GET$' & ~p '^/api/v1/streaming(/.*)?$'");
         if self.timelines.is_empty() {
+            all.push(requests);
             return all;
         }
         let (page, stream) = match settings.sharing {
@@ -80,8 +83,8 @@ impl Reach {
             ),
         };
         let paths: Vec<_> = self.timelines.iter().map(|timeline| timeline.paths()).collect();
-        // A part of a whole, or a coded answer with 206, can't be edited; a feed that is made anew is neither.
-        let whole = "(~c 200 | ~c 206 & !~hs '(?im)^content-(range|encoding):')";
+        // A part of a whole can't be edited; a feed that is made anew is none.
+        let whole = "(~c 200 | ~c 206 & !~hs '(?im)^content-range:')";
         let pages = format!("~m '^GET$' & {whole} & ~p '^/api/v1/({})$'{page}", paths.join("|"));
         all.push(Subscription::to(Event::Response).filter(pages).with_body_up_to(MAX_PAGE, PassUnseen));
         if self.has_streams {
@@ -89,7 +92,15 @@ impl Reach {
             all.push(Subscription::to(Event::WebsocketMessage).filter(streams.as_str()));
             all.push(Subscription::to(Event::SseEvent).filter(streams));
         }
+        all.push(requests);
         all
+    }
+
+    /// Whether this asks for a stream.
+    pub(crate) fn is_stream(request: &Request) -> bool {
+        let segments = request.path_segments();
+        let names: Vec<_> = segments.iter().map(Segment::as_str).collect();
+        request.method() == "GET" && names.starts_with(&[Some("api"), Some("v1"), Some("streaming")])
     }
 
     fn has(&self, timeline: Timeline) -> bool {

@@ -20,12 +20,12 @@ const BUCKET: &str = "secret";
 const SECRET: &str = "1";
 
 impl Scope {
-    /// The scope of a flow; none where it has no token and nothing is shared.
+    /// The scope of a flow for this upstream; none where it has no token and nothing is shared.
     ///
     /// # Errors
     ///
     /// What the store says; no randomness to be had.
-    pub(crate) fn of(settings: &Settings, request: &Request) -> Result<Option<Self>, Failure> {
+    pub(crate) fn of(settings: &Settings, upstream: &str, request: &Request) -> Result<Option<Self>, Failure> {
         let who = match settings.sharing {
             Sharing::Shared => None,
             Sharing::User => match token(request) {
@@ -35,8 +35,7 @@ impl Scope {
         };
         let mode = format!("{:?}", settings.mode);
         let (kind, who) = who.map_or(("shared", String::new()), |token| ("user", token));
-        let upstream = request.upstream();
-        let key = digest(&secret()?, &["scope", &mode, &upstream, kind, &who]);
+        let key = digest(&secret()?, &["scope", &mode, upstream, kind, &who]);
         Ok(Some(Self { key }))
     }
 

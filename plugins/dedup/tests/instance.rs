@@ -6,7 +6,7 @@ mod common;
 use common::{answer, harness};
 use tollgate_sdk::{
     serde_json::{Value, json},
-    testing::{TestRequest, TestResponse},
+    testing::{Facts, TestRequest, TestResponse},
 };
 
 const V2: &str = "/api/v2/instance";
@@ -106,17 +106,27 @@ fn documents_without_streams_are_not_touched() {
 }
 
 #[test]
-fn streams_of_another_host_are_left_alone() {
+fn streams_of_another_host_are_found_at_the_proxy_too() {
     for url in
-        ["wss://streaming.posts.test", "wss:\\/\\/streaming.posts.test:4000", "wss://upstream.test.evil.test", "wss://[::1]:80/"]
+        ["wss://streaming.upstream.test", "wss:\\/\\/elsewhere.test:4000", "wss://upstream.test:4000/x", "wss://[::1]:80/", "x"]
     {
-        let body = v2(&format!("\"{url}\""));
-        let done = harness(json!({})).exchange(TestRequest::get(V2), |_| TestResponse::new(200).with_body(body.clone()));
-        assert_eq!(done.response().text(), body);
-        assert_eq!(done.log.len(), 1, "{:?}", done.log);
-    }
-    for url in ["wss://UPSTREAM.test:4000/x", "wss://tollgate.test"] {
         let done = rewritten(json!({}), TestRequest::get(V2), &v2(&format!("\"{url}\"")));
         assert_eq!(done, v2(r#""ws://tollgate.test""#), "{url}");
     }
+}
+
+#[test]
+fn the_listener_knows_its_origin_better_than_the_request() {
+    let asked = |options: Value, public: &str| {
+        let facts = Facts { public_origin: Some(public.to_owned()), ..Facts::default() };
+        let done = answer(
+            &harness(options).with_facts(facts),
+            TestRequest::get(V2),
+            TestResponse::new(200).with_body(v2(r#""wss://upstream.test""#)),
+        );
+        done.text().to_owned()
+    };
+    assert_eq!(asked(json!({}), "https://fedi.test"), v2(r#""wss://fedi.test""#));
+    assert_eq!(asked(json!({}), "http://fedi.test:8080"), v2(r#""ws://fedi.test:8080""#));
+    assert_eq!(asked(json!({ "public_url": "https://own.test" }), "https://fedi.test"), v2(r#""wss://own.test""#));
 }

@@ -90,6 +90,7 @@ fn bodies_are_asked_for_where_they_are_needed() {
         (Event::Response, up_to(4)),
         (Event::WebsocketMessage, BodyMode::None),
         (Event::SseEvent, BodyMode::None),
+        (Event::Request, BodyMode::None),
     ];
     assert_eq!(asked, expected);
     let pages = all.subscriptions()[1].filter_text();
@@ -100,8 +101,8 @@ fn bodies_are_asked_for_where_they_are_needed() {
 #[test]
 fn what_is_off_is_not_subscribed_to() {
     let count = |options| harness(options).subscriptions().len();
-    assert_eq!(count(json!({ "streaming": false })), 2);
-    assert_eq!(count(json!({ "timelines": [] })), 1);
+    assert_eq!(count(json!({ "streaming": false })), 3);
+    assert_eq!(count(json!({ "timelines": [] })), 2);
     let home = harness(json!({ "timelines": ["home"] }));
     assert!(home.subscriptions()[1].filter_text().contains("~p '^/api/v1/(timelines/home)$'"));
     // Without a token there is nothing to be done, unless all share.

@@ -190,13 +190,11 @@ fn a_feed_that_is_made_anew_is_filtered() {
     let response = TestResponse { status: 206, ..page(&items) }.with_header("ETag", "\"x\"").with_header("X-Other", "1");
     let done = answer(&harness, ask(HOME, ADA), response.clone());
     assert_eq!((done.status, ids(&done)), (206, vec!["3".to_owned()]));
-    assert_eq!((done.header("etag"), done.header("x-other"), done.header("link")), (None, Some("1"), response.header("link")));
+    assert_eq!((done.header("x-other"), done.header("link")), (Some("1"), response.header("link")));
     assert_eq!(done.header("x-tollgate-dedup"), Some("kept=1 dropped=1"));
-    // Parts of a whole, and coded ones, which can't be edited, are left alone.
-    for name in ["Content-Range", "Content-Encoding"] {
-        let response = response.clone().with_header(name, "x");
-        assert_eq!(answer(&harness, ask(HOME, ADA), response.clone()), response);
-    }
+    // Parts of a whole, which can't be edited, are left alone.
+    let response = response.with_header("Content-Range", "x");
+    assert_eq!(answer(&harness, ask(HOME, ADA), response.clone()), response);
 }
 
 #[test]

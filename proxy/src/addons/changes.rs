@@ -364,6 +364,13 @@ impl Shared {
     pub(super) fn tell(self: &Arc<Self>, entry: &Arc<Entry>, generation: &Generation, number: u64) {
         let events: BTreeSet<_> = generation.subscriptions().iter().map(|wanted| wanted.event.as_str()).collect();
         tracing::info!(addon.name = &*entry.name, generation = number, ?events, "addon in force");
+        if entry.is_news_that_kv_is_missing(generation.compiled().uses_kv() && !generation.setup().grants.kv) {
+            let name = &*entry.name;
+            tracing::warn!(
+                addon.name = name,
+                "the addon keeps nothing, since it is not granted kv: `addon.{name}.kv = true` would"
+            );
+        }
         if entry.claim_freezing() {
             let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
             tokio::spawn(async move { shared.freeze(&entry).await });

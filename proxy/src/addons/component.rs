@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
+use wasmtime::component::{Component, types::ComponentItem};
 
 use super::{
     bindings::{EXPORT, IMPORTS},
@@ -149,8 +149,19 @@ pub(super) struct Compiled {
     pub(super) blueprint: Blueprint,
     /// Names of the imported interfaces.
     pub(super) imports: Arc<[String]>,
+    /// Whether it imports the function that replaces a response's body: who does not, never calls it.
+    pub(super) sets_response_bodies: bool,
 }
 
+impl Compiled {
+    /// Whether it keeps keys and values between flows, or tries to.
+    pub(super) fn uses_kv(&self) -> bool {
+        self.imports.iter().any(|name| interface(name) == KV)
+    }
+}
+
+const KV: &str = "tollgate:addon/kv";
+const SET_RESPONSE_BODY: &str = "[method]response.set-body";
 // Preamble: magic number, version, layer (component model, Binary.md).
 const MAGIC: &[u8] = b"\0asm";
 const MODULE: u32 = 0x0000_0001;
@@ -175,7 +186,9 @@ pub(super) fn compile(engine: &Engine, bytes: Bytes) -> Result<Compiled, LoadErr
     let wrong = |error: wasmtime::Error| LoadError::WrongWorld(chain(&error));
     wasi::add_absent(engine, &mut linker, &component).map_err(wrong)?;
     let blueprint = linker.instantiate_pre(&component).and_then(|pre| Blueprint::new(&component, pre)).map_err(wrong)?;
-    Ok(Compiled { sha256: Sha256::digest(&bytes).into(), bytes, blueprint, imports: imports.into() })
+    let sets_response_bodies =
+        ty.imports(engine.wasmtime()).any(|(_, import)| has_function(engine, &import.ty, SET_RESPONSE_BODY));
+    Ok(Compiled { sha256: Sha256::digest(&bytes).into(), bytes, blueprint, imports: imports.into(), sets_response_bodies })
 }
 
 fn recognise(bytes: &[u8]) -> Result<(), LoadError> {
@@ -194,6 +207,12 @@ fn is_known(import: &str) -> bool {
 
 fn interface(name: &str) -> &str {
     name.split('@').next().unwrap_or_default()
+}
+
+/// Whether an imported interface is imported with this function.
+fn has_function(engine: &Engine, import: &ComponentItem, name: &str) -> bool {
+    let ComponentItem::ComponentInstance(interface) = import else { return false };
+    interface.exports(engine.wasmtime()).any(|(function, _)| function == name)
 }
 
 /// An error of the engine with all its causes, on one line.

@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     /// Whether a load waits for its turn: a second one would do the same.
     pub(super) is_queued: AtomicBool,
+    /// Whether the log was told that it has no grant for what it uses.
+    is_told: AtomicBool,
     /// Its options.
     pub(super) supply: Supply,
     inner: Mutex<Inner>,
@@ -59,6 +61,7 @@ impl Entry {
             stats: Arc::default(),
             turn: Arc::default(),
             is_queued: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
             supply,
             inner: Mutex::default(),
         }
@@ -150,6 +153,11 @@ impl Entry {
             inner.warning = Some(warning);
             inner.unfreezable = Some(Arc::clone(generation));
         }
+    }
+
+    /// Whether the grant `kv` that it needs is missing now and the log was not told: true once, until the grant is there.
+    pub(super) fn is_news_that_kv_is_missing(&self, is_missing: bool) -> bool {
+        !self.is_told.swap(is_missing, SeqCst) && is_missing
     }
 
     /// Why the last load failed.

@@ -94,6 +94,10 @@ impl flow::Host for HostState {
         Ok(self.generation.to_string())
     }
 
+    fn public_origin(&mut self) -> Result<Option<String>> {
+        Ok(self.facts()?.public.as_ref().map(ToString::to_string))
+    }
+
     fn note(&mut self, key: String) -> Result<Option<String>> {
         Ok(self.stage()?.note(&key))
     }
@@ -186,6 +190,12 @@ impl flow::HostRequest for HostState {
             return Ok(stage.set_configured_upstream(Arc::clone(origin)).map_err(EditError::from));
         }
         Ok(stage.set_upstream(&url, |origin| self.calls.route(origin, &facts)).map_err(EditError::from))
+    }
+
+    fn follow_redirects(&mut self, _: Resource<RequestHandle>, hosts: Vec<String>) -> Edit {
+        let facts = self.facts.clone().ok_or_else(no_flow)?;
+        let stage = self.stage.as_mut().ok_or_else(no_flow)?;
+        Ok(stage.follow_redirects(|| self.calls.follow(&hosts, facts)).map_err(EditError::from))
     }
 
     // Guests are only lent these handles, so there is never one to drop; the same below.

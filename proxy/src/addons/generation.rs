@@ -131,6 +131,10 @@ impl hooks::Addon for Generation {
         self.setup.grants.edit
     }
 
+    fn may_set_response_bodies(&self) -> bool {
+        self.setup.grants.edit && self.compiled.sets_response_bodies
+    }
+
     fn policy(&self) -> &FailurePolicy {
         &self.policy
     }

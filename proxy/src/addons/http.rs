@@ -23,9 +23,9 @@ use super::{
     stats::Stats,
 };
 use crate::{
-    hooks::{Facts, Guard},
+    hooks::{Facts, Follow, Guard, Step},
     http::{Headers, Origin},
-    outbound::{self, Caller, Error, Options, Outcome, Request, Response},
+    outbound::{self, Caller, Error, Hosts, Options, Outcome, Request, Response, Service},
 };
 
 pub use stats::HttpCounters;
@@ -60,21 +60,38 @@ impl Calls {
 
     /// Whether a flow may be sent to `origin`, and what is then asked about each of its addresses.
     pub(super) fn route(&self, origin: &Origin, facts: &Facts) -> Result<Option<Guard>, EditError> {
-        if *origin == *facts.upstream {
-            return Ok(facts.guard.clone());
+        route(&self.outbound.service, &self.grants, origin, facts).map_err(|error| match error {
+            Error::Invalid(why) => EditError::Invalid(why),
+            _ => EditError::Forbidden(format!("{origin}, which is not granted (upstreams)")),
+        })
+    }
+
+    /// Which redirects of a flow are followed: to these hosts, as far as the flow may be sent there. None where there is no host.
+    pub(super) fn follow(&self, hosts: &[String], facts: Arc<Facts>) -> Result<Option<Follow>, EditError> {
+        let hosts = Hosts::parse(hosts).map_err(|error| EditError::Invalid(error.to_string()))?;
+        if hosts.is_empty() {
+            return Ok(None);
         }
-        let caller = Caller { grants: self.grants.upstreams.clone(), upstream: configured(facts), way: None };
-        match self.outbound.service.route(origin, &caller) {
-            Ok(guard) => Ok(guard.map(Guard)),
-            Err(Error::Invalid(why)) => Err(EditError::Invalid(why)),
-            Err(_) => Err(EditError::Forbidden(format!("{origin}, which is not granted (upstreams)"))),
-        }
+        let (service, grants) = (Arc::clone(&self.outbound.service), Arc::clone(&self.grants));
+        Ok(Some(Follow(Arc::new(move |head, origin, target| {
+            let (upstream, target) = outbound::next(&hosts, head, origin, target)?;
+            let guard = route(&service, &grants, &upstream, &facts).ok()?;
+            Some(Step { upstream, target, guard })
+        }))))
     }
 
     /// A hook begins.
     pub(super) const fn refill(&mut self) {
         self.made = 0;
     }
+}
+
+fn route(service: &Service, grants: &Grants, origin: &Origin, facts: &Facts) -> Result<Option<Guard>, Error> {
+    if *origin == *facts.upstream {
+        return Ok(facts.guard.clone());
+    }
+    let caller = Caller { grants: grants.upstreams.clone(), upstream: configured(facts), way: None };
+    service.route(origin, &caller).map(|guard| guard.map(Guard))
 }
 
 /// The upstream that the flow's listener is configured with. What a client chose is no such thing: an addon needs a grant for it.

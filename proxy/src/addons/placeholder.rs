@@ -63,6 +63,10 @@ impl Addon for Placeholder {
         false
     }
 
+    fn may_set_response_bodies(&self) -> bool {
+        false
+    }
+
     fn policy(&self) -> &FailurePolicy {
         &self.policy
     }

@@ -13,10 +13,10 @@ use http::{Method, StatusCode};
 use super::{grants::Grants, limits::Limits};
 use crate::{
     hooks::{
-        Event, Exchange, Guard, RequestMessage, ResponseMessage, StagedBody,
+        Event, Exchange, Follow, Guard, RequestMessage, ResponseMessage, StagedBody,
         differences::{self, Touched},
     },
-    http::Origin,
+    http::{Extent, Origin},
 };
 use fields::Hidden;
 pub(super) use fields::{check_name, field, wire_len};
@@ -260,6 +260,13 @@ impl Stage {
         Ok(())
     }
 
+    /// Sets which redirects are followed, if `follow` allows it.
+    pub(super) fn follow_redirects(&mut self, follow: impl FnOnce() -> Result<Option<Follow>, EditError>) -> Edit {
+        let request = self.request_mut()?;
+        request.follow = follow()?;
+        Ok(())
+    }
+
     /// Sets where the request goes to an upstream of the listener.
     pub(super) fn set_configured_upstream(&mut self, origin: Arc<Origin>) -> Edit {
         let request = self.request_mut()?;
@@ -333,7 +340,7 @@ impl Stage {
             }
             Kind::Response => {
                 let response = self.response_mut()?;
-                if response.head.status == StatusCode::PARTIAL_CONTENT {
+                if response.head.status == StatusCode::PARTIAL_CONTENT && response.extent == Extent::Part {
                     return Err(EditError::Invalid(format!("body: {OF_A_PART}, unless the status is set before")));
                 }
                 if !response.may_have_body {

@@ -18,7 +18,7 @@ use crate::{
         Addon, Call, Change, Event, Hook, HookError, MadeResponse, OverCap, ResponseMessage, Source, StagedBody, UpstreamFailure,
         Verdict,
     },
-    http::{Body, BodyError, Field, ResponseHead, coding::Bounds},
+    http::{Body, BodyError, Extent, Field, ResponseHead, coding::Bounds},
     http1::framing::may_have_body,
     upstream::Tunnel,
 };
@@ -123,6 +123,9 @@ impl<'a> Pass<'a> {
         }
         let mut upto = from;
         for (index, addon) in self.record.chain.addons.iter().enumerate().take(from).rev() {
+            if addon.may_set_response_bodies() && filters::may_edit_absent(self.record, index) {
+                body.passed_editor();
+            }
             let matched = match self.matched(index, addon.as_ref(), Event::Response, &mut body).await {
                 Ok(ControlFlow::Continue(matched)) => matched,
                 Ok(ControlFlow::Break(Unseen::Coded(why))) => {
@@ -222,9 +225,6 @@ impl<'a> Pass<'a> {
             let subscriptions = addon.subscriptions();
             wanted.matched.retain(|&index| filters::cap(subscriptions, index).is_none());
             return Ok(ControlFlow::Continue(wanted.matched));
-        }
-        if addon.may_edit() {
-            body.wanted_by_editor();
         }
         let shown = match known {
             Some(bytes) if bytes.len() <= cap => Shown::Whole(bytes),
@@ -362,13 +362,13 @@ impl<'a> Pass<'a> {
         self.record.exchange.lock().ledger.push(addon.name(), event, Change::Answered(made.status));
         let mut head = ResponseHead::new(made.status);
         head.headers = made.headers;
-        let is_part = made.status == StatusCode::PARTIAL_CONTENT;
-        let held = Held::coded(Body::full(made.body.clone()), &head.headers).part(is_part);
+        let extent = Extent::of(head.status, &head.headers);
+        let held = Held::coded(Body::full(made.body.clone()), &head.headers).part(extent == Extent::Part);
         let is_plain = !head.headers.contains("content-encoding");
         let body = if is_plain { StagedBody::Whole(made.body.clone()) } else { StagedBody::Streaming };
         let origin = Source::Addon(addon.name().into());
         let may_have_body = may_have_body(&self.record.method, head.status);
-        self.answer_with(ResponseMessage { head, body, origin, may_have_body }, made.body.len());
+        self.answer_with(ResponseMessage { head, body, origin, may_have_body, extent }, made.body.len());
         if may_have_body { held } else { Held::new(Body::empty()) }
     }
 

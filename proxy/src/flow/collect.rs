@@ -38,7 +38,7 @@ pub(super) struct Held {
     codings: Vec<Coding>,
     /// Whether it is a part of something that was coded as a whole.
     is_part: bool,
-    /// Whether an addon that may edit it wanted to see it.
+    /// Whether there is none, and an addon may have edited it if there were one.
     has_editor: bool,
 }
 
@@ -90,8 +90,8 @@ impl Held {
         self.is_part
     }
 
-    /// An addon that may edit the body wants to see it.
-    pub(super) const fn wanted_by_editor(&mut self) {
+    /// An addon may have edited the body, if this were an answer that has one.
+    pub(super) const fn passed_editor(&mut self) {
         self.has_editor = true;
     }
 

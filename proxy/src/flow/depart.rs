@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -17,9 +17,9 @@ use super::{
     stream::{self, Closed},
 };
 use crate::{
-    hooks::{Event, Source, StagedBody},
+    hooks::{Event, ResponseMessage, Source, StagedBody},
     http::{
-        Body, Field, Headers,
+        Body, Extent, Field, Headers,
         coding::{self, Coding},
     },
     http1::framing::may_have_body,
@@ -38,8 +38,11 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
         (Passed::Response(held, upto), Some(mut response)) => {
             // Whatever a hook made of the method, it is the client's that decides.
             response.may_have_body &= may_have_body(&record.method, response.head.status);
+            if matches!(response.body, StagedBody::Replaced(_)) {
+                forget_range(&mut response);
+            }
             let (status, headers) = (response.head.status, &mut response.head.headers);
-            if held.is_part() && status != StatusCode::PARTIAL_CONTENT {
+            if response.extent != Extent::Whole && status != StatusCode::PARTIAL_CONTENT {
                 // A hook made another answer of it, of which it does not hold (RFC 9110, 14.4).
                 headers.remove("content-range");
             }
@@ -54,6 +57,9 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
                 forward::weaken_etag(headers);
                 if response.may_have_body {
                     recode(&record, headers, plain, held.codings(), deadline).await;
+                } else if may_have_body(&Method::GET, status) && held.codings().is_empty() {
+                    // To HEAD, what GET would have been answered with (RFC 9110, 9.3.2).
+                    headers.extend(Field::new("Content-Length", plain.len().to_string()).ok());
                 }
                 // What chunk hooks are shown from now on.
                 if let Some(shown) = &mut record.exchange.lock().response {
@@ -113,6 +119,15 @@ async fn recode(record: &Record, headers: &mut Headers, body: &mut Bytes, coding
     if let Some(coded) = coded {
         *body = record.exchange.holdings().count(coded);
         headers.push(Field::from_static("Content-Encoding", coding.as_str()));
+    }
+}
+
+/// What is another body than the one that Content-Range counts the bytes of is the answer to a request without Range, as any
+/// server may answer one (RFC 9110, 14.2).
+pub(super) fn forget_range(response: &mut ResponseMessage) {
+    if response.extent == Extent::Ranged && response.head.status == StatusCode::PARTIAL_CONTENT {
+        (response.head.status, response.head.reason) = (StatusCode::OK, None);
+        response.head.headers.remove("content-range");
     }
 }
 

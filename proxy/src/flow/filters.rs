@@ -1,9 +1,12 @@
 //! Which subscriptions an event concerns.
 
+use http::Method;
+
 use super::record::Record;
 use crate::{
     filter::{Answer, Seen, View},
     hooks::{BodyMode, Event, Messages, OverCap, StagedBody, Subscription},
+    http::RequestHead,
 };
 
 /// Subscriptions that match, or may match once a body is known.
@@ -39,6 +42,51 @@ fn evaluate(record: &Record, index: usize, event: Event, by_prefix: bool) -> Wan
         Answer::No => {}
     });
     wanted
+}
+
+/// Whether the `response` hook of the addon at `index` may be called for the body that the staged response tells of without having
+/// it: to HEAD as GET would be answered, whose method its filters see then.
+pub(super) fn may_edit_absent(record: &Record, index: usize) -> bool {
+    let messages = record.exchange.lock();
+    if messages.response.as_ref().is_none_or(|response| response.may_have_body) {
+        return false;
+    }
+    let mut is_called = false;
+    as_answered_to_get(record, &messages, Event::Response, |view| {
+        record.chain.evaluate(index, Event::Response, view, |_, answer| is_called |= answer != Answer::No);
+    });
+    is_called
+}
+
+/// The subscriptions to a part of a response's body that match: where a response to HEAD has none, as GET would be answered.
+pub(super) fn matched_in_response(record: &Record, index: usize, event: Event, has_body: bool) -> Vec<u32> {
+    if has_body || !record.chain.subscribes(index, event) {
+        return matched(record, index, event);
+    }
+    let mut matched = Vec::new();
+    let messages = record.exchange.lock();
+    as_answered_to_get(record, &messages, event, |view| {
+        record.chain.evaluate(index, event, view, |subscription, answer| {
+            if answer == Answer::Yes {
+                matched.push(subscription);
+            }
+        });
+    });
+    matched
+}
+
+/// Shows what filters would look at if the request were GET instead of HEAD, so that nothing is known of the body.
+fn as_answered_to_get(record: &Record, messages: &Messages, event: Event, look: impl FnOnce(&View<'_>)) {
+    let mut view = view(record, messages, event, false);
+    if event == Event::Response {
+        view.response_body = Seen::Unknown;
+    }
+    if view.request.method == Method::HEAD {
+        let as_get = RequestHead { method: Method::GET, ..view.request.clone() };
+        look(&View { request: &as_get, ..view });
+    } else {
+        look(&view);
+    }
 }
 
 /// Those that match for sure.

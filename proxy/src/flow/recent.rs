@@ -113,6 +113,7 @@ mod tests {
             named: None,
             way: None,
             guard: None,
+            public: None,
         };
         EndedFlow {
             facts: Arc::new(facts),

@@ -13,11 +13,11 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond, rewrite};
+use super::{Destination, EndedFlow, Flows, Recent, Site, failure, filters, respond};
 use crate::{
     heavy,
     hooks::{Call, Chain, Digest, Event, Exchange, Facts, Hook, Instance, Ledger, MessageCounts, Outcome, ResponseMessage},
-    http::{Headers, Origin},
+    http::Headers,
     options::core::Options,
     record::{Sent, Tape},
 };
@@ -39,8 +39,6 @@ pub struct Record {
     pub(crate) method: Method,
     /// Whether the upstream has answered.
     pub(super) was_answered: AtomicBool,
-    /// The origin that the client knows, where the listener rewrites.
-    pub(super) public: Option<Origin>,
     /// What the client takes, in its Accept-Encoding fields, whatever a hook made of them.
     pub(crate) accept_encoding: Headers,
     /// The messages.
@@ -83,10 +81,9 @@ impl Record {
         flows: &Flows,
     ) -> Arc<Self> {
         let instances = Mutex::new(vec![None; chain.addons.len()]);
-        let (method, public, accept_encoding) = {
+        let (method, accept_encoding) = {
             let head = &exchange.lock().request.head;
-            let public = rewrite::public(&site, head);
-            (head.method.clone(), public, head.headers.iter().filter(|field| field.is("accept-encoding")).cloned().collect())
+            (head.method.clone(), head.headers.iter().filter(|field| field.is("accept-encoding")).cloned().collect())
         };
         Arc::new(Self {
             facts: Arc::new(facts),
@@ -97,7 +94,6 @@ impl Record {
             site,
             method,
             was_answered: AtomicBool::new(false),
-            public,
             accept_encoding,
             exchange: Arc::new(exchange),
             request_bytes: AtomicU64::new(0),

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::{
     hooks::{FailureAnswer, MadeResponse, Refusal, ResponseMessage, Source, StagedBody},
-    http::{Body, Field, ResponseHead},
+    http::{Body, Extent, Field, ResponseHead},
     http1::framing::may_have_body,
 };
 
@@ -21,7 +21,13 @@ pub fn refuse(method: &Method, status: StatusCode, error: &str) -> (ResponseHead
 /// The same, staged for the hooks of the response pass.
 pub(super) fn staged(status: StatusCode, error: &str) -> ResponseMessage {
     let (head, body) = refusal_parts(status, errcode(status), error);
-    ResponseMessage { head, body: StagedBody::Replaced(body.into()), origin: Source::Core, may_have_body: true }
+    ResponseMessage {
+        head,
+        body: StagedBody::Replaced(body.into()),
+        origin: Source::Core,
+        may_have_body: true,
+        extent: Extent::Whole,
+    }
 }
 
 /// An answer of the core that says nothing but its status.
@@ -33,6 +39,7 @@ pub(super) fn empty(status: StatusCode, method: &Method) -> ResponseMessage {
         body: StagedBody::Whole(Bytes::new()),
         origin: Source::Core,
         may_have_body: may_have_body(method, status),
+        extent: Extent::Whole,
     }
 }
 
@@ -42,7 +49,13 @@ pub(super) fn failed(answer: &FailureAnswer, error: &str) -> ResponseMessage {
     let mut head = ResponseHead::new(answer.status);
     head.headers.push(content_type.clone());
     head.headers.extend(date());
-    ResponseMessage { head, body: StagedBody::Replaced(body.clone()), origin: Source::Core, may_have_body: true }
+    ResponseMessage {
+        head,
+        body: StagedBody::Replaced(body.clone()),
+        origin: Source::Core,
+        may_have_body: true,
+        extent: Extent::Whole,
+    }
 }
 
 /// A refusal of an addon as a response that it made.

@@ -7,7 +7,7 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LOCATION, LINK, LOCATION
 
 use super::{Site, record::Record};
 use crate::{
-    hooks::Source,
+    hooks::{RequestMessage, Source},
     http::{Field, Headers, Origin, RequestHead, Scheme},
 };
 
@@ -31,9 +31,20 @@ pub(super) fn public(site: &Site, head: &RequestHead) -> Option<Origin> {
 
 /// What the upstream is to see of the request. What names other origins stays.
 pub(super) fn before_upstream(record: &Record) {
-    let Some(public) = &record.public else { return };
-    let request = &mut record.exchange.lock().request;
-    let change = Change { from: public, to: &request.upstream };
+    if let Some(public) = &record.facts.public {
+        of_request(&mut record.exchange.lock().request, public);
+    }
+}
+
+/// What the next upstream is to see of it after a redirect from this one.
+pub(super) fn before_next_upstream(record: &Record, last: &Origin) {
+    if record.facts.public.is_some() {
+        of_request(&mut record.exchange.lock().request, last);
+    }
+}
+
+fn of_request(request: &mut RequestMessage, from: &Origin) {
+    let change = Change { from, to: &request.upstream };
     let headers = &mut request.head.headers;
     change.fields(headers, ORIGIN.as_str(), Change::origin);
     change.fields(headers, REFERER.as_str(), Change::url);
@@ -41,7 +52,7 @@ pub(super) fn before_upstream(record: &Record) {
 
 /// What the client is to see of a response of the upstream, or of what an addon made of one.
 pub(super) fn before_client(record: &Record) {
-    let Some(public) = &record.public else { return };
+    let Some(public) = &record.facts.public else { return };
     let messages = &mut *record.exchange.lock();
     let change = Change { from: &messages.request.upstream, to: public };
     let is_concerned = |source: &Source| match source {

@@ -15,7 +15,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     collect::{OF_A_PART, TOO_MANY},
-    depart::forget_digests,
+    depart::{forget_digests, forget_range},
     events::Eventful,
     failure, filters, forward,
     piecewise::Piecewise,
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     hooks::{Change, Chunk, ChunkAction, ChunkVerdict, Event, Hook, HookError, ResponseMessage, Verdict},
     http::{
-        Body, BodyError, Headers,
+        Body, BodyError, Extent, Headers,
         body::Peer,
         coding::{self, Stays},
         uncode::Uncoder,
@@ -53,7 +53,8 @@ pub(super) fn request(record: &Arc<Record>, headers: &mut Headers, body: Body, i
     if body.is_end_stream() {
         return Ok(body);
     }
-    let mut hooks = hooks(record, &[Event::RequestChunk], 0..record.chain.addons.len());
+    let matched = |index, event| filters::matched(record, index, event);
+    let mut hooks = hooks(record, &[Event::RequestChunk], 0..record.chain.addons.len(), matched);
     let uncoder = describe(&mut hooks, headers, is_part)?;
     let is_fixed = headers.contains("content-range");
     Ok(through(hooks, uncoder, is_fixed, Peer::Client, body))
@@ -75,7 +76,9 @@ pub(super) fn response(
     let headers = &mut response.head.headers;
     let has_events = headers.get("content-type").is_some_and(is_event_stream);
     let events = if has_events { &[Event::ResponseChunk, Event::SseEvent][..] } else { &[Event::ResponseChunk] };
-    let mut hooks = hooks(record, events, (0..upto).rev());
+    let has_body = response.may_have_body;
+    let mut hooks =
+        hooks(record, events, (0..upto).rev(), |index, event| filters::matched_in_response(record, index, event, has_body));
     if hooks.iter().any(Piecewise::may_edit) {
         forward::weaken_etag(headers);
     }
@@ -83,20 +86,28 @@ pub(super) fn response(
     let uncoder = describe(&mut hooks, headers, is_part)?;
     if was_coded && !headers.contains("content-encoding") {
         forward::add_vary(headers, "Accept-Encoding");
+        forget_range(response);
     }
     if body.is_end_stream() {
         return Ok(body);
     }
-    Ok(through(hooks, uncoder, status == StatusCode::PARTIAL_CONTENT, Peer::Upstream, body))
+    // Where Content-Range counts its bytes, nothing can be changed, either: the head is gone before a hook decides.
+    let is_fixed = response.head.status == StatusCode::PARTIAL_CONTENT && response.extent != Extent::Whole;
+    Ok(through(hooks, uncoder, is_fixed, Peer::Upstream, body))
 }
 
-/// The hooks that want to see the body, in this order.
-fn hooks(record: &Arc<Record>, events: &[Event], order: impl Iterator<Item = usize>) -> Vec<Piecewise> {
+/// The hooks that want to see the body, in this order, by the subscriptions that match.
+fn hooks(
+    record: &Arc<Record>,
+    events: &[Event],
+    order: impl Iterator<Item = usize>,
+    matched: impl Fn(usize, Event) -> Vec<u32>,
+) -> Vec<Piecewise> {
     if !events.iter().any(|event| record.chain.events.contains(*event)) {
         return Vec::new();
     }
     let hook = |index: usize, event: Event| {
-        let matched = filters::matched(record, index, event);
+        let matched = matched(index, event);
         let instance = if matched.is_empty() { None } else { record.instance(index) };
         instance.map(|instance| Piecewise::new(record, index, event, matched, instance))
     };

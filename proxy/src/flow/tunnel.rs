@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::{Arrival, Departure, Flows, Site, chain::Passed, collect::Held, depart::depart, respond, rules, rules::Judged};
 use crate::{
     hooks::{ResponseMessage, Source, StagedBody},
-    http::{Body, Headers, ResponseHead},
+    http::{Body, Extent, Headers, ResponseHead},
     upstream::SendFailure,
 };
 
@@ -46,6 +46,7 @@ impl Flows {
                     body: StagedBody::Streaming,
                     origin: Source::Core,
                     may_have_body: false,
+                    extent: Extent::Whole,
                 };
                 record.exchange.lock().response = Some(response);
                 if let Some(tape) = &record.tape {

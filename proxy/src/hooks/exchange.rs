@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::Ledger;
 use crate::{
-    http::{Holdings, Origin, RequestHead, ResponseHead},
+    http::{Extent, Holdings, Origin, RequestHead, ResponseHead},
     upstream::Client,
 };
 
@@ -41,11 +41,27 @@ pub struct RequestMessage {
     pub upstream: Arc<Origin>,
     /// What is asked about each address there, where an addon chose it.
     pub guard: Option<Guard>,
+    /// Which redirects are followed; none by default.
+    pub follow: Option<Follow>,
 }
 
 /// Whether an address may be dialled.
 #[derive(Clone)]
 pub struct Guard(pub Arc<dyn Fn(SocketAddr) -> bool + Send + Sync>);
+
+/// Where the response to a request for this target at this origin leads, if it is a redirect that is to be followed.
+#[derive(Clone)]
+pub struct Follow(pub Arc<dyn Fn(&ResponseHead, &Origin, &[u8]) -> Option<Step> + Send + Sync>);
+
+/// Where a redirect leads.
+pub struct Step {
+    /// The next upstream.
+    pub upstream: Arc<Origin>,
+    /// Path and query there.
+    pub target: Bytes,
+    /// What is asked about each address there.
+    pub guard: Option<Guard>,
+}
 
 /// How a listener's flows reach its upstream: with its trust, its version of HTTP, its connections.
 #[derive(Clone)]
@@ -62,6 +78,8 @@ pub struct ResponseMessage {
     pub origin: Source,
     /// Whether it may have a body: not to HEAD, not with 204 or 304.
     pub may_have_body: bool,
+    /// How much of a whole its body is, whatever a hook makes of the fields: a part is not replaced.
+    pub extent: Extent,
 }
 
 /// How much of a body is known.
@@ -128,6 +146,12 @@ impl fmt::Debug for Way {
 impl fmt::Debug for Guard {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Guard")
+    }
+}
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Follow")
     }
 }
 

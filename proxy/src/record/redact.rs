@@ -6,7 +6,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::secret::{REDACTED, is_secret, letters};
 
@@ -25,6 +25,11 @@ const HARMLESS: [&str; 4] =
 const MARKS: [char; 5] = ['?', '&', '#', ';', ':'];
 /// Bytes of the name of a parameter that is looked at.
 const MAX_NAME: usize = 128;
+/// How deep documents within texts of documents, and values that are percent-encoded, are looked into; what is deeper is replaced
+/// whole.
+const DEPTH: usize = 4;
+/// What is percent-encoded where a value is written anew.
+const CODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*').remove(b'/');
 
 /// What ends names, values and authorities of URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +87,26 @@ pub(super) fn form(input: &str) -> String {
 /// Text that is one URL, one form or one value: secrets in parameters, and users in URLs. A value of a secret ends at `&` alone:
 /// what nobody escaped is part of it. The start is the start of a parameter.
 pub(super) fn text(input: &str) -> Cow<'_, str> {
+    text_within(input, DEPTH)
+}
+
+/// The same, with so many percent-encodings left that are looked into.
+fn text_within(input: &str, depth: usize) -> Cow<'_, str> {
     let mut out = String::new();
-    let mut rest = input.get(parameter(input, 0, Ends::Whole, &mut out)..).unwrap_or_default();
+    let mut taken = parameter(input, 0, Ends::Whole, depth, &mut out);
+    if taken == 0 {
+        // No parameter: what stands before the first one, as a path does.
+        let path = input.get(..input.find(['?', '#', '&']).unwrap_or(input.len())).unwrap_or_default();
+        if let Some(redacted) = coded(path, depth) {
+            out.push_str(&redacted);
+            taken = path.len();
+        }
+    }
+    let mut rest = input.get(taken..).unwrap_or_default();
     while let Some(at) = rest.find(MARKS) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        rest = from.get(mark(from, Ends::Whole, &mut out)..).unwrap_or_default();
+        rest = from.get(mark(from, Ends::Whole, depth, &mut out)..).unwrap_or_default();
     }
     if out.is_empty() {
         return Cow::Borrowed(input);
@@ -104,25 +123,49 @@ fn begins_as_form(input: &str) -> bool {
 }
 
 /// Writes what stands at one of [`MARKS`], and what belongs to it if that is secret; tells how much of the input that was.
-fn mark(from: &str, ends: Ends, out: &mut String) -> usize {
-    if from.starts_with(':') { user(from, ends, out) } else { parameter(from, 1, ends, out) }
+fn mark(from: &str, ends: Ends, depth: usize, out: &mut String) -> usize {
+    if from.starts_with(':') { user(from, ends, out) } else { parameter(from, 1, ends, depth, out) }
 }
 
 /// The same for what is a parameter, perhaps, behind a mark of so many bytes.
-fn parameter(from: &str, mark: usize, ends: Ends, out: &mut String) -> usize {
+fn parameter(from: &str, mark: usize, ends: Ends, depth: usize, out: &mut String) -> usize {
     let name = from.get(mark..).unwrap_or_default();
     let end = name.find(|character| ends.ends_name(character)).unwrap_or(name.len());
     let is_named = end > 0 && end <= MAX_NAME && name.get(end..).is_some_and(|rest| rest.starts_with('='));
     let name = name.get(..end).unwrap_or_default();
-    if !is_named || !is_secret_parameter(&percent_decode_str(name).decode_utf8_lossy()) {
-        out.push_str(from.get(..mark).unwrap_or_default());
-        return mark;
-    }
     let start = mark + end + 1;
-    let length = ends.value_len(from.get(start..).unwrap_or_default());
-    out.push_str(from.get(..start).unwrap_or_default());
-    out.push_str(if length > 0 { IN_URL } else { "" });
-    start + length
+    let length = || ends.value_len(from.get(start..).unwrap_or_default());
+    if is_named && is_secret_parameter(&percent_decode_str(name).decode_utf8_lossy()) {
+        let length = length();
+        out.push_str(from.get(..start).unwrap_or_default());
+        out.push_str(if length > 0 { IN_URL } else { "" });
+        return start + length;
+    }
+    if is_named {
+        let length = length();
+        if let Some(redacted) = from.get(start..start + length).and_then(|value| coded(value, depth)) {
+            out.push_str(from.get(..start).unwrap_or_default());
+            out.push_str(&redacted);
+            return start + length;
+        }
+    }
+    out.push_str(from.get(..mark).unwrap_or_default());
+    mark
+}
+
+/// A value that holds secrets once it is percent-decoded, as the URL of another does, without them; none where it holds none.
+fn coded(value: &str, depth: usize) -> Option<String> {
+    let decoded = if value.contains('%') { percent_decode_str(value).decode_utf8_lossy() } else { return None };
+    if decoded == value {
+        return None;
+    }
+    let Some(depth) = depth.checked_sub(1) else { return Some(IN_URL.to_owned()) };
+    let redacted = if decoded.trim_start().starts_with(['{', '[']) {
+        Cow::Owned(json::within(&decoded, depth))
+    } else {
+        text_within(&decoded, depth)
+    };
+    (redacted != decoded).then(|| utf8_percent_encode(&redacted, CODED).to_string())
 }
 
 /// The same for what may be the `://` of a URL.

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Peer, Shared, http1, http2, sniff};
+use super::{Peer, Shared, http1, http2, sniff, switched::Switched};
 use crate::{
     socket::{self, End, Socket},
     upstream::Tunnel,
@@ -135,6 +135,15 @@ impl Drop for Open {
 }
 
 async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> io::Result<()> {
+    // Boxed: one that was switched, which may be idle for long, should not hold the room that HTTP takes.
+    if let Some(switched) = Box::pin(greet(Arc::clone(&shared), stream, address)).await? {
+        switched.run(&shared.draining).await;
+    }
+    Ok(())
+}
+
+/// Speaks HTTP, until the end or until the connection is switched.
+async fn greet(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> io::Result<Option<Switched>> {
     stream.set_nodelay(true)?;
     let patience = shared.patience().timeouts.header_read;
     let Some(tls) = &shared.tls else {
@@ -150,26 +159,26 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> i
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let peer = Peer { address, is_tls: true, inside: None };
     if is_http2 {
-        http2::serve(shared, peer, stream).await;
-        return Ok(());
+        Box::pin(http2::serve(shared, peer, stream)).await;
+        return Ok(None);
     }
     let (reader, writer) = tokio::io::split(stream);
     speak(shared, peer, Tunnel { reader: Box::new(reader), buffer: BytesMut::new(), writer: Box::new(writer), end }).await
 }
 
 /// Finds out by the first bytes which version the client speaks (RFC 9113, 3.3).
-pub(super) async fn speak(shared: Arc<Shared>, peer: Peer, client: Tunnel) -> io::Result<()> {
+pub(super) async fn speak(shared: Arc<Shared>, peer: Peer, client: Tunnel) -> io::Result<Option<Switched>> {
     let Tunnel { mut reader, mut buffer, writer, end } = client;
     let patience = shared.patience().timeouts.idle;
     let sniffed = tokio::select! {
         sniffed = timeout(patience, sniff::is_http2(&mut reader, &mut buffer)) => sniffed,
-        () = shared.draining.cancelled() => return Ok(()),
+        () = shared.draining.cancelled() => return Ok(None),
     };
     match sniffed {
-        Ok(Ok(true)) => http2::serve(shared, peer, sniff::Replay::new(buffer, reader, writer)).await,
-        Ok(Ok(false)) => http1::serve(shared, peer, Tunnel { reader, buffer, writer, end }).await,
+        Ok(Ok(true)) => Box::pin(http2::serve(shared, peer, sniff::Replay::new(buffer, reader, writer))).await,
+        Ok(Ok(false)) => return Ok(http1::serve(shared, peer, Tunnel { reader, buffer, writer, end }).await),
         Ok(Err(error)) => return Err(error),
         Err(_) => {}
     }
-    Ok(())
+    Ok(None)
 }

@@ -18,7 +18,7 @@ use super::{
     page,
     request_body::{Input, method_of},
     route::{self, HeadSize, Way, way},
-    tunnel, websocket,
+    switched::Switched,
 };
 use crate::{
     flow::{Arrival, Departure, Ending, Site, Socket, refuse},
@@ -40,12 +40,12 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that a closing connection reads and throws away.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
-/// Serves a connection to its end.
-pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: Tunnel) {
+/// Serves a connection to its end, or until it is switched.
+pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: Tunnel) -> Option<Switched> {
     let Tunnel { reader, buffer, writer, end } = stream;
     let input = Input::new(Reader::new(reader, buffer));
     let connection = Connection { shared, peer, input, writer: Writer::new(writer), end };
-    connection.run().await;
+    connection.run().await
 }
 
 struct Connection {
@@ -71,10 +71,10 @@ enum Next {
 }
 
 impl Connection {
-    async fn run(mut self) {
+    async fn run(mut self) -> Option<Switched> {
         loop {
             if !self.has_begun().await {
-                return;
+                return None;
             }
             // Not before: they may have changed while nothing came.
             let site = self.shared.sites.now();
@@ -88,25 +88,22 @@ impl Connection {
             };
             match next {
                 Next::Request if !self.shared.draining.is_cancelled() => {}
-                Next::Request | Next::Linger => return self.linger().await,
-                Next::Close => return,
+                Next::Request | Next::Linger => {
+                    self.linger().await;
+                    return None;
+                }
+                Next::Close => return None,
                 Next::Intercept(connected) => {
-                    let Some(reader) = self.input.into_reader() else { return };
-                    let (reader, buffer) = reader.into_parts();
+                    let (reader, buffer) = self.input.into_reader()?.into_parts();
                     let client = Tunnel { reader, buffer, writer: self.writer.into_io(), end: self.end };
-                    return intercept::run(self.shared, self.peer, client, *connected).await;
+                    intercept::run(self.shared, self.peer, client, *connected).await;
+                    return None;
                 }
                 Next::Tunnel(upstream, socket, ending) => {
-                    let record = ending.record();
-                    let silence = record.site.timeouts.tunnel.filter(|_| record.method == Method::CONNECT);
                     // Nothing else shares the input: the upgrade request had no body, or it was read.
-                    let Some(reader) = self.input.into_reader() else { return };
-                    let (reader, buffer) = reader.into_parts();
+                    let (reader, buffer) = self.input.into_reader()?.into_parts();
                     let client = Tunnel { reader, buffer, writer: self.writer.into_io(), end: self.end };
-                    return match socket {
-                        None => Box::pin(tunnel::run(client, upstream, silence, ending)).await,
-                        Some(socket) => Box::pin(websocket::run(client, upstream, ending, socket, &self.shared.draining)).await,
-                    };
+                    return Some(Switched { client, upstream, socket, ending });
                 }
             }
         }
@@ -167,7 +164,7 @@ impl Connection {
             Ok(admitted) => admitted,
             Err((status, why)) => return self.refuse(site, &head.method, status, &why).await,
         };
-        self.writer.set_patience(site.timeouts.body_idle);
+        self.writer.set_patience(self.shared.body_idle(&way, site));
         let interims = Interims::default();
         let limits = if matches!(way, Way::Controller) { self.shared.head_limits(site) } else { site.head_limits() };
         let body = self.input.begin(framing, limits, expects_continue.then(|| interims.clone()));

@@ -84,11 +84,15 @@ async fn exchange(
     let site = shared.sites.now();
     let (parts, incoming) = request.into_parts();
     let length = incoming.size_hint().exact();
-    let body = http2::body(incoming, body::Peer::Client, false);
+    let body = http2::body(incoming, body::Peer::Client);
     let admitted = read_head(&parts, shared.head_limits(&site), &peer).and_then(|(mut head, size)| {
         let form = TargetForm::Absolute(scheme(&parts, &site)?);
         Ok((way(&shared, &site, &peer, &mut head, form, size)?, head))
     });
+    let patience = match &admitted {
+        Ok((way, _)) => shared.body_idle(way, &site),
+        Err(_) => site.timeouts.body_idle,
+    };
     let (head, body) = match (admitted, &shared.controller) {
         (Err((status, why)), _) => {
             site.metrics.refused(status);
@@ -123,7 +127,7 @@ async fn exchange(
             }
         }
     };
-    into_response(&parts.method, &head, Paced::new(body, active, site.timeouts.body_idle))
+    into_response(&parts.method, &head, Paced::new(body, active, patience))
 }
 
 type Refusal = (StatusCode, String);

@@ -51,7 +51,7 @@ pub(super) fn run(
             Some(Begun::Cleartext(client)) => {
                 let inside = Inside::new(&connected, Scheme::Http, None);
                 drop(connected);
-                let _ = speak(shared, peer.inside(inside, false), client).await;
+                serve(shared, peer.inside(inside, false), client).await;
             }
             Some(Begun::Tls(stream, name, end)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -62,11 +62,19 @@ pub(super) fn run(
                 } else {
                     let (reader, writer) = tokio::io::split(*stream);
                     let client = Tunnel { reader: Box::new(reader), buffer: BytesMut::new(), writer: Box::new(writer), end };
-                    let _ = speak(shared, peer, client).await;
+                    serve(shared, peer, client).await;
                 }
             }
         }
     })
+}
+
+/// Speaks HTTP with what is inside, and whatever it is switched to.
+async fn serve(shared: Arc<Shared>, peer: Peer, client: Tunnel) {
+    // An end is an end here, whatever brought it.
+    if let Ok(Some(switched)) = Box::pin(speak(Arc::clone(&shared), peer, client)).await {
+        switched.run(&shared.draining).await;
+    }
 }
 
 /// What a client has begun.

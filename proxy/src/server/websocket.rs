@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::future::{Either, join, select};
-use tokio::time::timeout;
+use tokio::{task::coop, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,8 +23,8 @@ use crate::{
     http::body::Peer,
     upstream::Tunnel,
     websocket::{
-        Message, Opcode, Passed, Piece, Violation,
-        close::{self, BAD_GATEWAY, GOING_AWAY, LOST},
+        Message, Opcode, Passed, Piece, Violation, Work,
+        close::{self, BAD_GATEWAY, GOING_AWAY, INTERNAL, LOST},
         deflate,
         frame::Opening,
     },
@@ -175,18 +175,29 @@ async fn relay(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &At
                 };
             }
             Ok(Some(Piece::Control(opcode, payload))) => to.frame(opcode, true, false, &payload),
-            Ok(Some(Piece::Data { opening, payload, is_last })) => match from.put_together(opening, payload, is_last) {
-                Err(violation) => return Ended::Broken(from.peer(), violation),
-                Ok(Passed::Nothing) => Ok(()),
-                Ok(Passed::Fragment(fragment)) => {
-                    to.frame(opcode_of(fragment.opening), fragment.is_last, is_compressed(fragment.opening), &fragment.data)
+            Ok(Some(Piece::Data { opening, payload, is_last })) => {
+                // Many small pieces may have come at one time. What takes room is boxed: a connection that waits for messages should
+                // hold none for it.
+                coop::consume_budget().await;
+                let passed = match from.put_together(opening, payload, is_last) {
+                    Ok(Passed::Unfinished(work)) => match Box::pin(finish(work, from, to, record)).await {
+                        Ok(passed) => passed,
+                        Err(ended) => return ended,
+                    },
+                    passed => passed,
+                };
+                match passed {
+                    Err(violation) => return Ended::Broken(from.peer(), violation),
+                    Ok(Passed::Nothing | Passed::Unfinished(_)) => Ok(()),
+                    Ok(Passed::Fragment(fragment)) => {
+                        to.frame(opcode_of(fragment.opening), fragment.is_last, is_compressed(fragment.opening), &fragment.data)
+                    }
+                    Ok(Passed::Message(message)) => match Box::pin(decide(from.peer(), message, to, socket)).await {
+                        Ok(()) => Ok(()),
+                        Err(ended) => return ended,
+                    },
                 }
-                // Boxed: a connection that waits for messages should not hold the room that deciding takes.
-                Ok(Passed::Message(message)) => match Box::pin(decide(from.peer(), message, to, socket)).await {
-                    Ok(()) => Ok(()),
-                    Err(ended) => return ended,
-                },
-            },
+            }
         };
         if passed.is_err() || (to.pending() >= WRITE && to.flush(record).await.is_err()) {
             return Ended::Lost(to.peer());
@@ -194,17 +205,30 @@ async fn relay(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &At
     }
 }
 
-/// Asks the hooks about a message, and sends on what they made of it. What came before it does not wait for them.
-async fn decide(sender: Peer, message: Message, to: &mut Sink, socket: &Socket) -> Result<(), Ended> {
-    let mut deciding = pin!(socket.decide(sender == Peer::Client, &message));
-    let decided = match poll_fn(|context| Poll::Ready(deciding.as_mut().poll(context))).await {
-        Poll::Ready(decided) => decided,
+/// Inflates a long piece, off the threads that serve.
+async fn finish(work: Work, from: &mut Source, to: &mut Sink, record: &Record) -> Result<Result<Passed, Violation>, Ended> {
+    let done = beside(heavy::run(move || work.run()), to, record).await?;
+    let why = || "a message could not be decompressed".to_owned();
+    let done = done.ok_or_else(|| Ended::Ordered(Close { code: INTERNAL, reason: why() }, Some(why())))?;
+    Ok(done.and_then(|work| from.resume(work)))
+}
+
+/// Awaits what may take long. What came before it does not wait for that.
+async fn beside<T>(work: impl Future<Output = T>, to: &mut Sink, record: &Record) -> Result<T, Ended> {
+    let mut work = pin!(work);
+    match poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+        Poll::Ready(done) => Ok(done),
         Poll::Pending => {
-            let (decided, flushed) = join(deciding, to.flush(socket.record())).await;
+            let (done, flushed) = join(work, to.flush(record)).await;
             flushed.map_err(|_| Ended::Lost(to.peer()))?;
-            decided
+            Ok(done)
         }
-    };
+    }
+}
+
+/// Asks the hooks about a message, and sends on what they made of it.
+async fn decide(sender: Peer, message: Message, to: &mut Sink, socket: &Socket) -> Result<(), Ended> {
+    let decided = beside(socket.decide(sender == Peer::Client, &message), to, socket.record()).await?;
     let opcode = if message.is_text { Opcode::Text } else { Opcode::Binary };
     let sent = match decided {
         Decided::Drop => Ok(()),

@@ -80,7 +80,7 @@ pub(super) async fn exchange(
         return Err(Failed::protocol(origin, "the head of the response is too large"));
     }
     let head = ResponseHead { status: parts.status, reason: None, version: Version::Http2, headers };
-    Ok(Reply::Response(head, http2::body(incoming, Peer::Upstream, has_body)))
+    Ok(Reply::Response(head, http2::body(incoming, Peer::Upstream)))
 }
 
 /// A body that notes when its last piece was taken.

@@ -30,9 +30,16 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Hands on what these bytes make, piece by piece, until that is not wanted.
-    pub fn push(&mut self, mut data: &[u8], mut sink: impl FnMut(&[u8]) -> Result<(), Violation>) -> Result<(), Violation> {
+    /// Hands on what these bytes make, piece by piece, until that is not wanted, or about `most` bytes are made: then it tells how
+    /// many were taken, and there is more to be made of the others, or of what it knows already. None: that was all.
+    pub fn push(
+        &mut self,
+        data: &[u8],
+        most: usize,
+        mut sink: impl FnMut(&[u8]) -> Result<(), Violation>,
+    ) -> Result<Option<usize>, Violation> {
         let mut plain = [0; PIECE];
+        let (all, mut data, mut left) = (data.len(), data, most);
         loop {
             let before = (self.state.total_in(), self.state.total_out());
             let status = self.state.decompress(data, &mut plain, FlushDecompress::None).map_err(|_| BROKEN)?;
@@ -49,14 +56,18 @@ impl Inflater {
                 }
                 self.state.reset(false);
             } else if made < PIECE && (data.is_empty() || (taken == 0 && made == 0)) {
-                return if data.is_empty() { Ok(()) } else { Err(BROKEN) };
+                return if data.is_empty() { Ok(None) } else { Err(BROKEN) };
             }
+            if left < made {
+                return Ok(Some(all - data.len()));
+            }
+            left -= made;
         }
     }
 
     /// What is left at the end of the message.
     pub fn end(&mut self, sink: impl FnMut(&[u8]) -> Result<(), Violation>) -> Result<(), Violation> {
-        self.push(&TAIL, sink)
+        self.push(&TAIL, usize::MAX, sink).map(drop)
     }
 }
 
@@ -90,7 +101,7 @@ mod tests {
             Ok(())
         };
         for byte in data {
-            inflater.push(&[*byte], &mut sink)?;
+            assert_eq!(inflater.push(&[*byte], usize::MAX, &mut sink)?, None);
         }
         inflater.end(&mut sink)?;
         Ok(plain)
@@ -118,6 +129,24 @@ mod tests {
             assert_eq!(inflate(example).as_deref(), Ok(&b"Hello"[..]), "{example:x?}");
         }
         assert_eq!(inflate(b"\x00").as_deref(), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn long_messages_are_made_in_steps() {
+        let data: Vec<u8> = (0..200_000_u32).map(|n| (n / 1_000) as u8).collect();
+        let made = compress(&data).expect("a compressed message");
+        let (mut inflater, mut plain, mut rest, mut steps) = (Inflater::default(), Vec::new(), &made[..], 0);
+        loop {
+            let before = plain.len();
+            let taken = inflater.push(rest, PIECE, |bytes| {
+                plain.extend_from_slice(bytes);
+                Ok(())
+            });
+            assert!(plain.len() - before <= 2 * PIECE, "{} at one time", plain.len() - before);
+            let Some(taken) = taken.expect("a message") else { break };
+            (rest, steps) = (&rest[taken..], steps + 1);
+        }
+        assert_eq!((plain == data, steps), (true, 12));
     }
 
     #[test]

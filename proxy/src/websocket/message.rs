@@ -5,7 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::{close::Violation, deflate::Inflater, frame::Opening, text::Text};
 use crate::http::{Hold, Holdings};
@@ -57,7 +57,22 @@ pub enum Passed {
     Message(Message),
     /// A part of a message over the cap.
     Fragment(Fragment),
+    /// More is to be inflated than should be while others wait: [`Work::run`] does it, and then [`Assembler::resume`] tells what
+    /// came of it.
+    Unfinished(Work),
 }
+
+/// A piece of a message that takes long.
+#[derive(Debug)]
+pub struct Work {
+    open: Box<Open>,
+    rest: BytesMut,
+    is_last: bool,
+    bounds: Bounds,
+}
+
+/// Plain bytes that are made of one piece while others wait; about, and with no less than a piece of them.
+const AT_ONCE: usize = 16 << 10;
 
 /// Plain bytes that are free of the ratio.
 const FREE: u64 = 64 << 10;
@@ -100,7 +115,7 @@ impl Assembler {
         Self { bounds, holdings, open: None }
     }
 
-    /// Takes the next piece of a message.
+    /// Takes the next piece of a message. After [`Passed::Unfinished`], none before [`Self::resume`].
     ///
     /// # Errors
     /// When the message cannot go on, as soon as that is known.
@@ -120,35 +135,63 @@ impl Assembler {
                 has_begun: false,
             }));
         }
-        let Some(open) = &mut self.open else { return Err(Violation::Protocol("a continuation of nothing")) };
-        open.take(payload, is_last, self.bounds)?;
+        let Some(mut open) = self.open.take() else { return Err(Violation::Protocol("a continuation of nothing")) };
+        match open.take(payload, is_last, self.bounds, AT_ONCE)? {
+            Some(rest) => Ok(Passed::Unfinished(Work { open, rest, is_last, bounds: self.bounds })),
+            None => self.passed(open, is_last),
+        }
+    }
+
+    /// What came of a piece that took long.
+    ///
+    /// # Errors
+    /// When the message cannot go on.
+    pub fn resume(&mut self, work: Work) -> Result<Passed, Violation> {
+        self.passed(work.open, work.is_last)
+    }
+
+    fn passed(&mut self, mut open: Box<Open>, is_last: bool) -> Result<Passed, Violation> {
         if open.text.as_ref().is_some_and(|text| is_last && !text.is_whole()) {
             return Err(Violation::Data("text that ends within a character"));
         }
         if open.is_unseen {
             let fragment = open.fragment(is_last);
-            if is_last {
-                self.open = None;
-            }
+            self.open = Some(open).filter(|_| !is_last);
             return Ok(fragment.map_or(Passed::Nothing, Passed::Fragment));
         }
-        let Some(open) = self.open.take_if(|_| is_last) else { return Ok(Passed::Nothing) };
+        if !is_last {
+            self.open = Some(open);
+            return Ok(Passed::Nothing);
+        }
         Ok(Passed::Message(open.message(self.bounds.window)))
     }
 }
 
+impl Work {
+    /// Does it, to its end.
+    ///
+    /// # Errors
+    /// When the message cannot go on.
+    pub fn run(mut self) -> Result<Self, Violation> {
+        let rest = std::mem::take(&mut self.rest);
+        self.open.inflate(rest, self.is_last, self.bounds, usize::MAX)?;
+        Ok(self)
+    }
+}
+
 impl Open {
-    fn take(&mut self, payload: BytesMut, is_last: bool, bounds: Bounds) -> Result<(), Violation> {
+    /// Takes a piece; about so much is made of it if it is compressed, and what is left then comes back.
+    fn take(&mut self, payload: BytesMut, is_last: bool, bounds: Bounds, most: usize) -> Result<Option<BytesMut>, Violation> {
         self.raw_bytes += payload.len() as u64;
-        let Some(mut inflater) = self.inflater.take() else {
+        if self.inflater.is_none() {
             if !self.is_unseen && self.plain.is_empty() && payload.len() <= bounds.cap {
                 self.hold.grow(payload.len()).map_err(|_| Violation::Crowded)?;
                 check(&mut self.text, &payload)?;
                 self.plain = payload;
-                return Ok(());
+                return Ok(None);
             }
-            return self.plain(&payload, bounds);
-        };
+            return self.plain(&payload, bounds).map(|()| None);
+        }
         let raw = self.raw.as_ref().map_or(0, BytesMut::len).saturating_add(payload.len());
         if !self.is_unseen && raw > most_raw(bounds.cap) {
             self.over_cap(bounds)?;
@@ -157,12 +200,29 @@ impl Open {
             self.hold.grow(payload.len()).map_err(|_| Violation::Crowded)?;
             raw.extend_from_slice(&payload);
         }
-        inflater.push(&payload, |plain| self.plain(plain, bounds))?;
+        self.inflate(payload, is_last, bounds, most)
+    }
+
+    /// What is left comes back.
+    fn inflate(
+        &mut self,
+        mut payload: BytesMut,
+        is_last: bool,
+        bounds: Bounds,
+        most: usize,
+    ) -> Result<Option<BytesMut>, Violation> {
+        let Some(mut inflater) = self.inflater.take() else { return Ok(None) };
+        let taken = inflater.push(&payload, most, |plain| self.plain(plain, bounds))?;
+        if let Some(taken) = taken {
+            self.inflater = Some(inflater);
+            payload.advance(taken);
+            return Ok(Some(payload));
+        }
         if is_last {
-            return inflater.end(|plain| self.plain(plain, bounds));
+            return inflater.end(|plain| self.plain(plain, bounds)).map(|()| None);
         }
         self.inflater = Some(inflater);
-        Ok(())
+        Ok(None)
     }
 
     /// Takes plain bytes: holds them, or passes them if more are held than may be.

@@ -19,7 +19,7 @@ fn stage_with(access: Access, body_cap: Option<usize>) -> (Arc<Exchange>, Stage)
     };
     let upstream = Arc::new("http://up".parse().expect("origin"));
     let exchange = Arc::new(Exchange::new(
-        RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None },
+        RequestMessage { head, body: StagedBody::Streaming, upstream, guard: None, follow: None },
         Arc::new(Holdings::new(usize::MAX)),
     ));
     exchange.lock().response = Some(ResponseMessage {
@@ -27,6 +27,7 @@ fn stage_with(access: Access, body_cap: Option<usize>) -> (Arc<Exchange>, Stage)
         body: StagedBody::Truncated(Bytes::from_static(b"cut")),
         origin: Source::Upstream,
         may_have_body: true,
+        extent: Extent::Whole,
     });
     let limits = Limits { header_count: 4, header_bytes: 100, max_body: 10, ..Limits::default() };
     (Arc::clone(&exchange), Stage::new(exchange, access, body_cap, limits, Arc::default()))
@@ -154,10 +155,23 @@ fn trace_is_no_way_to_what_is_hidden() {
 #[test]
 fn parts_of_a_whole_are_not_replaced() {
     let (exchange, mut stage) = stage_with(Access::Response, None);
-    exchange.lock().response.as_mut().expect("a response").head.status = StatusCode::PARTIAL_CONTENT;
+    let set = |extent| {
+        let mut messages = exchange.lock();
+        let response = messages.response.as_mut().expect("a response");
+        (response.head.status, response.extent) = (StatusCode::PARTIAL_CONTENT, extent);
+    };
+    set(Extent::Part);
     assert!(matches!(stage.set_body(Kind::Response, vec![0]), Err(EditError::Invalid(_))));
     assert_eq!(stage.set_status(200), Ok(()));
     assert_eq!(stage.set_body(Kind::Response, vec![0]), Ok(()));
+    for extent in [Extent::Whole, Extent::Ranged] {
+        set(extent);
+        assert_eq!(
+            Stage::new(Arc::clone(&exchange), Access::Response, None, Limits::default(), Arc::default())
+                .set_body(Kind::Response, vec![0]),
+            Ok(())
+        );
+    }
     let (exchange, mut stage) = stage_with(Access::Request, None);
     exchange.lock().request.head.headers.push(Field::from_static("Content-Range", "bytes 0-1/9"));
     assert!(matches!(stage.set_body(Kind::Request, vec![0]), Err(EditError::Invalid(_))));

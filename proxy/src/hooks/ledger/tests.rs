@@ -17,7 +17,7 @@ fn request(target: &'static str, fields: &[(&str, &str)], body: StagedBody) -> R
         version: Version::Http11,
         headers,
     };
-    RequestMessage { head, body, upstream: Arc::new("http://up".parse().expect("an origin")), guard: None }
+    RequestMessage { head, body, upstream: Arc::new("http://up".parse().expect("an origin")), guard: None, follow: None }
 }
 
 fn touching(names: &[&str]) -> Touched {

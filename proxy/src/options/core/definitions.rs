@@ -36,7 +36,7 @@ pub(super) const DEFINITIONS: [Definition; 21] = [
     Definition {
         name: "body_idle_timeout",
         kind: TEXT,
-        help: "Longest wait for more of a body, like 30s, or none; in place of the listener's timeouts.body_idle.",
+        help: "Longest wait for more of a body, like 30s, or none; in place of the listener's timeouts.body_idle; not for the controller.",
     },
     Definition {
         name: "body_size_limit",

@@ -1,14 +1,12 @@
 //! Secrets in JSON: found by the names of members, also in a document that is cut, broken, or in a text within another.
 
-use super::{Ends, MARKS, REDACTED, begins_as_form, form, letters, mark, text};
+use super::{DEPTH, Ends, MARKS, MAX_NAME, REDACTED, begins_as_form, form, letters, mark, text_within};
 
 /// Names of members that hold a secret, letters and digits alone: whole ones, parts, ends.
 const WHOLE: [&str; 5] = ["assertion", "clientassertion", "codeverifier", "jwt", "pwd"];
 const PARTS: [&str; 9] =
     ["password", "passwd", "passphrase", "secret", "credential", "authorization", "apikey", "privatekey", "cookie"];
 const ENDS: [&str; 2] = ["token", "tokens"];
-/// How deep documents within texts of documents are looked into; what is deeper is replaced whole.
-const DEPTH: usize = 4;
 
 /// The document with secrets replaced, and everything else as it was written. What begins as a form is one.
 pub(in crate::record) fn json(input: &str) -> String {
@@ -20,14 +18,19 @@ pub(super) fn document(input: &str) -> String {
     within(input, DEPTH)
 }
 
-fn within(input: &str, depth: usize) -> String {
+/// The same, with so many documents and codings within others left that are looked into.
+pub(super) fn within(input: &str, depth: usize) -> String {
     let mut out = String::with_capacity(input.len());
     let mut rest = input;
-    while let Some(at) = rest.find(|character| character == '"' || MARKS.contains(&character)) {
+    while let Some(at) = rest.find(|character| matches!(character, '"' | '\'') || MARKS.contains(&character)) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
+        if from.starts_with('\'') {
+            rest = from.get(single(from, &mut out)..).unwrap_or_default();
+            continue;
+        }
         if !from.starts_with('"') {
-            rest = from.get(mark(from, Ends::Free, &mut out)..).unwrap_or_default();
+            rest = from.get(mark(from, Ends::Free, depth, &mut out)..).unwrap_or_default();
             continue;
         }
         let (quoted, after) = from.split_at(text_len(from));
@@ -52,6 +55,27 @@ fn within(input: &str, depth: usize) -> String {
     out
 }
 
+/// Writes what stands at a single quote, as programs print what they would send: the name of a member that holds a secret, and
+/// without it the secret, else the quote alone; tells how much of the input that was.
+fn single(from: &str, out: &mut String) -> usize {
+    let member = || {
+        let name = from.get(1..)?.split(['\'', '\n']).next().filter(|name| name.len() <= MAX_NAME)?;
+        let value = from.get(name.len() + 1..)?.strip_prefix('\'')?.trim_start().strip_prefix(':')?.trim_start();
+        is_secret_member(&unescaped(&format!("\"{name}\""))).then_some(value)
+    };
+    let Some(value) = member() else {
+        out.push('\'');
+        return 1;
+    };
+    let start = from.len() - value.len();
+    out.push_str(from.get(..start).unwrap_or_default());
+    let secret = value.get(..value_len(value)).unwrap_or_default();
+    // As a switch in JSON, or in Python.
+    let is_shown = matches!(secret, "" | "null" | "true" | "false" | "None" | "True" | "False");
+    out.push_str(if is_shown { secret } else { "'[redacted]'" });
+    start + secret.len()
+}
+
 /// Writes a text, quotes included; one without an end has none there, either.
 fn string(quoted: &str, depth: usize, out: &mut String) {
     let content = unescaped(quoted);
@@ -60,7 +84,7 @@ fn string(quoted: &str, depth: usize, out: &mut String) {
     let redacted = match depth.checked_sub(1) {
         Some(depth) if is_document => within(&content, depth),
         None if is_document => REDACTED.to_owned(),
-        _ => content.split_inclusive('\n').map(text).collect(),
+        _ => content.split_inclusive('\n').map(|line| text_within(line, depth)).collect(),
     };
     if redacted == content {
         return out.push_str(quoted);
@@ -75,14 +99,15 @@ fn is_secret_member(name: &str) -> bool {
     WHOLE.contains(&name.as_str()) || PARTS.iter().any(|part| name.contains(part)) || ENDS.iter().any(|end| name.ends_with(end))
 }
 
-/// Where the text that begins with a quote ends, behind its last quote.
+/// Where the text that begins with a quote ends, behind its last quote of the same kind.
 fn text_end(from: &str) -> Option<usize> {
+    let quote = *from.as_bytes().first()?;
     let mut is_escaped = false;
     for (place, byte) in from.bytes().enumerate().skip(1) {
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' => is_escaped = true,
-            b'"' => return Some(place + 1),
+            byte if byte == quote => return Some(place + 1),
             _ => {}
         }
     }
@@ -96,7 +121,7 @@ pub(super) fn text_len(from: &str) -> usize {
 
 /// How long a value is, whatever it is.
 fn value_len(value: &str) -> usize {
-    if value.starts_with('"') {
+    if value.starts_with(['"', '\'']) {
         return text_len(value);
     }
     if !value.starts_with(['{', '[']) {
@@ -104,9 +129,9 @@ fn value_len(value: &str) -> usize {
     }
     let (mut place, mut depth) = (0, 0_usize);
     while let Some(from) = value.get(place..).filter(|from| !from.is_empty()) {
-        let Some(next) = from.find(['"', '{', '}', '[', ']']) else { break };
+        let Some(next) = from.find(['"', '\'', '{', '}', '[', ']']) else { break };
         let at = from.get(next..).unwrap_or_default();
-        place += next + if at.starts_with('"') { text_len(at) } else { 1 };
+        place += next + if at.starts_with(['"', '\'']) { text_len(at) } else { 1 };
         if at.starts_with(['{', '[']) {
             depth += 1;
         } else if at.starts_with(['}', ']']) {

@@ -140,3 +140,58 @@ fn texts_lose_their_secrets() {
         assert_eq!(lines(input), expected, "{input}");
     }
 }
+
+#[test]
+fn what_is_coded_in_parameters_loses_its_secrets() {
+    for (input, expected) in [
+        (
+            "/login?redirect_uri=https%3A%2F%2Fa%2F%3Faccess_token%3Ds3&x=1",
+            "/login?redirect_uri=https%3A//a/%3Faccess_token%3D***&x=1",
+        ),
+        ("/login?to=/a%3ftoken%3Ds3:s3=s3", "/login?to=/a%3Ftoken%3D***"),
+        ("/login?to=https%3A%2F%2Fu%3As3%40h%2F", "/login?to=https%3A//***%40h/"),
+        ("/login?to=%2Fa%3Fto%3D%252Fb%253Fcode%253Ds3", "/login?to=/a%3Fto%3D/b%253Fcode%253D***"),
+        ("/login?with=%7B%22password%22%3A%22s3%22%7D", "/login?with=%7B%22password%22%3A%22%5Bredacted%5D%22%7D"),
+        ("/to/https%3A%2F%2Fa%2F%3Ftoken%3Ds3?b=1", "/to/https%3A//a/%3Ftoken%3D***?b=1"),
+        ("to=%2Fa%3Ftoken%3Ds3", "to=/a%3Ftoken%3D***"),
+        ("/a?since=s1%5F2&filter=%7B%22room%22%3A1%7D", "/a?since=s1%5F2&filter=%7B%22room%22%3A1%7D"),
+        ("/a?q=100%&r=%zz", "/a?q=100%&r=%zz"),
+        ("/%C3%A4?b=%C3%A4", "/%C3%A4?b=%C3%A4"),
+    ] {
+        assert_eq!(text(input), expected, "{input}");
+    }
+    let quoted = r#"{"url":"http://h/?to=%2Fa%3Ftoken%3Ds3","b":"c"}"#;
+    assert_eq!(json(quoted), r#"{"url":"http://h/?to=/a%3Ftoken%3D***","b":"c"}"#);
+    assert_eq!(lines("see /?to=%2Fa%3Ftoken%3Ds3 c"), "see /?to=/a%3Ftoken%3D*** c");
+}
+
+/// However often it was coded, and at no cost that grows with that.
+#[test]
+fn what_is_coded_many_times_tells_no_secret() {
+    let mut value = "/a?token=s3cret".to_owned();
+    for times in 1..10 {
+        value = format!("/a?to={}", utf8_percent_encode(&value, NON_ALPHANUMERIC));
+        assert!(!text(&value).contains("s3cret"), "{times}: {}", text(&value));
+    }
+    let deep = format!("/a?to=%{}3Dtoken", "25".repeat(100_000));
+    assert_eq!(text(&deep), "/a?to=***");
+}
+
+#[test]
+fn single_quotes_hide_no_secret() {
+    for (input, expected) in [
+        ("{'user': 'u', 'password': 's3'}", "{'user': 'u', 'password': '[redacted]'}"),
+        ("{'access_token':'s3','n':1}", "{'access_token':'[redacted]','n':1}"),
+        ("{'token': \"it's s3\", 'n': 1}", "{'token': '[redacted]', 'n': 1}"),
+        ("{'password': 's3\\'s3', 'n': 1}", "{'password': '[redacted]', 'n': 1}"),
+        ("{'credentials': {'a': '}', 'b': 's3'}, 'n': 1}", "{'credentials': '[redacted]', 'n': 1}"),
+        ("{'password': None, 'token': true}", "{'password': None, 'token': true}"),
+        ("{'next_batch': 's1', 'token_type': 'Bearer'}", "{'next_batch': 's1', 'token_type': 'Bearer'}"),
+        ("it's a 'token' and that's it: 's", "it's a 'token' and that's it: 's"),
+    ] {
+        assert_eq!(lines(input), expected, "{input}");
+    }
+    for input in ["{'password': 's3cret s3cret", "{'password':{'a':'s3cret", "{'password':s3cret"] {
+        assert!(!lines(input).contains("s3"), "{input}: {}", lines(input));
+    }
+}

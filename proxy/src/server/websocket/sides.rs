@@ -11,7 +11,7 @@ use crate::{
     flow::{Record, Socket},
     http::{Hold, body::Peer},
     http1::{ReadSide, WriteSide},
-    websocket::{Assembler, Decoder, Opcode, Passed, Piece, Violation, close, encode, frame::Opening},
+    websocket::{Assembler, Decoder, Opcode, Passed, Piece, Violation, Work, close, encode, frame::Opening},
 };
 
 /// Bytes that are written at one time, where there are more: before that, frames that came together go out together.
@@ -41,6 +41,13 @@ pub(super) struct Sink {
     /// Counts them, where they are many.
     hold: Hold,
     has_closed: bool,
+    masks: Masks,
+}
+
+/// Masks that nobody can foresee, some at a time: each question to the system takes about as long as a frame.
+struct Masks {
+    bytes: [u8; 64],
+    used: usize,
 }
 
 impl Source {
@@ -76,6 +83,11 @@ impl Source {
         self.assembler.push(opening, payload, is_last)
     }
 
+    /// What came of a piece that took long.
+    pub(super) fn resume(&mut self, work: Work) -> Result<Passed, Violation> {
+        self.assembler.resume(work)
+    }
+
     /// Reads once. 0 means that the peer has closed its side.
     pub(super) async fn fill(&mut self, record: &Record) -> io::Result<usize> {
         let read = fill(&mut self.reader, &mut self.buffer).await?;
@@ -103,7 +115,7 @@ impl Source {
 
 impl Sink {
     pub(super) fn new(peer: Peer, writer: WriteSide, hold: Hold) -> Self {
-        Self { peer, writer, pending: BytesMut::new(), hold, has_closed: false }
+        Self { peer, writer, pending: BytesMut::new(), hold, has_closed: false, masks: Masks { bytes: [0; 64], used: 64 } }
     }
 
     pub(super) const fn peer(&self) -> Peer {
@@ -119,11 +131,7 @@ impl Sink {
     pub(super) fn frame(&mut self, opcode: Opcode, is_final: bool, is_compressed: bool, payload: &[u8]) -> io::Result<()> {
         let mask = match self.peer {
             Peer::Client => None,
-            Peer::Upstream => {
-                let mut mask = [0; 4];
-                getrandom::fill(&mut mask).map_err(|_| io::Error::other("there are no random numbers"))?;
-                Some(mask)
-            }
+            Peer::Upstream => Some(self.masks.next()?),
         };
         encode(&mut self.pending, opcode, is_final, is_compressed, mask, payload);
         if self.pending.len() > WRITE {
@@ -171,6 +179,19 @@ impl Sink {
             self.writer.shutdown().await
         };
         let _ = timeout(LINGER, end).await;
+    }
+}
+
+impl Masks {
+    fn next(&mut self) -> io::Result<[u8; 4]> {
+        loop {
+            if let Some(mask) = self.bytes.get(self.used..).and_then(<[u8]>::first_chunk::<4>) {
+                self.used += mask.len();
+                return Ok(*mask);
+            }
+            getrandom::fill(&mut self.bytes).map_err(|_| io::Error::other("there are no random numbers"))?;
+            self.used = 0;
+        }
     }
 }
 

@@ -14,10 +14,12 @@ fn assembler(bounds: Bounds) -> (Assembler, Arc<Holdings>) {
 /// What these pieces come to, all of them of one message.
 fn push(assembler: &mut Assembler, opening: Opening, pieces: &[&[u8]]) -> Result<Vec<Passed>, Violation> {
     let last = pieces.len() - 1;
-    let passed = pieces
-        .iter()
-        .enumerate()
-        .map(|(place, piece)| assembler.push((place == 0).then_some(opening), BytesMut::from(*piece), place == last));
+    let passed = pieces.iter().enumerate().map(|(place, piece)| {
+        match assembler.push((place == 0).then_some(opening), BytesMut::from(*piece), place == last)? {
+            Passed::Unfinished(work) => assembler.resume(work.run()?),
+            passed => Ok(passed),
+        }
+    });
     let passed: Vec<_> = passed.collect::<Result<_, _>>()?;
     Ok(passed.into_iter().filter(|passed| !matches!(passed, Passed::Nothing)).collect())
 }
@@ -104,6 +106,26 @@ fn a_small_window_is_kept_to() {
     let compressed = compress(&[b'a'; 1000]).expect("compressed");
     let (openings, sent) = fragments(push(&mut assembler(Bounds { cap: 8, ..bounds }).0, PRESSED, &[&compressed]));
     assert_eq!((openings[0], sent), (Some(BYTES), vec![b'a'; 1000]));
+}
+
+#[test]
+fn what_takes_long_is_left_for_others_to_do() {
+    let bounds = Bounds { cap: 1 << 20, refuses: true, ..BOUNDS };
+    for (length, is_long) in [(AT_ONCE, false), (AT_ONCE + (16 << 10), true), (1 << 20, true), ((1 << 20) + 1, true)] {
+        let data: Vec<u8> = (0..length as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as u8).collect();
+        let compressed = compress(&data).expect("compressed");
+        let mut assembler = assembler(bounds).0;
+        let passed = assembler.push(Some(PRESSED), BytesMut::from(&compressed[..]), true).expect("a beginning");
+        let passed = match passed {
+            Passed::Unfinished(work) if is_long => work.run().and_then(|work| assembler.resume(work)),
+            passed => Ok(passed),
+        };
+        match passed {
+            Ok(Passed::Message(message)) => assert!(message.data == data && message.compressed == Some(compressed.into())),
+            Err(violation) => assert_eq!((violation.code(), length), (1009, (1 << 20) + 1)),
+            other => panic!("{length}: {other:?}"),
+        }
+    }
 }
 
 #[test]
