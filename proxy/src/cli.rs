@@ -1,5 +1,7 @@
 //! The command line: which sources a configuration has, and what is done with it.
 
+mod ca;
+
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
@@ -35,6 +37,9 @@ enum Command {
         #[command(flatten)]
         config: InspectArguments,
     },
+    /// Authorities for listeners that look into TLS.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
 }
 
 /// Where settings come from: the file, over it variables and flags, over these `--set`. A flag replaces its variable.
@@ -123,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => app::run(arguments.sources(settings)),
         Command::Check(arguments) => app::check(&arguments.sources(settings)),
         Command::Inspect { file, config } => app::inspect(&file, &config.sources(settings)),
+        Command::Ca(command) => ca::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -224,6 +230,7 @@ mod tests {
             Command::Run(arguments) | Command::Check(arguments) => {
                 Ok(arguments.sources(matches.subcommand().map(|(_, settings)| settings)))
             }
+            Command::Ca(_) => Ok(Sources { file: None, overrides: Vec::new() }),
             Command::Inspect { config, .. } => Ok(config.sources(matches.subcommand().map(|(_, settings)| settings))),
         }
     }

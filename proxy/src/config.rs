@@ -31,7 +31,7 @@ mod tree;
 mod units;
 mod upstreams;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -40,7 +40,7 @@ use crate::{
     hooks::{FailurePolicy, QuarantineRule},
     http::{BearerToken, Origin},
     options::core::Options,
-    targets::Targets,
+    targets::{Pattern, Targets},
     upstream::Upstreams,
 };
 
@@ -235,7 +235,7 @@ pub struct Listener {
     /// `half_close`: answer clients that have closed their sending side. Default false: that ends the flow, as a client that
     /// went away looks the same.
     pub half_close: bool,
-    /// `tls`: speak TLS to clients. Default: cleartext.
+    /// `tls`, where it has `cert`: speak TLS to clients. Default: cleartext.
     pub tls: Option<Tls>,
     /// `[listener.limits]` over `[limits]`.
     pub limits: Limits,
@@ -259,6 +259,23 @@ pub struct Forward {
     pub clients: Peers,
     /// `targets`.
     pub targets: Targets,
+    /// `tls`, where it has `ca`: look into what clients send through CONNECT. Default: CONNECT is a blind tunnel.
+    pub intercept: Option<Intercept>,
+}
+
+/// How CONNECT is looked into. The files were readable when the configuration was loaded, and are read again on reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intercept {
+    /// `ca`: PEM file of the authority that signs certificates for hosts, which clients have to trust.
+    pub ca: PathBuf,
+    /// `key`: PEM file of its key. Default: the key is in `ca`, too.
+    pub key: Option<PathBuf>,
+    /// `intercept`: hosts, `*.domain` or networks that are looked into, and no others. Default: all.
+    pub only: Option<Vec<Pattern>>,
+    /// `tunnel`: those that never are, whatever `intercept` says: blind tunnels. Default none.
+    pub tunnel: Vec<Pattern>,
+    /// `certificates`: how many are kept. Default 1000, 1 to 100000.
+    pub certificates: NonZeroUsize,
 }
 
 /// Files of a TLS identity; readable when the configuration was loaded, and read again on reload.

@@ -21,7 +21,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::hooks::FailureKind;
+use crate::{hooks::FailureKind, mint::Counts};
 
 /// All counters of the process but those of addons, which the addon host keeps.
 pub struct Metrics {
@@ -32,6 +32,28 @@ pub struct Metrics {
     connections: Family<ListenerLabel, Gauge>,
     accepted: Family<ListenerLabel, Counter>,
     failures: Family<FailureLabels, Counter>,
+    interceptions: Family<InterceptionLabels, Counter>,
+    minted: Family<ListenerLabel, Counter>,
+    certificates: Family<ListenerLabel, Gauge>,
+}
+
+/// What became of a CONNECT that was to be looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interception {
+    /// TLS stands.
+    Tls,
+    /// HTTP without TLS came.
+    Cleartext,
+    /// The client broke off the handshake once it had seen the certificate.
+    Refused,
+    /// The client went away before, or what it sent is no handshake.
+    Aborted,
+    /// It took too long.
+    Late,
+    /// Something came that is neither TLS nor HTTP.
+    Unknown,
+    /// There was no certificate for it.
+    Unminted,
 }
 
 /// Counters of one listener.
@@ -42,7 +64,10 @@ pub struct ListenerMetrics {
     pub connections: Gauge,
     /// Connections accepted.
     pub accepted: Counter,
+    /// Certificates of interception.
+    pub certificates: Counts,
     latency: Histogram,
+    interceptions: [Counter; 7],
     statuses: [Counter; 6],
     broken: Counter,
     failures: [Counter; 6],
@@ -84,6 +109,13 @@ struct FailureLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InterceptionLabels {
+    listener: String,
+    outcome: &'static str,
+}
+
+const OUTCOMES: [&str; 7] = ["tls", "cleartext", "refused", "aborted", "late", "unknown", "unminted"];
 const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 const KINDS: [&str; 6] = ["dns", "connect", "tls", "timeout", "closed", "protocol"];
 
@@ -111,7 +143,13 @@ impl Metrics {
         registry.register("connections_active", "Open client connections", connections.clone());
         registry.register("connections", "Client connections accepted", accepted.clone());
         registry.register("upstream_failures", "Flows without a response from their upstream, by kind", failures.clone());
-        Arc::new(Self { registry: Mutex::new(registry), flows, active, latency, connections, accepted, failures })
+        let interceptions = Family::<InterceptionLabels, Counter>::default();
+        let (minted, certificates) = (Family::<ListenerLabel, Counter>::default(), Family::<ListenerLabel, Gauge>::default());
+        registry.register("interceptions", "CONNECT requests that were looked into, by outcome", interceptions.clone());
+        registry.register("certificates_minted", "Certificates that were minted for hosts", minted.clone());
+        registry.register("certificates_kept", "Certificates for hosts that are kept", certificates.clone());
+        let registry = Mutex::new(registry);
+        Arc::new(Self { registry, flows, active, latency, connections, accepted, failures, interceptions, minted, certificates })
     }
 
     /// Counters of the listener of this name.
@@ -120,7 +158,14 @@ impl Metrics {
         let label = ListenerLabel { listener: name.to_owned() };
         let flows = |status| self.flows.get_or_create_owned(&FlowLabels { listener: name.to_owned(), status });
         let failures = |kind| self.failures.get_or_create_owned(&FailureLabels { listener: name.to_owned(), kind });
+        let interceptions =
+            |outcome| self.interceptions.get_or_create_owned(&InterceptionLabels { listener: name.to_owned(), outcome });
         Arc::new(ListenerMetrics {
+            certificates: Counts {
+                minted: self.minted.get_or_create_owned(&label),
+                kept: self.certificates.get_or_create_owned(&label),
+            },
+            interceptions: OUTCOMES.map(interceptions),
             flows_active: self.active.get_or_create_owned(&label),
             connections: self.connections.get_or_create_owned(&label),
             accepted: self.accepted.get_or_create_owned(&label),
@@ -168,6 +213,22 @@ impl ListenerMetrics {
     pub fn refused(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100);
         if let Some(counter) = self.statuses.get(class).or_else(|| self.statuses.first()) {
+            counter.inc();
+        }
+    }
+
+    /// A CONNECT was looked into.
+    pub fn intercepted(&self, how: Interception) {
+        let index = match how {
+            Interception::Tls => 0,
+            Interception::Cleartext => 1,
+            Interception::Refused => 2,
+            Interception::Aborted => 3,
+            Interception::Late => 4,
+            Interception::Unknown => 5,
+            Interception::Unminted => 6,
+        };
+        if let Some(counter) = self.interceptions.get(index) {
             counter.inc();
         }
     }

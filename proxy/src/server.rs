@@ -3,7 +3,9 @@
 mod accept;
 mod http1;
 mod http2;
+mod intercept;
 mod interim;
+mod page;
 mod request_body;
 mod route;
 mod sited;
@@ -69,8 +71,10 @@ impl Shared {
 }
 
 /// One client connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 struct Peer {
     address: SocketAddr,
     is_tls: bool,
+    /// The CONNECT that it is inside of.
+    inside: Option<Arc<intercept::Inside>>,
 }

@@ -88,6 +88,11 @@ impl Client {
         Self::over(stream, version, base.to_owned()).await.expect("HTTP")
     }
 
+    /// The same over any stream, as of a tunnel; `base` may be `https://host:port`.
+    pub async fn within(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, version: Version, base: &str) -> Self {
+        Self::over(stream, version, base.to_owned()).await.expect("HTTP")
+    }
+
     async fn over(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         version: Version,

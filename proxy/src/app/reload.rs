@@ -13,7 +13,7 @@ use super::{settings, sites::Sites, state};
 use crate::{
     addons::Registry,
     admin::Dependencies,
-    config::{Config, Sources, StateStore},
+    config::{Config, Forward, Mode, Sources, StateStore},
     logging, options,
 };
 
@@ -158,6 +158,9 @@ fn files(sources: &Sources, config: &Config) -> Vec<PathBuf> {
     for listener in &config.listeners {
         files.extend(listener.tls.iter().flat_map(|tls| [tls.cert.clone(), tls.key.clone()]));
         files.extend(listener.upstream_ca.clone());
+        if let Mode::Forward(Forward { intercept: Some(intercept), .. }) = &listener.mode {
+            files.extend(std::iter::once(&intercept.ca).chain(&intercept.key).cloned());
+        }
     }
     files.extend(config.addons.values().filter_map(|addon| addon.options_token_file.clone()));
     files

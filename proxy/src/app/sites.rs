@@ -4,14 +4,16 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use time::OffsetDateTime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin::{Accepting, Controller},
     config::{self, Mode, UpstreamProtocol},
-    flow::{FOREVER, Flows, Forward, Rewrite, Route, Site},
+    flow::{FOREVER, Flows, Forward, Intercept, Rewrite, Route, Site},
     http1::HeadLimits,
-    metrics::Metrics,
+    metrics::{ListenerMetrics, Metrics},
+    mint::{self, Mint},
     options::core::Options,
     server::{Listener, Shared, Sited, tls},
     upstream::{self, Client, Lookups, OwnAddresses, Protocol, Settings},
@@ -185,9 +187,10 @@ impl Sites {
             },
             head_limits: limits,
         });
+        let metrics = self.metrics.listener(&listener.name);
         Ok(Site {
             name: Arc::clone(&listener.name),
-            route: self.route(&listener.mode),
+            route: self.route(&listener.mode, &metrics)?,
             client: Arc::new(client),
             preserve_host: listener.preserve_host,
             trust: listener.trust_forwarded.clone(),
@@ -196,19 +199,25 @@ impl Sites {
             limits: listener.limits.clone(),
             timeouts: listener.timeouts.clone(),
             half_close: listener.half_close,
-            metrics: self.metrics.listener(&listener.name),
+            metrics,
             own: self.own.clone(),
             options: None,
         })
     }
 
-    fn route(&self, mode: &Mode) -> Route {
-        match mode {
+    fn route(&self, mode: &Mode, metrics: &ListenerMetrics) -> anyhow::Result<Route> {
+        Ok(match mode {
             Mode::Reverse(upstreams) => Route::Reverse(Arc::new(upstreams.clone())),
-            Mode::Forward(config::Forward { clients, targets }) => {
-                Route::Forward(Forward { clients: clients.clone(), targets: Arc::new(targets.clone()), own: self.own.clone() })
-            }
-        }
+            Mode::Forward(config::Forward { clients, targets, intercept }) => Route::Forward(Forward {
+                clients: clients.clone(),
+                targets: Arc::new(targets.clone()),
+                own: self.own.clone(),
+                intercept: intercept
+                    .as_ref()
+                    .map(|settings| self::intercept(settings, metrics.certificates.clone()))
+                    .transpose()?,
+            }),
+        })
     }
 
     /// Name and URL of each listener.
@@ -239,8 +248,18 @@ pub(super) fn check(listener: &config::Listener) -> anyhow::Result<()> {
     if let Some(tls) = &listener.tls {
         tls::server_config(&tls.cert, &tls.key)?;
     }
+    if let Mode::Forward(config::Forward { intercept: Some(settings), .. }) = &listener.mode {
+        intercept(settings, mint::Counts::default())?;
+    }
     upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol(listener))?;
     Ok(())
+}
+
+/// What looks into CONNECT, with no certificate yet.
+fn intercept(settings: &config::Intercept, counts: mint::Counts) -> anyhow::Result<Arc<Intercept>> {
+    let authority = mint::Authority::read(&settings.ca, settings.key.as_deref(), OffsetDateTime::now_utc())?;
+    let mint = Mint::new(authority, settings.certificates, counts);
+    Ok(Arc::new(Intercept { mint, tunnel: settings.tunnel.clone(), only: settings.only.clone() }))
 }
 
 /// Whether both have one socket. Several may ask for a port of the system's choice.

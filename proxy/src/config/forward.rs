@@ -1,10 +1,12 @@
 //! What `[[listener]]` says where `mode = "forward"`.
 
+use std::{num::NonZeroUsize, ops::RangeInclusive};
+
 use super::{
-    Forward, Peers,
+    Count, Forward, Intercept, Peers,
     check::Check,
     key::Key,
-    raw::{RawListener, RawPeers, RawPorts, RawTargets, Scalar},
+    raw::{RawListener, RawPeers, RawPorts, RawTargets, RawTls, Scalar},
 };
 use crate::targets::{InvalidPattern, Pattern, Targets};
 
@@ -12,6 +14,12 @@ use crate::targets::{InvalidPattern, Pattern, Targets};
 const OF_REVERSE: [&str; 6] = ["upstream", "upstreams", "preserve_host", "trust_forwarded", "rewrite", "public_url"];
 /// Keys that are about clients who say where they go.
 const OF_FORWARD: [&str; 2] = ["clients", "targets"];
+/// Keys of `tls` that are about looking into what clients send through CONNECT.
+const OF_INTERCEPT: [&str; 3] = ["intercept", "tunnel", "certificates"];
+/// Certificates that are kept.
+const CERTIFICATES: RangeInclusive<Count> = Count(1)..=Count(100_000);
+/// The same, where nothing is said.
+const KEPT: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
 /// The settings of a forward listener, or none where something is wrong with them.
 pub(super) fn forward(check: &mut Check, key: &Key, raw: &RawListener) -> Option<Forward> {
@@ -35,12 +43,15 @@ pub(super) fn forward(check: &mut Check, key: &Key, raw: &RawListener) -> Option
         let allow = key.join("targets").join("allow");
         check.fail_missing(&allow, &format!("is missing: {at} lets in anybody, so it must be said where they may go"));
     }
-    Some(Forward { clients: clients?, targets: targets? })
+    let intercept = intercept(check, &key.join("tls"), raw.tls.as_ref());
+    Some(Forward { clients: clients?, targets: targets?, intercept: intercept? })
 }
 
 /// Refuses the settings of a forward listener.
 pub(super) fn refuse_forward(check: &mut Check, key: &Key) {
     refuse(check, key, &OF_FORWARD, "reverse");
+    refuse(check, &key.join("tls"), &["ca"], "reverse");
+    refuse(check, &key.join("tls"), &OF_INTERCEPT, "reverse");
 }
 
 fn refuse(check: &mut Check, key: &Key, names: &[&str], mode: &str) {
@@ -49,6 +60,55 @@ fn refuse(check: &mut Check, key: &Key, names: &[&str], mode: &str) {
             check.fail(&key.join(name), format!("must not be set where mode is {mode}"));
         }
     }
+}
+
+/// How CONNECT is looked into, if it is; none where something is wrong with that.
+#[allow(clippy::option_option, reason = "whether it is wrong, and whether it is there")]
+fn intercept(check: &mut Check, key: &Key, raw: Option<&RawTls>) -> Option<Option<Intercept>> {
+    let Some(raw) = raw else { return Some(None) };
+    let Some(ca) = &raw.ca else {
+        for name in OF_INTERCEPT.iter().filter(|name| check.is_set(&key.join(name))).collect::<Vec<_>>() {
+            check.fail(&key.join(name), "must not be set where tls.ca is not");
+        }
+        return Some(None);
+    };
+    if raw.cert.is_some() {
+        check.fail(
+            &key.join("cert"),
+            "must not be set where tls.ca is: a listener speaks TLS itself, or looks into that of others",
+        );
+        return None;
+    }
+    let file = check.readable(&key.join("ca"), ca);
+    let of_key = raw.key.as_ref().map(|path| check.readable(&key.join("key"), path));
+    let only = match &raw.intercept {
+        None => Some(None),
+        Some(texts) => narrow(check, &key.join("intercept"), texts).map(Some),
+    };
+    let tunnel = narrow(check, &key.join("tunnel"), raw.tunnel.as_deref().unwrap_or_default());
+    let certificates =
+        check.number(&key.join("certificates"), raw.certificates.as_ref(), &CERTIFICATES, Count(KEPT.get() as u64));
+    let key = match of_key {
+        None => None,
+        Some(path) => Some(path?),
+    };
+    Some(Some(Intercept {
+        ca: file?,
+        key,
+        only: only?,
+        tunnel: tunnel?,
+        certificates: NonZeroUsize::new(usize::try_from(certificates.0).ok()?)?,
+    }))
+}
+
+/// Patterns that say something of a target before it is looked up.
+fn narrow(check: &mut Check, key: &Key, texts: &[String]) -> Option<Vec<Pattern>> {
+    let patterns = patterns(check, key, texts)?;
+    let wide: Vec<_> = patterns.iter().enumerate().filter(|(_, pattern)| pattern.is_wide()).map(|(place, _)| place).collect();
+    for place in &wide {
+        check.fail(&key.join(place), "must be \"host\", \"host:port\", \"*.domain\" or a network like \"10.0.0.0/8\"");
+    }
+    wide.is_empty().then_some(patterns)
 }
 
 fn peers(check: &mut Check, texts: &[(Key, &String)]) -> Option<Peers> {

@@ -74,7 +74,7 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         check.fail(&key.join("public_url"), "must not be set where rewrite is not: nothing else asks for it");
     }
     let trust_forwarded = trust(check, &key.join("trust_forwarded"), raw.trust_forwarded.as_ref());
-    let tls = raw.tls.as_ref().and_then(|raw| tls(check, &key.join("tls"), raw));
+    let tls = raw.tls.as_ref().filter(|raw| raw.ca.is_none()).and_then(|raw| tls(check, &key.join("tls"), raw));
     for (table, process_wide) in [
         ("limits", "instances"),
         ("limits", "guest_stack"),
@@ -152,7 +152,7 @@ fn tls(check: &mut Check, key: &Key, raw: &RawTls) -> Option<Tls> {
     let mut file = |name: &str, text: Option<&str>| {
         let key = key.join(name);
         if text.is_none() {
-            check.fail_missing(&key, "is missing: TLS needs cert and key");
+            check.fail_missing(&key, "is missing: TLS needs cert and key, interception ca and key");
         }
         check.readable(&key, text?)
     };

@@ -202,10 +202,18 @@ pub(super) enum RawPorts {
 
 /// `tls`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a table like { cert = \"cert.pem\", key = \"key.pem\" }")]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table like { cert = \"cert.pem\", key = \"key.pem\" } or { ca = \"ca.pem\", key = \"ca.key\" }"
+)]
 pub(super) struct RawTls {
     pub(super) cert: Option<String>,
     pub(super) key: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) intercept: Option<Vec<String>>,
+    pub(super) tunnel: Option<Vec<String>>,
+    pub(super) certificates: Option<Scalar>,
 }
 
 /// `[addon.NAME]`.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::Destination;
+use super::{Destination, Intercept};
 use crate::{
     config::{Limits, Peers, Timeouts},
     http::Origin,
@@ -73,6 +73,8 @@ pub struct Forward {
     pub targets: Arc<Targets>,
     /// Where nobody may go, since this process listens there.
     pub own: OwnAddresses,
+    /// How what is in CONNECT is looked into; none: it is not.
+    pub intercept: Option<Arc<Intercept>>,
 }
 
 impl Site {

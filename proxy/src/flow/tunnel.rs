@@ -12,6 +12,12 @@ use crate::{
 };
 
 impl Flows {
+    /// Whether options leave it to the listener to look into a CONNECT. If not, [`Self::tunnel`] knows what becomes of it.
+    #[must_use]
+    pub fn may_intercept(&self, site: &Site, arrival: &Arrival) -> bool {
+        matches!(rules::judge(site, arrival), Judged::Flow(_))
+    }
+
     /// Opens a tunnel to the destination. It is counted and logged like other flows; no addon sees it.
     ///
     /// Dropping the future ends it, as the client went away.
@@ -34,8 +40,7 @@ impl Flows {
         let marks = record.tape.as_ref().map(|tape| tape.marks().as_ref());
         let response = match site.client.tunnel(&origin, guard.map(|guard| guard.0).as_ref(), marks).await {
             Ok(tunnel) => {
-                let mut head = ResponseHead::new(StatusCode::OK);
-                head.reason = Some("Connection established".into());
+                let head = ResponseHead::established();
                 let response = ResponseMessage {
                     head: head.clone(),
                     body: StagedBody::Streaming,

@@ -78,6 +78,12 @@ impl ResponseHead {
         Self { status, reason: None, version: Version::Http11, headers: Headers::new() }
     }
 
+    /// The answer to CONNECT once there is a tunnel (RFC 9110, 9.3.6).
+    #[must_use]
+    pub fn established() -> Self {
+        Self { reason: Some("Connection established".into()), ..Self::new(StatusCode::OK) }
+    }
+
     /// The answer with this content to a request with this method: to HEAD only its length is told (RFC 9110, 9.3.2).
     #[must_use]
     pub fn with_content(mut self, method: &Method, content: impl Into<Bytes>) -> (Self, Body) {

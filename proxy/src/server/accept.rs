@@ -20,7 +20,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Peer, Shared, http1, http2, sniff, switched::Switched};
 use crate::{
-    http1::{ReadSide, WriteSide},
     socket::{self, End, Socket},
     upstream::Tunnel,
 };
@@ -150,30 +149,26 @@ async fn greet(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr) -> i
     let Some(tls) = &shared.tls else {
         let end = End::default();
         let (reader, writer) = socket::split(stream, end.clone());
-        return speak(shared, Peer { address, is_tls: false }, Box::new(reader), Box::new(writer), end).await;
+        let peer = Peer { address, is_tls: false, inside: None };
+        let client = Tunnel { reader: Box::new(reader), buffer: BytesMut::new(), writer: Box::new(writer), end };
+        return speak(shared, peer, client).await;
     };
     let acceptor = TlsAcceptor::from(tls.load_full());
     let end = End::default();
     let stream = timeout(patience, acceptor.accept(Socket::new(stream, end.clone()))).await??;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let peer = Peer { address, is_tls: true };
+    let peer = Peer { address, is_tls: true, inside: None };
     if is_http2 {
         Box::pin(http2::serve(shared, peer, stream)).await;
         return Ok(None);
     }
     let (reader, writer) = tokio::io::split(stream);
-    speak(shared, peer, Box::new(reader), Box::new(writer), end).await
+    speak(shared, peer, Tunnel { reader: Box::new(reader), buffer: BytesMut::new(), writer: Box::new(writer), end }).await
 }
 
 /// Finds out by the first bytes which version the client speaks (RFC 9113, 3.3).
-async fn speak(
-    shared: Arc<Shared>,
-    peer: Peer,
-    mut reader: ReadSide,
-    writer: WriteSide,
-    end: End,
-) -> io::Result<Option<Switched>> {
-    let mut buffer = BytesMut::new();
+pub(super) async fn speak(shared: Arc<Shared>, peer: Peer, client: Tunnel) -> io::Result<Option<Switched>> {
+    let Tunnel { mut reader, mut buffer, writer, end } = client;
     let patience = shared.patience().timeouts.idle;
     let sniffed = tokio::select! {
         sniffed = timeout(patience, sniff::is_http2(&mut reader, &mut buffer)) => sniffed,

@@ -13,8 +13,9 @@ use http_body::Body as _;
 use tokio::time::timeout;
 
 use super::{
-    Peer, Shared,
+    Peer, Shared, intercept,
     interim::Interims,
+    page,
     request_body::{Input, method_of},
     route::{self, HeadSize, Way, way},
     switched::Switched,
@@ -63,6 +64,8 @@ enum Next {
     Linger,
     /// The end at once.
     Close,
+    /// What a CONNECT is looked into for.
+    Intercept(Box<intercept::Connected>),
     /// Another protocol.
     Tunnel(Tunnel, Option<Box<Socket>>, Ending),
 }
@@ -90,6 +93,12 @@ impl Connection {
                     return None;
                 }
                 Next::Close => return None,
+                Next::Intercept(connected) => {
+                    let (reader, buffer) = self.input.into_reader()?.into_parts();
+                    let client = Tunnel { reader, buffer, writer: self.writer.into_io(), end: self.end };
+                    intercept::run(self.shared, self.peer, client, *connected).await;
+                    return None;
+                }
                 Next::Tunnel(upstream, socket, ending) => {
                     // Nothing else shares the input: the upgrade request had no body, or it was read.
                     let (reader, buffer) = self.input.into_reader()?.into_parts();
@@ -167,9 +176,19 @@ impl Connection {
             upgrades: parse::upgrade(&head.headers, head.version),
         };
         let shared = Arc::clone(&self.shared);
+        let mut connected = None;
         let (destination, is_tunnel) = match (way, &shared.controller) {
             (Way::Flow(destination), _) => (destination, false),
             (Way::Tunnel(destination), _) => (destination, true),
+            (Way::Intercept(found, destination), _) => {
+                connected = Some(found);
+                (destination, true)
+            }
+            (Way::Page(intercept), _) => {
+                let (head, body) = page::answer(&head, intercept.mint.authority());
+                site.metrics.refused(head.status);
+                return self.respond(site, &request, head, body).await;
+            }
             (Way::Controller, Some(controller)) => {
                 let answer = controller.answer(head, body);
                 let answered = self.attend(site, &interims, Box::pin(async { Some(answer.await) })).await.flatten();
@@ -190,6 +209,10 @@ impl Connection {
             upgrade: request.upgrades.clone(),
             interim: (request.version == Version::Http11).then(|| interims.sink()),
         };
+        if let Some(connected) = connected.filter(|_| shared.flows.may_intercept(site, &arrival)) {
+            drop(arrival);
+            return self.intercept(connected).await;
+        }
         let departure = if is_tunnel {
             self.attend(site, &interims, Box::pin(shared.flows.tunnel(site, arrival))).await
         } else {
@@ -200,6 +223,15 @@ impl Connection {
             Some(Departure::Upgrade(head, tunnel, ending)) => self.switch(&head, tunnel, None, ending).await,
             Some(Departure::Socket(head, tunnel, socket, ending)) => self.switch(&head, tunnel, Some(socket), ending).await,
             Some(Departure::Drop) | None => Next::Close,
+        }
+    }
+
+    /// Tells the client that the other end is there, though nobody has been asked: that comes with the first request.
+    async fn intercept(&mut self, connected: Box<intercept::Connected>) -> Next {
+        self.writer.push_response(&ResponseHead::established(), Framing::None, None, None);
+        match self.writer.flush().await {
+            Ok(()) => Next::Intercept(connected),
+            Err(_) => Next::Close,
         }
     }
 
@@ -222,8 +254,8 @@ impl Connection {
     ) -> Result<(Way, Framing, bool), Refusal> {
         let framing = Framing::of_request(&head.headers, head.version).map_err(explain)?;
         let expects_continue = parse::expects_continue(&head.headers, head.version).map_err(explain)?;
-        let way = way(&self.shared, site, self.peer, head, form, size)?;
-        if matches!(way, Way::Tunnel(_)) {
+        let way = way(&self.shared, site, &self.peer, head, form, size)?;
+        if matches!(way, Way::Tunnel(_) | Way::Intercept(..)) {
             route::may_tunnel(framing)?;
         }
         Ok((way, framing, expects_continue))

@@ -19,7 +19,7 @@ use activity::{Active, Activity};
 use paced::Paced;
 
 use super::{
-    Peer, Shared,
+    Peer, Shared, page,
     route::{HeadSize, Way, way},
 };
 use crate::{
@@ -38,9 +38,10 @@ struct Dropped;
 pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
     let site = shared.sites.now();
     let activity = Activity::new();
+    let address = peer.address;
     let service = {
         let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
-        service_fn(move |request| exchange(Arc::clone(&shared), peer, activity.begin(), request))
+        service_fn(move |request| exchange(Arc::clone(&shared), peer.clone(), activity.begin(), request))
     };
     let idle = shared.patience().timeouts.idle;
     let header_bytes = u32::try_from(shared.head_limits(&site).bytes).unwrap_or(u32::MAX);
@@ -70,7 +71,7 @@ pub(super) async fn serve(shared: Arc<Shared>, peer: Peer, stream: impl AsyncRea
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(client.address = %peer.address, error = http2::describe(&error), "an HTTP/2 connection ended");
+        tracing::debug!(client.address = %address, error = http2::describe(&error), "an HTTP/2 connection ended");
     }
 }
 
@@ -84,9 +85,9 @@ async fn exchange(
     let (parts, incoming) = request.into_parts();
     let length = incoming.size_hint().exact();
     let body = http2::body(incoming, body::Peer::Client);
-    let admitted = read_head(&parts, shared.head_limits(&site), peer).and_then(|(mut head, size)| {
+    let admitted = read_head(&parts, shared.head_limits(&site), &peer).and_then(|(mut head, size)| {
         let form = TargetForm::Absolute(scheme(&parts, &site)?);
-        Ok((way(&shared, &site, peer, &mut head, form, size)?, head))
+        Ok((way(&shared, &site, &peer, &mut head, form, size)?, head))
     });
     let patience = match &admitted {
         Ok((way, _)) => shared.body_idle(way, &site),
@@ -102,7 +103,12 @@ async fn exchange(
             site.metrics.refused(head.status);
             (head, body)
         }
-        (Ok((Way::Tunnel(_) | Way::Controller, _)), _) => return Err(Dropped),
+        (Ok((Way::Page(intercept), head)), _) => {
+            let (head, body) = page::answer(&head, intercept.mint.authority());
+            site.metrics.refused(head.status);
+            (head, body)
+        }
+        (Ok((Way::Tunnel(_) | Way::Intercept(..) | Way::Controller, _)), _) => return Err(Dropped),
         (Ok((Way::Flow(destination), head)), _) => {
             let arrival = Arrival {
                 destination,
@@ -126,7 +132,7 @@ async fn exchange(
 
 type Refusal = (StatusCode, String);
 
-fn read_head(parts: &http::request::Parts, limits: HeadLimits, peer: Peer) -> Result<(RequestHead, HeadSize), Refusal> {
+fn read_head(parts: &http::request::Parts, limits: HeadLimits, peer: &Peer) -> Result<(RequestHead, HeadSize), Refusal> {
     let bad = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned());
     if parts.method == Method::CONNECT {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "the method is not served here".to_owned()));

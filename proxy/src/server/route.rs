@@ -1,10 +1,12 @@
 //! Where a request is to go: upstream, through a tunnel, or to the controller.
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
 
-use super::{Peer, Shared};
+use super::{Peer, Shared, intercept::Connected, page};
 use crate::{
-    flow::{Destination, Forward, Route, Site},
+    flow::{Destination, Forward, Intercept, Route, Site},
     http::{Authority, Origin, RequestHead, Scheme},
     http1::{Framing, HeadLimits, ParseError, parse::TargetForm},
     targets::Target,
@@ -16,8 +18,12 @@ pub(super) enum Way {
     Flow(Destination),
     /// A tunnel.
     Tunnel(Destination),
+    /// A connection that is looked into; where options do not want that, a tunnel.
+    Intercept(Box<Connected>, Destination),
     /// The pages of the admin listener.
     Controller,
+    /// The page that hands out the authority of interception.
+    Page(Arc<Intercept>),
 }
 
 /// What limits of heads are about.
@@ -29,14 +35,14 @@ pub(super) struct HeadSize {
     pub(super) bytes: usize,
 }
 
-type Refusal = (StatusCode, String);
+pub(super) type Refusal = (StatusCode, String);
 
 /// Decides by the head, before anything is looked up or dialled. The head of a flow gets the scheme that its client means. What is
 /// not for the controller is held against the limits that options have tightened.
 pub(super) fn way(
     shared: &Shared,
     site: &Site,
-    peer: Peer,
+    peer: &Peer,
     head: &mut RequestHead,
     form: TargetForm,
     size: HeadSize,
@@ -48,7 +54,10 @@ pub(super) fn way(
     Ok(way)
 }
 
-fn routed(shared: &Shared, site: &Site, peer: Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
+fn routed(shared: &Shared, site: &Site, peer: &Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
+    if let Some(inside) = &peer.inside {
+        return inside.route(site, peer, head, form).map(Way::Flow);
+    }
     match &site.route {
         Route::Reverse(_) if head.method == Method::CONNECT => {
             Err((StatusCode::METHOD_NOT_ALLOWED, "the method is not served here".to_owned()))
@@ -82,7 +91,7 @@ pub(super) fn may_tunnel(framing: Framing) -> Result<(), Refusal> {
     }
 }
 
-fn forwarded(shared: &Shared, forward: &Forward, peer: Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
+fn forwarded(shared: &Shared, forward: &Forward, peer: &Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
     let client = peer.address.ip();
     if !forward.clients.contains(client) {
         let why = "clients of your address may not use this listener: its setting clients says who may";
@@ -94,6 +103,11 @@ fn forwarded(shared: &Shared, forward: &Forward, peer: Peer, head: &mut RequestH
             return Ok(Way::Controller);
         }
         return Err((StatusCode::FORBIDDEN, format!("the controller is at http://{}/ alone", controller.host())));
+    }
+    if let Some(intercept) = forward.intercept.as_ref().filter(|_| page::is_named(&head.authority)) {
+        let is_page = matches!(form, TargetForm::Absolute(Scheme::Http)) && head.authority.port().is_none_or(|port| port == 80);
+        let elsewhere = || (StatusCode::FORBIDDEN, format!("the authority of this proxy is at http://{}/ alone", page::HOST));
+        return if is_page { Ok(Way::Page(Arc::clone(intercept))) } else { Err(elsewhere()) };
     }
     let authority = head.authority.clone();
     match form {
@@ -108,12 +122,21 @@ fn forwarded(shared: &Shared, forward: &Forward, peer: Peer, head: &mut RequestH
         TargetForm::Authority => {
             let port = authority.port().ok_or_else(|| bad("CONNECT needs host and port"))?;
             forward.targets.may_tunnel(port).map_err(|refused| (StatusCode::FORBIDDEN, refused.to_string()))?;
-            destination(forward, Origin { scheme: Scheme::Http, authority }, peer).map(Way::Tunnel)
+            let origin = Origin { scheme: Scheme::Http, authority: authority.clone() };
+            let destination = destination(forward, origin.clone(), peer)?;
+            let target = Target::of(&origin).zip(forward.intercept.as_ref());
+            Ok(match target.filter(|(target, intercept)| intercept.is_about(target)) {
+                Some((target, intercept)) => {
+                    let connected = Connected::new(authority, port, target, Arc::clone(intercept));
+                    Way::Intercept(Box::new(connected), destination)
+                }
+                None => Way::Tunnel(destination),
+            })
         }
     }
 }
 
-fn destination(forward: &Forward, origin: Origin, peer: Peer) -> Result<Destination, Refusal> {
+fn destination(forward: &Forward, origin: Origin, peer: &Peer) -> Result<Destination, Refusal> {
     let origin = Origin { authority: without_empty_port(origin.authority), ..origin };
     let target = Target::of(&origin).ok_or_else(|| bad("the target has no legal host"))?;
     let destination = forward.destination(origin, target, peer.address.ip());

@@ -68,6 +68,21 @@ impl Pattern {
         Some(is_named && self.is_about_port(target))
     }
 
+    /// Whether the target is meant as the client wrote it: by its name, or by the address that it is. Nothing is looked up.
+    #[must_use]
+    pub fn is_about(&self, target: &Target) -> bool {
+        match target.address() {
+            Some(address) => self.denies(target, address),
+            None => self.is_about_name(target) == Some(true),
+        }
+    }
+
+    /// Whether this is about many addresses, of which names say nothing before they are looked up.
+    #[must_use]
+    pub const fn is_wide(&self) -> bool {
+        matches!(self.what, What::Public | What::Private)
+    }
+
     /// Whether the target is denied at this address.
     pub(super) fn denies(&self, target: &Target, address: IpAddr) -> bool {
         self.is_about_name(target).unwrap_or_else(|| self.is_about_port(target) && self.is_about_address(address))

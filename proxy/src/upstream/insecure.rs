@@ -10,6 +10,7 @@ use rustls::{
 };
 
 use super::{Protocol, TlsError, tls::alpn};
+use crate::key_log::key_log;
 
 /// Takes every certificate. That the peer has its key is still checked: else TLS itself would be broken.
 #[derive(Debug)]
@@ -25,6 +26,9 @@ pub(super) fn client_config(protocol: Protocol) -> Result<Arc<ClientConfig>, Tls
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = alpn(protocol);
+    if let Some(log) = key_log() {
+        config.key_log = log;
+    }
     Ok(Arc::new(config))
 }
 

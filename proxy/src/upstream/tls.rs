@@ -8,6 +8,7 @@ use std::{
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject as _};
 
 use super::Protocol;
+use crate::key_log::key_log;
 
 /// Why trust could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,9 @@ pub fn client_config(ca: Option<&Path>, protocol: Protocol) -> Result<Arc<Client
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn(protocol);
+    if let Some(log) = key_log() {
+        config.key_log = log;
+    }
     Ok(Arc::new(config))
 }
 

@@ -174,3 +174,51 @@ fn broken_flags_are_told_all_at_once() {
         assert!(errors.contains(part), "{part}: {errors}");
     }
 }
+
+/// A forward listener with files for TLS.
+fn with_tls(tls: &str) -> Result<Config, ConfigErrors> {
+    let directory = directory(&format!("{FORWARD}tls = {{ {tls} }}\n"));
+    for name in ["ca.pem", "ca.key"] {
+        fs::write(directory.path().join(name), "what is in it is seen later").expect("a file");
+    }
+    sources(directory.path(), vec![]).load()
+}
+
+#[test]
+fn interception_is_read() {
+    let intercept = |tls: &str| match with_tls(tls).expect(tls).listeners.remove(0).mode {
+        Mode::Forward(forward) => forward.intercept.expect("interception"),
+        Mode::Reverse(_) => panic!("a reverse listener"),
+    };
+    let plain = intercept("ca = 'ca.pem'");
+    assert!(plain.ca.ends_with("ca.pem") && plain.key.is_none() && plain.only.is_none() && plain.tunnel.is_empty());
+    assert_eq!(plain.certificates.get(), 1000);
+    let all = intercept(
+        "ca = 'ca.pem', key = 'ca.key', intercept = ['a.test'], tunnel = ['*.bank.test', '10.0.0.0/8'], certificates = 7",
+    );
+    assert!(all.key.is_some_and(|key| key.ends_with("ca.key")));
+    assert_eq!((all.only.map(|only| only.len()), all.tunnel.len(), all.certificates.get()), (Some(1), 2, 7));
+    assert_eq!(forward("").intercept, None);
+    for (number, is_legal) in [(0, false), (1, true), (100_000, true), (100_001, false)] {
+        assert_eq!(with_tls(&format!("ca = 'ca.pem', certificates = {number}")).is_ok(), is_legal, "{number}");
+    }
+}
+
+#[test]
+fn broken_interception_is_told() {
+    for (tls, expected) in [
+        ("ca = 'nowhere'", "listener.0.tls.ca = \"nowhere\": the file cannot be read"),
+        ("ca = 'ca.pem', key = 'nowhere'", "listener.0.tls.key = \"nowhere\": the file cannot be read"),
+        ("ca = 'ca.pem', cert = 'ca.pem'", "listener.0.tls.cert = \"ca.pem\": must not be set where tls.ca is"),
+        ("cert = 'ca.pem', key = 'ca.key', tunnel = ['a.test']", "listener.0.tls.tunnel: must not be set where tls.ca is not"),
+        ("ca = 'ca.pem', tunnel = ['*']", "listener.0.tls.tunnel.0 = \"*\": must be \"host\""),
+        ("ca = 'ca.pem', intercept = ['a', 'private']", "listener.0.tls.intercept.1 = \"private\": must be \"host\""),
+        ("ca = 'ca.pem', tunnel = ['a b']", "listener.0.tls.tunnel.0 = \"a b\": must be"),
+        ("ca = 'ca.pem', certificates = 0", "listener.0.tls.certificates = 0: must be a whole number from 1 to 100000"),
+    ] {
+        let error = with_tls(tls).expect_err(tls).to_string();
+        assert!(error.contains(expected), "{tls}: {error}");
+    }
+    let error = only_error(&format!("{LISTENER}tls = {{ ca = 'ca.pem', key = 'ca.key' }}"));
+    assert_eq!(error, "listener.0.tls.ca = \"ca.pem\": must not be set where mode is reverse");
+}
