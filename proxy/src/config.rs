@@ -333,7 +333,7 @@ pub struct Timeouts {
     /// `response`: from the end of the request to the head of the upstream's response; over it 504. Default 120s, 1ms to 1d,
     /// or `"none"`.
     pub response: Option<Duration>,
-    /// `flow`: from the head of the request to the end of the response, tunnels excepted. Default `"none"`, else 1ms to 7d.
+    /// `flow`, or `total`: from the head of the request to the end of the response, tunnels excepted. Default `"none"`, else 1ms to 7d.
     pub flow: Option<Duration>,
     /// `tunnel`: longest silence in a tunnel of CONNECT. Default 1h, 1ms to 7d, or `"none"`.
     pub tunnel: Option<Duration>,

@@ -24,14 +24,16 @@ pub(super) fn bind(text: &str) -> Result<SocketAddr, String> {
     Ok(SocketAddr::new(address, port))
 }
 
-/// An upstream: `http://127.0.0.1:8008`.
+/// An upstream: `http://127.0.0.1:8008`, or `h.example`, which is asked by https.
 pub(super) fn origin(text: &str) -> Result<Origin, String> {
     if text.contains('@') {
         return Err("must have no user name, password or '@'".to_owned());
     }
-    text.parse().map_err(|error| {
+    // TLS is what there is unless something else is asked for.
+    let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    url.parse().map_err(|error| {
         match error {
-            InvalidUrl::Scheme(_) => "must start with http:// or https://",
+            InvalidUrl::Scheme(_) => "must start with http:// or https://, or with the host, which is asked by https",
             InvalidUrl::Host(_) => "must have a legal host name or IP address",
             InvalidUrl::Port(_) => "must have a port from 1 to 65535, or none",
             InvalidUrl::Path(_) => "must have no path, query or fragment",
@@ -97,8 +99,10 @@ mod tests {
 
     #[test]
     fn upstreams_have_no_credentials_nor_path() {
-        assert_eq!(origin("http://h:1/").map(|origin| origin.to_string()), Ok("http://h:1".to_owned()));
-        for text in ["", "h:1", "ftp://h", "http://", "http://u:p@h", "http://h:0", "http://h/x", "http://h?x"] {
+        for (text, expected) in [("http://h:1/", "http://h:1"), ("h:1", "https://h:1"), ("h.example", "https://h.example")] {
+            assert_eq!(origin(text).map(|origin| origin.to_string()), Ok(expected.to_owned()));
+        }
+        for text in ["", "h:", "http:/h", "h/x", "ftp://h", "http://", "http://u:p@h", "http://h:0", "http://h/x", "http://h?x"] {
             assert!(origin(text).is_err(), "{text:?}");
         }
     }

@@ -64,6 +64,7 @@ pub(super) struct RawTimeouts {
     pub(super) body_idle: Option<Scalar>,
     pub(super) connect: Option<Scalar>,
     pub(super) response: Option<Scalar>,
+    #[serde(alias = "total")]
     pub(super) flow: Option<Scalar>,
     pub(super) tunnel: Option<Scalar>,
     pub(super) grace: Option<Scalar>,

@@ -142,6 +142,13 @@ fn some_settings_can_be_off() {
 }
 
 #[test]
+fn total_is_another_name_of_flow() {
+    let config = load(&format!("{LISTENER}[listener.timeouts]\ntotal = '3s'")).expect("a configuration");
+    assert_eq!(config.listeners.first().and_then(|listener| listener.timeouts.flow), Some(Duration::from_secs(3)));
+    assert!(load(&format!("{LISTENER}[timeouts]\ntotal = '3s'\nflow = '4s'")).is_err());
+}
+
+#[test]
 fn listeners_inherit_what_they_leave_out() {
     let config = load(&format!(
         "{LISTENER}[listener.limits]\nheader_count = 7\nrequest_body = 'unlimited'\n[listener.timeouts]\nidle = '2s'\n\
