@@ -96,6 +96,15 @@ impl Flow {
         self.host.public_origin()
     }
 
+    /// Says that the addon keeps nothing in itself for later hooks of the flow: once this hook has returned its verdict the instance
+    /// may be given back, and the next hook has a fresh one, as `configure` left it; notes stay. For flows that last long and are
+    /// silent for long, as streams are: an instance that waits takes memory, and one of those that the addon may have
+    /// (`instances`). A hook that finds none free waits for one within its wall budget. Each hook says it anew. In the test
+    /// harness the addon stays as it is.
+    pub fn let_go(&self) {
+        self.host.let_go();
+    }
+
     /// A note that this or an earlier addon of the chain left on the flow.
     #[must_use]
     pub fn note(&self, key: &str) -> Option<String> {

@@ -190,18 +190,17 @@ async fn set_bodies_keep_to_the_limit() {
 async fn answers_without_body_cannot_get_one() {
     let options = json!({"rules": [{"on": "response", "do": [{"try": {"set-body": "body"}}, {"set": ["X-Tried", "{tried}"]}]}]});
     let refused = Some("not legal: body: this response can have none");
-    for (method, status) in [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")] {
+    // What GET is told of another body holds for none that the addon may have set.
+    let (strong, weak) = (Some("\"strong\""), Some("W/\"strong\""));
+    for (method, status, tag) in [("HEAD", "200 OK", weak), ("GET", "204 No Content", strong), ("GET", "304 Not Modified", weak)]
+    {
         let origin = RawOrigin::answering(format!("HTTP/1.1 {status}\r\nETag: \"strong\"\r\n\r\n")).await;
         let host = Hosted::before(&origin.url()).scripted("a", &options).start().await;
         let mut client = RawClient::connect(host.address()).await;
         for _ in 0..2 {
             client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).await;
             let answer = client.response_to(method).await;
-            assert_eq!(
-                (answer.fields.get("x-tried"), answer.fields.get("etag")),
-                (refused, Some("\"strong\"")),
-                "{method} {status}"
-            );
+            assert_eq!((answer.fields.get("x-tried"), answer.fields.get("etag")), (refused, tag), "{method} {status}");
         }
     }
 }

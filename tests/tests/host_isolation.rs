@@ -262,3 +262,49 @@ async fn large_configured_state_is_frozen() {
     host.admin().frozen("a").await;
     assert_eq!(host.get("/").await.header("x-counts"), Some("1 2"));
 }
+
+#[tokio::test]
+async fn who_keeps_nothing_waits_without_an_instance() {
+    let origin = RawOrigin::ok().await;
+    let mut options = counting();
+    for hook in 0..2 {
+        options["rules"][hook]["do"].as_array_mut().expect("actions").push(json!("let-go"));
+    }
+    let host = Hosted::before(&origin.url()).scripted("count", &options).start().await;
+    assert_eq!(host.get("/").await.header("x-counts"), Some("1 1"));
+    host.logged("finished as number 1").await;
+    let status = host.admin().until("count", |status| status["instances_live"] == 0).await;
+    assert_eq!(status["instances_created"], 3);
+}
+
+#[tokio::test]
+async fn streams_of_who_keeps_nothing_take_no_seat() {
+    const STREAMS: usize = 5;
+    let (entered, waiting) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (enter, wait) = (Arc::clone(&entered), Arc::clone(&waiting));
+    let origin = RawOrigin::start(move |mut conversation| {
+        let (enter, wait) = (Arc::clone(&enter), Arc::clone(&wait));
+        async move {
+            conversation.request().await;
+            enter.add_permits(1);
+            let _permit = wait.acquire().await;
+            let _ = conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await;
+        }
+    })
+    .await;
+    let mut options = counting();
+    options["rules"][0]["do"].as_array_mut().expect("actions").push(json!("let-go"));
+    let host = Hosted::before(&origin.url()).scripted("count", &options).set("addon.count.instances", 1).start().await;
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        let address = host.address();
+        streams.push(tokio::spawn(async move { Client::fetch(Version::Http1, address, "/").await }));
+        // Each flow finds the one instance free for its request, and waits without it.
+        entered.acquire().await.expect("a permit").forget();
+    }
+    host.admin().until("count", |status| status["instances_live"] == 0).await;
+    waiting.add_permits(STREAMS);
+    for stream in streams {
+        assert_eq!(stream.await.expect("a flow").header("x-counts"), Some("1 1"));
+    }
+}

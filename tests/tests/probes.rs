@@ -115,6 +115,31 @@ async fn who_does_not_answer_is_asked_once_and_not_for_ever() {
 }
 
 #[tokio::test]
+async fn an_answer_that_nobody_waited_for_counts_no_longer_than_others() {
+    let (may_answer, asked) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(AtomicBool::new(false)));
+    let (permits, seen) = (Arc::clone(&may_answer), Arc::clone(&asked));
+    let slow = RawOrigin::start(move |mut conversation| {
+        let (permits, seen) = (Arc::clone(&permits), Arc::clone(&seen));
+        async move {
+            while conversation.request().await.is_some() {
+                let status = if seen.swap(true, SeqCst) { "500 Oh" } else { "200 OK" };
+                let _permit = permits.acquire().await;
+                let _ = conversation.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")).await;
+            }
+        }
+    })
+    .await;
+    let tollgate = depending(&[entry("slow", &slow.url(), "cache = \"0s\"")]).await;
+    let look = tokio::time::timeout(Duration::from_millis(300), readiness(&tollgate)).await;
+    assert!(look.is_err(), "{look:?}");
+    eventually(async || asked.load(SeqCst)).await;
+    may_answer.add_permits(1);
+    // Once the first answer has come, whoever asks has the second.
+    eventually(async || readiness(&tollgate).await == (503, json!({"slow": false}))).await;
+    assert_eq!(readiness(&tollgate).await.0, 503);
+}
+
+#[tokio::test]
 async fn the_proxy_does_not_ask_itself() {
     let is_well = Arc::new(AtomicBool::new(true));
     let server = server(&is_well).await;
@@ -160,7 +185,7 @@ async fn levels_hold_for_a_while() {
     let ask = async || Client::fetch(Version::Http1, tollgate.address(), "/").await.status;
     assert_eq!(ask().await, 200);
     assert!(!tollgate.logs().contains("flow ended"));
-    let (status, now) = level(&tollgate, Method::PUT, "/actuator/logging/DEBUG/tollgate::flow").await;
+    let (status, now) = level(&tollgate, Method::PUT, "/actuator/logging/DEBUG/tollgate%3A%3Aflow").await;
     assert_eq!((status, &now["level"]), (202, &json!("info,tollgate::flow=debug")));
     assert!(now["resets_in_seconds"].as_u64().is_some_and(|left| left <= 1), "{now}");
     assert_eq!(ask().await, 200);
@@ -186,6 +211,7 @@ async fn levels_are_reset_when_asked_and_bad_ones_are_refused() {
         (Method::PUT, "/actuator/logging/loud", 400),
         (Method::PUT, "/actuator/logging/info,a=debug", 400),
         (Method::PUT, "/actuator/logging/info/a%20b", 400),
+        (Method::PUT, "/actuator/logging/info/a%2Cb", 400),
         (Method::PUT, "/actuator/logging/info/a/b", 404),
         (Method::POST, "/actuator/logging/info", 405),
         (Method::PUT, "/actuator/logging", 405),

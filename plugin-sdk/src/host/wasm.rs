@@ -54,6 +54,10 @@ impl Flow {
         flow::public_origin()
     }
 
+    pub(crate) fn let_go(self) {
+        flow::let_go();
+    }
+
     pub(crate) fn note(self, key: &str) -> Option<String> {
         flow::note(key)
     }

@@ -68,6 +68,8 @@ impl Addon for Dedup {
     fn request(&mut self, flow: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
         if Reach::is_stream(request) {
             relay::lead(&self.settings, flow, request);
+            // It may be silent for hours, and there may be thousands of them.
+            flow.let_go();
         }
         Ok(RequestVerdict::Next)
     }
@@ -87,7 +89,7 @@ impl Addon for Dedup {
                     Who::Known(scope) => page::filter(&self.settings, scope, &family, flow, request, response),
                     Who::Unknown | Who::Nobody => Ok(ResponseVerdict::Next),
                 });
-                Ok(self.unless_full(filtered)?.unwrap_or_default())
+                Ok(self.unless_full(flow, filtered)?.unwrap_or_default())
             }
             _ => Ok(ResponseVerdict::Next),
         }
@@ -99,6 +101,7 @@ impl Addon for Dedup {
         request: &Request,
         message: WebsocketMessage,
     ) -> Result<WebsocketVerdict, Error> {
+        flow.let_go();
         if message.is_from_client || message.kind != WebsocketKind::Text {
             return Ok(WebsocketVerdict::Pass);
         }
@@ -107,11 +110,15 @@ impl Addon for Dedup {
     }
 
     fn sse_event(&mut self, flow: &Flow, request: &Request, event: SseEvent) -> Result<SseVerdict, Error> {
+        flow.let_go();
         let news = event.event.as_deref().and_then(|name| News::of_event(name, &event.data));
         let is_shown = self.is_shown(flow, request, news)?;
         Ok(if is_shown { SseVerdict::Pass } else { SseVerdict::Drop })
     }
 }
+
+/// The note that the log was told of a full store.
+const FULL: &str = "dedup.full";
 
 impl Dedup {
     fn look_for_scope(&mut self, flow: &Flow, request: &Request) -> Result<(), Failure> {
@@ -128,17 +135,19 @@ impl Dedup {
             Who::Known(scope) => judge_news(&self.settings, scope, request, news),
             Who::Unknown | Who::Nobody => Ok(true),
         });
-        Ok(self.unless_full(judged)?.unwrap_or(true))
+        Ok(self.unless_full(flow, judged)?.unwrap_or(true))
     }
 
     /// None where the store has no room: then all is as without the addon, and the log tells once a flow.
-    fn unless_full<T>(&mut self, judged: Result<T, Failure>) -> Result<Option<T>, Error> {
+    fn unless_full<T>(&mut self, flow: &Flow, judged: Result<T, Failure>) -> Result<Option<T>, Error> {
         match judged {
             Ok(verdict) => Ok(Some(verdict)),
             Err(Failure::Other(error)) => Err(error),
             Err(Failure::Full(error)) => {
-                if !self.is_full {
+                if !self.is_full && flow.note(FULL).is_none() {
                     self.is_full = true;
+                    // Streams have an instance for each message.
+                    let _ = flow.set_note(FULL, "");
                     log::warn!(error = error.as_str(); "the store is full (kv_bytes, kv_keys): timelines pass unfiltered");
                 }
                 Ok(None)

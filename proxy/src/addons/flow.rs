@@ -98,6 +98,11 @@ impl flow::Host for HostState {
         Ok(self.facts()?.public.as_ref().map(ToString::to_string))
     }
 
+    fn let_go(&mut self) -> Result<()> {
+        self.lets_go = true;
+        Ok(())
+    }
+
     fn note(&mut self, key: String) -> Result<Option<String>> {
         Ok(self.stage()?.note(&key))
     }

@@ -48,6 +48,8 @@ struct Shared {
     // Whether one of them all has failed.
     has_failed: Arc<AtomicBool>,
     had_effect: AtomicBool,
+    // Whether an instance was given back, as nothing was kept in it.
+    was_let_go: AtomicBool,
 }
 
 enum Slot {
@@ -99,8 +101,8 @@ impl FlowInstance {
     }
 
     fn made(generation: Arc<Generation>, facts: Arc<Facts>, renewal: Option<Renewal>, has_failed: Arc<AtomicBool>) -> Self {
-        let (slot, had_effect) = (Mutex::new(Slot::Unborn), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { generation, facts, slot, renewal, has_failed, had_effect }) }
+        let (slot, had_effect, was_let_go) = (Mutex::new(Slot::Unborn), AtomicBool::new(false), AtomicBool::new(false));
+        Self { shared: Arc::new(Shared { generation, facts, slot, renewal, has_failed, had_effect, was_let_go }) }
     }
 }
 
@@ -158,6 +160,8 @@ impl Shared {
         let mut slot = self.slot.lock().await;
         // Gone until proven well: by an error, a panic or a drop in the middle, the store goes.
         let mut live = match mem::replace(&mut *slot, Slot::Gone) {
+            // The flow was let in before.
+            Slot::Unborn if self.was_let_go.load(Relaxed) => self.make(event(&call.hook), course).await?,
             Slot::Unborn => {
                 let Ok(probe) = self.generation.quarantine().admit(Instant::now(), self.renewal.is_none()) else {
                     *slot = Slot::Refused;
@@ -182,7 +186,10 @@ impl Shared {
         let result = live.hook(call, exchange, &self.generation, course).await;
         self.had_effect.store(live.store.data().had_effect, Relaxed);
         let verdict = result?;
-        if !course.is_abandoned() {
+        if live.store.data().lets_go {
+            self.was_let_go.store(true, Relaxed);
+            *slot = Slot::Unborn;
+        } else if !course.is_abandoned() {
             *slot = Slot::Alive(live);
         }
         Ok(verdict)
@@ -193,8 +200,8 @@ impl Shared {
         let limits = generation.limits();
         let most = limits.instances(generation.engine().max_instances());
         let (stats, seats, name) = (generation.stats(), generation.engine().seats(), &generation.setup().name);
-        let seat = if event == Event::Finish {
-            // Nobody waits for it, and it should come exactly once.
+        let seat = if event == Event::Finish || self.was_let_go.load(Relaxed) {
+            // Nobody waits for the last hook, and it should come exactly once; who gave its seat back gets one again.
             seats.take_in_time(name, most, tokio::time::Instant::now() + limits.wall).await
         } else {
             seats.take(name, most)
@@ -263,6 +270,7 @@ impl Live {
         state.stage = Some(stage);
         state.random.refill(limits.random);
         state.had_effect = false;
+        state.lets_go = false;
         state.calls.refill();
         let result = self.guest(call).await;
         let state = self.store.data_mut();

@@ -32,13 +32,24 @@ pub struct Dependencies {
 
 struct Dependency {
     settings: config::Dependency,
-    /// The last question and when it was asked; it may still be open.
-    last: Mutex<Option<(Instant, Shared<BoxFuture<'static, bool>>)>>,
+    /// The question that is open, for all who want to know.
+    open: Mutex<Option<Shared<BoxFuture<'static, bool>>>>,
+    /// The last answer, and when it came.
+    last: Mutex<Option<(Instant, bool)>>,
     was_good: AtomicBool,
 }
 
 /// Of an answer: nobody looks at the rest.
 const MAX_RESPONSE: usize = 1 << 20;
+
+/// A question that is open until this is dropped, however it ends.
+struct Asked(Arc<Dependency>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        *self.0.open.lock() = None;
+    }
+}
 
 impl Dependencies {
     /// These.
@@ -70,22 +81,32 @@ impl Dependencies {
 
 impl Dependency {
     fn new(settings: &config::Dependency) -> Arc<Self> {
-        Arc::new(Self { settings: settings.clone(), last: Mutex::default(), was_good: AtomicBool::new(true) })
+        let (open, last) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { settings: settings.clone(), open, last, was_good: AtomicBool::new(true) })
     }
 
-    fn ask(self: &Arc<Self>, service: &Arc<Service>) -> Shared<BoxFuture<'static, bool>> {
-        let mut last = self.last.lock();
-        match &*last {
-            Some((asked, answer)) if answer.peek().is_none() || asked.elapsed() < self.settings.cache => answer.clone(),
-            _ => {
+    async fn ask(self: &Arc<Self>, service: &Arc<Service>) -> bool {
+        let open = {
+            let mut open = self.open.lock();
+            if let Some((at, is_good)) = *self.last.lock()
+                && at.elapsed() < self.settings.cache
+            {
+                return is_good;
+            }
+            let ask = || {
                 let (this, service) = (Arc::clone(self), Arc::clone(service));
                 // In a task, so that it comes to its end though nobody waits any more.
-                let asking = tokio::spawn(async move { this.is_good(&service).await });
-                let answer = asking.map(|answer| answer.unwrap_or(false)).boxed().shared();
-                *last = Some((Instant::now(), answer.clone()));
-                answer
-            }
-        }
+                let asking = tokio::spawn(async move {
+                    let asked = Asked(this);
+                    let is_good = asked.0.is_good(&service).await;
+                    *asked.0.last.lock() = Some((Instant::now(), is_good));
+                    is_good
+                });
+                asking.map(|answer| answer.unwrap_or(false)).boxed().shared()
+            };
+            open.get_or_insert_with(ask).clone()
+        };
+        open.await
     }
 
     async fn is_good(&self, service: &Service) -> bool {

@@ -217,6 +217,7 @@ impl Scripted {
                 }
                 self.kept.extend(kept);
             }
+            Action::LetGo => flow.let_go(),
             Action::Notes(count) => (0..*count).try_for_each(|number| flow.set_note(&number.to_string(), ""))?,
             Action::Sometimes(action) => {
                 if coin()? {

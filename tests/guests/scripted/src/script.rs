@@ -108,6 +108,8 @@ pub(crate) enum Action {
     Random(usize),
     /// Computes for ever.
     Spin,
+    /// Keeps nothing for later hooks.
+    LetGo,
     /// Does this half of the times, by chance.
     Sometimes(Box<Action>),
     /// Ends the instance without a word.
