@@ -115,3 +115,26 @@ async fn streams_of_one_socket_are_their_own_timelines() {
         assert_eq!(shown(&host, target).await, ["4"], "{target}");
     }
 }
+
+#[tokio::test]
+async fn idle_streams_take_nothing_from_timelines() {
+    const STREAMS: usize = 10;
+    let origin = mastodon(|target| match target {
+        HOME => page(&[boost("2", &post("1", "a")), post("3", "c")]),
+        _ => None,
+    })
+    .await;
+    let host = hosted(&origin, &json!({})).set("addon.dedup.instances", 1).start().await;
+    let mut clients = Vec::new();
+    for _ in 0..STREAMS {
+        clients.push(stream(&host).await);
+    }
+    for client in &mut clients {
+        let _ = arrives(client, message(&["user"], "update", &post("1", "a"))).await;
+    }
+    // More streams than instances, and what they told of is known.
+    host.admin().until("dedup", |status| status["instances_live"] == 0).await;
+    assert_eq!(shown(&host, HOME).await, ["3"]);
+    assert!(!arrives(&mut clients[0], message(&["user"], "update", &boost("4", &post("3", "c")))).await);
+    assert_eq!(host.admin().counter("dedup", "errors").await, 0);
+}
