@@ -184,7 +184,11 @@ impl Shared {
         // Until it is known, as after a panic.
         self.had_effect.store(true, Relaxed);
         let result = live.hook(call, exchange, &self.generation, course).await;
-        self.had_effect.store(live.store.data().had_effect, Relaxed);
+        let state = live.store.data();
+        self.had_effect.store(state.had_effect, Relaxed);
+        if state.was_store_unavailable {
+            tally.excuse();
+        }
         let verdict = result?;
         if live.store.data().lets_go {
             self.was_let_go.store(true, Relaxed);
@@ -271,6 +275,7 @@ impl Live {
         state.random.refill(limits.random);
         state.had_effect = false;
         state.lets_go = false;
+        state.was_store_unavailable = false;
         state.calls.refill();
         let result = self.guest(call).await;
         let state = self.store.data_mut();

@@ -51,6 +51,8 @@ pub(super) struct HostState {
     pub(super) had_effect: bool,
     /// Whether the guest keeps nothing for later hooks.
     pub(super) lets_go: bool,
+    /// Whether the store was unavailable to an operation since the hook began: a failure then says nothing about the addon.
+    pub(super) was_store_unavailable: bool,
     /// Message and place, if the guest said that it is about to trap.
     pub(super) panicked: Option<(String, String)>,
 }
@@ -111,6 +113,7 @@ impl HostState {
             outcome: None,
             had_effect: false,
             lets_go: false,
+            was_store_unavailable: false,
             panicked: None,
         };
         let mut store = Store::new(setup.engine.wasmtime(), data);
