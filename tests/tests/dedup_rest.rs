@@ -239,6 +239,16 @@ async fn a_page_takes_few_operations() {
 }
 
 #[tokio::test]
+async fn who_walks_upwards_passes_a_page_of_repeats() {
+    let origin = paged(&[&[A], &[A_AGAIN, A_BOOSTED], &[B]]).await;
+    let host = hosted(&origin, &json!({})).start().await;
+    assert_eq!(shown(&host, HOME).await, ["1"]);
+    for (query, expected) in [("min_id=1&page=1", &["3"][..]), ("min_id=3&page=2", &["4"]), ("since_id=1&page=1", &[])] {
+        assert_eq!(shown(&host, &format!("{HOME}?{query}")).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_store_pages_are_refused_and_nothing_else() {
     let origin = paged(&[&[A]]).await;
     let host = hosted(&origin, &json!({})).set("addon.dedup.kv", false).start().await;
