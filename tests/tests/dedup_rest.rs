@@ -224,8 +224,8 @@ async fn a_page_takes_few_operations() {
     let origin = paged(&[&[A, B], &[A_BOOSTED, B]]).await;
     let host = hosted(&origin, &json!({})).start().await;
     let mut before = [0; 4];
-    // The secret is looked for, and at first made. So are the posts, all at once; repeats are looked for among what was deleted, too.
-    for (page, taken) in [(0, [1, 1, 1, 1]), (0, [1, 1, 0, 0]), (1, [1, 2, 0, 0])] {
+    // The secret is looked for, and at first made. So are the posts, all at once; those that were deleted are looked for if there are repeats.
+    for (page, taken) in [(0, [1, 1, 1, 1]), (0, [1, 1, 0, 0]), (1, [2, 1, 0, 0])] {
         get(&host, &format!("{HOME}?page={page}")).await;
         let kv = host.admin().status("dedup").await["kv"].clone();
         let count = |operation: &str| kv["operations"][operation]["ok"].as_u64().expect("a number");
@@ -235,6 +235,16 @@ async fn a_page_takes_few_operations() {
         // With 64 for an entry, and the names of buckets.
         assert_eq!(kv["bytes"], (64 + 6 + 1 + 32) + 2 * (64 + 5 + 24 + 24), "{kv}");
         before = now;
+    }
+}
+
+#[tokio::test]
+async fn who_walks_upwards_passes_a_page_of_repeats() {
+    let origin = paged(&[&[A], &[A_AGAIN, A_BOOSTED], &[B]]).await;
+    let host = hosted(&origin, &json!({})).start().await;
+    assert_eq!(shown(&host, HOME).await, ["1"]);
+    for (query, expected) in [("min_id=1&page=1", &["3"][..]), ("min_id=3&page=2", &["4"]), ("since_id=1&page=1", &[])] {
+        assert_eq!(shown(&host, &format!("{HOME}?{query}")).await, expected, "{query}");
     }
 }
 

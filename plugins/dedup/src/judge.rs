@@ -59,7 +59,7 @@ impl Place<'_> {
         }
         let span = Span::of(self, target, items);
         let (places, sightings): (Vec<_>, Vec<_>) = judged.into_iter().map(|(_, index, sighting)| (index, sighting)).unzip();
-        for (index, is_shown) in places.into_iter().zip(seen::judge(self.settings, span.as_ref(), &sightings)?) {
+        for (index, is_shown) in places.into_iter().zip(seen::judge(self.settings, self.scope, span.as_ref(), &sightings)?) {
             if let Some(verdict) = verdicts.get_mut(index) {
                 *verdict = is_shown;
             }
@@ -77,7 +77,7 @@ impl Place<'_> {
         if let Some(is_shown) = self.alone(&status) {
             return Ok(is_shown);
         }
-        let verdicts = seen::judge(self.settings, None, &[self.sighting(&status, is_update)])?;
+        let verdicts = seen::judge(self.settings, self.scope, None, &[self.sighting(&status, is_update)])?;
         Ok(verdicts.first().copied().unwrap_or(true))
     }
 

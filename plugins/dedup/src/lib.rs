@@ -2,8 +2,10 @@
 //! and server-sent events, on what the store remembers of each user.
 //!
 //! README.md is the manual. Which requests are timelines is in `routes.rs`, whose sightings count in `scope.rs`, what the store has
-//! in `record.rs`, and what becomes of a sighting in `seen.rs`.
+//! in `record.rs`, and what becomes of a sighting in `seen.rs`;
+//! what is deleted is in `deleted.rs`.
 
+mod deleted;
 mod instance;
 mod judge;
 mod options;
@@ -157,14 +159,14 @@ impl Dedup {
 }
 
 fn judge_news(settings: &Settings, scope: &Scope, request: &Request, news: News) -> Result<bool, Failure> {
+    let family = match news.stream() {
+        Some(names) => settings.reach.of_stream(names),
+        None => settings.reach.of_connection(request),
+    };
+    let Some(family) = family else { return Ok(true) };
     match news {
-        News::Deleted(id) => seen::forget(settings, scope.entry(&id)).map(|()| true).map_err(Failure::from),
-        News::Status { stream, json, is_update } => {
-            let family = match stream {
-                Some(names) => settings.reach.of_stream(&names),
-                None => settings.reach.of_connection(request),
-            };
-            let Some(family) = family else { return Ok(true) };
+        News::Deleted { id, .. } => deleted::remember(settings, scope, scope.entry(&id)).map(|()| true).map_err(Failure::from),
+        News::Status { json, is_update, .. } => {
             // The flow began when the client connected, which may be long ago.
             let now = page::seconds(SystemTime::now());
             Place { settings, scope, family: &family, page: 0, now }.message(&json, is_update)

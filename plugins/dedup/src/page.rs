@@ -23,6 +23,17 @@ struct Filtered {
     dropped: usize,
 }
 
+/// Where the pages of a client go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    /// To what is older, from the newest or `max_id` on.
+    Down,
+    /// To what is newer, page by page from `min_id` on: an empty page would end it, or be asked for for ever.
+    Up,
+    /// To the newest after `since_id`: nothing is an answer, and ends no walk through older posts.
+    Poll,
+}
+
 /// Tells what was done, with `explain`.
 const EXPLAIN: &str = "X-Tollgate-Dedup";
 
@@ -61,19 +72,19 @@ impl Filtered {
         if dropped == 0 {
             return Ok(asis);
         }
-        let Some(last) = items.last().filter(|_| kept.is_empty()) else {
+        let Some((first, last)) = items.first().zip(items.last()).filter(|_| kept.is_empty()) else {
             return Ok(Self { body: Some(judge::array(kept.into_iter().map(Cow::Borrowed))), ..asis });
         };
-        let keep_last = || match items {
-            // It is all of the page.
-            [_] => None,
-            _ => Some(judge::array([Cow::Borrowed(last.get())])),
+        let keep = |item: &RawValue| {
+            // A page of one is this item.
+            let body = (items.len() > 1).then(|| judge::array([Cow::Borrowed(item.get())]));
+            Self { body, link: None, kept: 1, dropped: dropped - 1 }
         };
-        let empty_page = if is_poll(request) { EmptyPage::Empty } else { place.settings.empty_page };
-        match empty_page {
-            EmptyPage::Empty => Ok(Self { body: Some(b"[]".to_vec()), ..asis }),
-            EmptyPage::KeepLast => Ok(Self { body: keep_last(), kept: 1, dropped: dropped - 1, ..asis }),
-            EmptyPage::Refill => Ok(match refill::refill(place, request, response)? {
+        match (Walk::of(request), place.settings.empty_page) {
+            (Walk::Poll, _) | (_, EmptyPage::Empty) => Ok(Self { body: Some(b"[]".to_vec()), ..asis }),
+            (Walk::Up, _) => Ok(keep(first)),
+            (Walk::Down, EmptyPage::KeepLast) => Ok(keep(last)),
+            (Walk::Down, EmptyPage::Refill) => Ok(match refill::refill(place, request, response)? {
                 Some(Refill { items, link, dropped: more }) => {
                     let kept = items.len();
                     Self {
@@ -83,7 +94,7 @@ impl Filtered {
                         dropped: dropped + more,
                     }
                 }
-                None => Self { body: keep_last(), kept: 1, dropped: dropped - 1, ..asis },
+                None => keep(last),
             }),
         }
     }
@@ -138,10 +149,17 @@ fn elements(response: &Response, name: &str) -> Vec<String> {
     elements.filter(|element| !element.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether it asks for what is newer than what the client has: nothing is an answer, and ends no walk through older posts.
-fn is_poll(request: &Request) -> bool {
-    let query = request.query();
-    ["since_id", "min_id"].iter().any(|name| query.get(name).is_some_and(|value| !value.is_empty()))
+impl Walk {
+    fn of(request: &Request) -> Self {
+        let query = request.query();
+        let has = |name| query.get(name).is_some_and(|value| !value.is_empty());
+        match (has("min_id"), has("since_id")) {
+            // The server looks at no since_id then.
+            (true, _) => Self::Up,
+            (false, true) => Self::Poll,
+            (false, false) => Self::Down,
+        }
+    }
 }
 
 /// Since the Unix epoch.

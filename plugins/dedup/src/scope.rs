@@ -51,6 +51,12 @@ impl Scope {
         tag(digest(&self.key, &["entry", id]))
     }
 
+    /// One of 256, for what several scopes keep together.
+    pub(crate) fn place(&self) -> u8 {
+        let [place, ..] = digest(&self.key, &["place"]);
+        place
+    }
+
     /// What stands for a page: the cursor and all else that was asked for, but not the token.
     pub(crate) fn page(&self, path_and_query: &str) -> Tag {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));

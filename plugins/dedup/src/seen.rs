@@ -12,9 +12,10 @@ use std::{
 use tollgate_sdk::kv::{self, Bucket};
 
 use crate::{
+    deleted,
     options::Settings,
     record::{Delivery, Record, Says},
-    scope::Tag,
+    scope::{Scope, Tag},
     span::Span,
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Sighting {
 /// What of the store a page needs.
 struct View<'a> {
     settings: &'a Settings,
+    scope: &'a Scope,
     span: Option<&'a Span>,
     posts: Bucket,
     known: BTreeMap<String, Option<Vec<u8>>>,
@@ -40,7 +42,6 @@ struct View<'a> {
 }
 
 const POSTS: &str = "posts";
-const DELETED: &str = "deleted";
 /// How often a record is swapped that others change at the same time. Beyond, the post is shown.
 const TRIES: u32 = 4;
 /// Keys that the store takes in one operation.
@@ -51,9 +52,15 @@ const AT_ONCE: usize = 256;
 /// # Errors
 ///
 /// What the store says.
-pub(crate) fn judge(settings: &Settings, span: Option<&Span>, sightings: &[Sighting]) -> Result<Vec<bool>, kv::Error> {
+pub(crate) fn judge(
+    settings: &Settings,
+    scope: &Scope,
+    span: Option<&Span>,
+    sightings: &[Sighting],
+) -> Result<Vec<bool>, kv::Error> {
     let mut view = View {
         settings,
+        scope,
         span,
         posts: Bucket::new(POSTS),
         known: BTreeMap::new(),
@@ -70,15 +77,6 @@ pub(crate) fn judge(settings: &Settings, span: Option<&Span>, sightings: &[Sight
         verdicts.push(is_first && view.is_shown(sighting)?);
     }
     Ok(verdicts)
-}
-
-/// What this entry carried may be carried by another from now on.
-///
-/// # Errors
-///
-/// What the store says.
-pub(crate) fn forget(settings: &Settings, entry: Tag) -> Result<(), kv::Error> {
-    Bucket::new(DELETED).set(&name(entry), "", settings.ttl)
 }
 
 impl View<'_> {
@@ -124,13 +122,9 @@ impl View<'_> {
                 entries.extend(record.entries());
             }
         }
-        if entries.is_empty() {
-            return Ok(());
+        if !entries.is_empty() {
+            self.deleted = deleted::among(self.scope, entries)?;
         }
-        let names: Vec<_> = entries.iter().map(|entry| name(*entry)).collect();
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        let found = get_many(&Bucket::new(DELETED), &names)?;
-        self.deleted.extend(entries.into_iter().zip(found).filter(|(_, found)| found.is_some()).map(|(entry, _)| entry));
         Ok(())
     }
 
@@ -186,11 +180,6 @@ impl View<'_> {
         }
         Ok(true)
     }
-}
-
-/// Of an entry that was deleted.
-fn name(entry: Tag) -> String {
-    format!("{entry:016x}")
 }
 
 fn get_many(bucket: &Bucket, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, kv::Error> {

@@ -29,7 +29,11 @@ pub(crate) enum News<'a> {
         is_update: bool,
     },
     /// The entry of this id is gone.
-    Deleted(Cow<'a, str>),
+    Deleted {
+        /// Of the stream, if the message says it.
+        stream: Option<Vec<Cow<'a, str>>>,
+        id: Cow<'a, str>,
+    },
 }
 
 impl<'a> News<'a> {
@@ -51,13 +55,19 @@ impl<'a> News<'a> {
         Self::of(event, Cow::Borrowed(data), None)
     }
 
+    /// Of the stream that brings it, if the message says it.
+    pub(crate) fn stream(&self) -> Option<&[Cow<'a, str>]> {
+        let (Self::Status { stream, .. } | Self::Deleted { stream, .. }) = self;
+        stream.as_deref()
+    }
+
     fn of(event: &str, payload: Cow<'a, str>, stream: Option<Vec<Cow<'a, str>>>) -> Option<Self> {
         match event {
             "update" => Some(Self::Status { stream, json: payload, is_update: false }),
             "status.update" => Some(Self::Status { stream, json: payload, is_update: true }),
             "delete" => {
                 let is_id = !payload.is_empty() && payload.bytes().all(|byte| byte.is_ascii_graphic());
-                is_id.then_some(Self::Deleted(payload))
+                is_id.then_some(Self::Deleted { stream, id: payload })
             }
             _ => None,
         }
@@ -78,7 +88,8 @@ mod tests {
         let expected = News::Status { stream: None, json: r#"{"id":"1"}"#.into(), is_update: true };
         assert_eq!(News::of_message(edit), Some(expected));
         let delete = br#"{"stream":["user"],"event":"delete","payload":"12"}"#;
-        assert_eq!(News::of_message(delete), Some(News::Deleted("12".into())));
+        let expected = News::Deleted { stream: Some(vec!["user".into()]), id: "12".into() };
+        assert_eq!(News::of_message(delete), Some(expected));
     }
 
     #[test]

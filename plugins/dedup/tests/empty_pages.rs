@@ -128,9 +128,9 @@ fn what_can_not_be_had_leaves_the_last_item() {
 #[test]
 fn newer_posts_are_not_made_up_of_older_ones() {
     let harness = refilling(|target| panic!("asked for {target}"));
-    for cursor in ["since_id=5", "min_id=5"] {
+    for (cursor, expected) in [("since_id=5", &[][..]), ("min_id=5", &["12"])] {
         let (ids, ..) = refilled(&harness, ask(&format!("{HOME}?{cursor}"), ADA));
-        assert_eq!(ids, [""; 0]);
+        assert_eq!(ids, expected, "{cursor}");
     }
 }
 
@@ -139,7 +139,7 @@ fn who_polls_sees_no_repeat() {
     for mode in ["keep-last", "refill", "empty"] {
         let harness = harness(json!({ "empty_page": mode, "explain": true }));
         assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a"), post("2", "b")]).len(), 2);
-        for cursor in ["since_id=5", "min_id=5&limit=40"] {
+        for cursor in ["since_id=5", "since_id=5&min_id=&limit=40"] {
             let polled = |items: &[Value]| answer(&harness, ask(&format!("{HOME}?{cursor}"), ADA), page(items));
             let done = polled(&[boost("12", post("2", "b")), boost("11", post("1", "a"))]);
             assert_eq!((done.text(), done.header("link")), ("[]", first_page().header("link")), "{mode} {cursor}");
@@ -151,6 +151,27 @@ fn who_polls_sees_no_repeat() {
     let harness = harness(json!({}));
     assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a")]), ["1"]);
     assert_eq!(shown(&harness, &format!("{HOME}?since_id="), ADA, &[boost("11", post("1", "a"))]), ["11"], "no cursor");
+}
+
+#[test]
+fn who_walks_upwards_goes_on() {
+    for mode in ["keep-last", "refill"] {
+        let harness = harness(json!({ "empty_page": mode, "explain": true }));
+        assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a"), post("2", "b")]).len(), 2);
+        for cursor in ["min_id=5", "since_id=5&min_id=5"] {
+            let target = format!("{HOME}?{cursor}");
+            for _ in 0..2 {
+                let done = answer(&harness, ask(&target, ADA), first_page());
+                assert_eq!((ids(&done), done.header("link")), (vec!["12".to_owned()], first_page().header("link")), "{mode}");
+                assert_eq!(done.header("x-tollgate-dedup"), Some("kept=1 dropped=1"));
+            }
+            // A page of one is all of it.
+            assert_eq!(shown(&harness, &target, ADA, &[boost("12", post("2", "b"))]), ["12"], "{mode}");
+        }
+    }
+    let harness = harness(json!({ "empty_page": "empty" }));
+    assert_eq!(shown(&harness, HOME, ADA, &[post("1", "a"), post("2", "b")]).len(), 2);
+    assert_eq!(answer(&harness, ask(&format!("{HOME}?min_id=5"), ADA), first_page()).text(), "[]", "as was asked for");
 }
 
 #[test]

@@ -196,6 +196,41 @@ fn deleted_entries_are_forgotten() {
 }
 
 #[test]
+fn deleted_entries_have_a_room_of_their_own() {
+    let harness = harness(json!({}));
+    let mut flow = stream(&harness, STREAMING);
+    let delete = |id: u32| json!({ "stream": ["public"], "event": "delete", "payload": id.to_string() });
+    for (id, name) in [("2", "a"), ("3", "b")] {
+        assert!(passes(&mut flow, message(&["user"], "update", &boost(id, post("1", name)))));
+    }
+    // The same one twice takes nothing.
+    for id in [2, 2, 3].into_iter().chain(1000..2023).chain(2000..2023) {
+        assert!(passes(&mut flow, delete(id)));
+    }
+    let places: Vec<_> = (0..=255_u8).filter_map(|place| harness.kv("deleted", &format!("{place:02x}"))).collect();
+    assert_eq!(places.iter().map(Vec::len).collect::<Vec<_>>(), [4096]);
+    // The oldest was forgotten for the latest.
+    assert!(!passes(&mut flow, message(&["user"], "update", &boost("4", post("1", "a")))));
+    assert!(passes(&mut flow, message(&["user"], "update", &boost("5", post("1", "b")))));
+}
+
+#[test]
+fn deletes_of_other_streams_are_nobodys_affair() {
+    let harness = harness(json!({ "timelines": ["home"] }));
+    let mut flow = stream(&harness, "/api/v1/streaming");
+    assert!(passes(&mut flow, message(&["user"], "update", &boost("2", post("1", "a")))));
+    let repeat = message(&["user"], "update", &boost("3", post("1", "a")));
+    for names in [&["public"][..], &["direct"], &["hashtag"], &[]] {
+        assert!(passes(&mut flow, json!({ "stream": names, "event": "delete", "payload": "2" })));
+        assert!(!passes(&mut flow, &repeat), "{names:?}");
+    }
+    assert!(event_passes(&mut stream(&harness, "/api/v1/streaming/public"), "delete", "2"));
+    assert!(!passes(&mut flow, &repeat));
+    assert!(event_passes(&mut stream(&harness, "/api/v1/streaming/user"), "delete", "2"));
+    assert!(passes(&mut flow, &repeat));
+}
+
+#[test]
 fn pages_forget_what_was_deleted() {
     let harness = harness(json!({}));
     assert_eq!(shown(&harness, HOME, ADA, &[boost("2", post("1", "a"))]), ["2"]);

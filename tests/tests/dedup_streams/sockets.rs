@@ -96,6 +96,21 @@ async fn what_is_deleted_may_come_again() {
 }
 
 #[tokio::test]
+async fn what_others_delete_leaves_room_for_posts() {
+    let origin =
+        mastodon(|target| target.starts_with(HOME).then(|| page(&[boost("3", &post("1", "a")), post("1", "a")])).flatten()).await;
+    let host = hosted(&origin, &json!({})).set("addon.dedup.kv_keys", 20).start().await;
+    let mut client = stream(&host).await;
+    for id in 0..60 {
+        let delete = json!({"stream": ["public"], "event": "delete", "payload": format!("9{id}")});
+        assert!(arrives(&mut client, delete.to_string()).await);
+    }
+    // The secret, where streams are, and what was deleted.
+    assert_eq!(host.admin().status("dedup").await["kv"]["keys"], 3);
+    assert_eq!(shown(&host, HOME).await, ["3"]);
+}
+
+#[tokio::test]
 async fn streams_of_one_socket_are_their_own_timelines() {
     let origin = mastodon(|target| match target {
         "/api/v1/timelines/tag/moths" | "/api/v1/timelines/list/7" | "/api/v1/timelines/public?local=true" => {
