@@ -110,7 +110,7 @@ impl Recorder {
             let _ = thread.join();
         });
         if tokio::time::timeout(patience, ended).await.is_err() {
-            tracing::warn!("the disk took too long: the last flows are not recorded");
+            tracing::warn!("there was no time left to write all flows: the last ones are not recorded");
         }
     }
 

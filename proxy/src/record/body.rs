@@ -46,6 +46,10 @@ enum Kind {
     Form,
     /// In parts, that are of any kind.
     Multipart,
+    /// Text with names of values as neither JSON nor forms have them.
+    Markup,
+    /// One document of JSON after the other.
+    Jsons,
     Text,
     Binary,
 }
@@ -133,6 +137,8 @@ fn shown(
         // Behind a mark of its byte order.
         Kind::Text if begins_as_json(decoded.as_bytes()) => redact::json(decoded),
         Kind::Text => redact::lines(decoded),
+        Kind::Jsons => redact::json(decoded),
+        Kind::Markup => return Err("the document is left out, since credentials in its format are not replaced"),
         Kind::Multipart | Kind::Binary => {
             return Err("the parts are left out, since credentials in them are not replaced");
         }
@@ -189,28 +195,13 @@ fn kind(mime: &str, plain: &[u8]) -> Kind {
         "application" if is(&["x-www-form-urlencoded"]) => Kind::Form,
         _ if is(&["json"]) || name.ends_with("+json") => Kind::Json,
         _ if begins_as_json(plain) => Kind::Json,
+        "image" if name.ends_with("+xml") => Kind::Text,
+        _ if name.ends_with("+xml") || name.ends_with("+yaml") => Kind::Markup,
+        "application" | "text" if is(&["xml", "yaml", "x-yaml", "toml", "x-toml"]) => Kind::Markup,
+        _ if family != "image" && name != "html" && plain.trim_ascii_start().starts_with(b"<?xml") => Kind::Markup,
+        "application" if is(&["x-ndjson", "jsonl", "json-seq"]) => Kind::Jsons,
         "text" => Kind::Text,
-        _ if name.ends_with("+xml") || name.ends_with("+yaml") => Kind::Text,
-        "application"
-            if is(&[
-                "xml",
-                "javascript",
-                "x-javascript",
-                "ecmascript",
-                "graphql",
-                "x-ndjson",
-                "jsonl",
-                "json-seq",
-                "yaml",
-                "x-yaml",
-                "toml",
-                "sdp",
-                "sql",
-                "x-sh",
-            ]) =>
-        {
-            Kind::Text
-        }
+        "application" if is(&["javascript", "x-javascript", "ecmascript", "graphql", "sdp", "sql", "x-sh"]) => Kind::Text,
         "" if std::str::from_utf8(plain).is_ok() => Kind::Text,
         _ => Kind::Binary,
     }

@@ -4,7 +4,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -28,8 +28,37 @@ const MAX_NAME: usize = 128;
 /// How deep documents within texts of documents, and values that are percent-encoded, are looked into; what is deeper is replaced
 /// whole.
 const DEPTH: usize = 4;
+/// How many times its length is looked at of a text, codings taken off, and how much of any; what is coded in it beyond that is
+/// replaced whole.
+const WORK: usize = 16;
+const MIN_WORK: usize = 4 << 10;
 /// What is percent-encoded where a value is written anew.
 const CODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*').remove(b'/');
+
+/// How far is looked.
+#[derive(Debug, Clone, Copy)]
+struct Look<'a> {
+    /// Documents and codings within others that are left.
+    depth: usize,
+    /// Bytes that are left.
+    left: &'a Cell<usize>,
+}
+
+impl Look<'_> {
+    /// Into something of so many bytes within; none where that is too deep or too much.
+    fn deeper(self, bytes: usize) -> Option<Self> {
+        let depth = self.depth.checked_sub(1)?;
+        // What has no room takes all that is left, so that many of that kind cost nothing.
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.unwrap_or_default());
+        left.map(|_| Self { depth, ..self })
+    }
+}
+
+/// The bytes that may be looked at within a text.
+fn work(input: &str) -> Cell<usize> {
+    Cell::new(input.len().saturating_mul(WORK).saturating_add(MIN_WORK))
+}
 
 /// What ends names, values and authorities of URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +99,9 @@ impl Ends {
 /// A header field's value.
 pub(super) fn field(name: &str, value: &[u8]) -> String {
     let name = name.to_ascii_lowercase();
-    let is_withheld = FIELDS.contains(&name.as_str()) || (is_secret(&name) && !HARMLESS.contains(&name.as_str()));
+    let is_part = |part: &str| is_secret_parameter(part) || matches!(part, "dpop" | "session");
+    let is_named = FIELDS.contains(&name.as_str()) || is_secret(&name) || name.split('-').any(is_part);
+    let is_withheld = is_named && !HARMLESS.contains(&name.as_str());
     if is_withheld { REDACTED.to_owned() } else { text(&String::from_utf8_lossy(value)).into_owned() }
 }
 
@@ -87,17 +118,19 @@ pub(super) fn form(input: &str) -> String {
 /// Text that is one URL, one form or one value: secrets in parameters, and users in URLs. A value of a secret ends at `&` alone:
 /// what nobody escaped is part of it. The start is the start of a parameter.
 pub(super) fn text(input: &str) -> Cow<'_, str> {
-    text_within(input, DEPTH)
+    let left = work(input);
+    text_within(input, Look { depth: DEPTH, left: &left })
 }
 
-/// The same, with so many percent-encodings left that are looked into.
-fn text_within(input: &str, depth: usize) -> Cow<'_, str> {
+/// The same, with so much left that is looked into.
+fn text_within<'a>(input: &'a str, look: Look<'_>) -> Cow<'a, str> {
     let mut out = String::new();
-    let mut taken = parameter(input, 0, Ends::Whole, depth, &mut out);
+    let mut seen = Seen::default();
+    let mut taken = parameter(input, 0, Ends::Whole, look, &mut seen, &mut out);
     if taken == 0 {
         // No parameter: what stands before the first one, as a path does.
         let path = input.get(..input.find(['?', '#', '&']).unwrap_or(input.len())).unwrap_or_default();
-        if let Some(redacted) = coded(path, depth) {
+        if let Some(redacted) = coded(path, look) {
             out.push_str(&redacted);
             taken = path.len();
         }
@@ -106,13 +139,20 @@ fn text_within(input: &str, depth: usize) -> Cow<'_, str> {
     while let Some(at) = rest.find(MARKS) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        rest = from.get(mark(from, Ends::Whole, depth, &mut out)..).unwrap_or_default();
+        rest = from.get(mark(from, Ends::Whole, look, &mut seen, &mut out)..).unwrap_or_default();
     }
     if out.is_empty() {
         return Cow::Borrowed(input);
     }
     out.push_str(rest);
     Cow::Owned(out)
+}
+
+/// The last value in which nothing was found.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Bytes of the input behind it.
+    behind: Option<usize>,
 }
 
 /// Whether text begins as forms do.
@@ -123,47 +163,64 @@ fn begins_as_form(input: &str) -> bool {
 }
 
 /// Writes what stands at one of [`MARKS`], and what belongs to it if that is secret; tells how much of the input that was.
-fn mark(from: &str, ends: Ends, depth: usize, out: &mut String) -> usize {
-    if from.starts_with(':') { user(from, ends, out) } else { parameter(from, 1, ends, depth, out) }
+fn mark(from: &str, ends: Ends, look: Look<'_>, seen: &mut Seen, out: &mut String) -> usize {
+    if from.starts_with(':') { user(from, ends, out) } else { parameter(from, 1, ends, look, seen, out) }
 }
 
 /// The same for what is a parameter, perhaps, behind a mark of so many bytes.
-fn parameter(from: &str, mark: usize, ends: Ends, depth: usize, out: &mut String) -> usize {
+fn parameter(from: &str, mark: usize, ends: Ends, look: Look<'_>, seen: &mut Seen, out: &mut String) -> usize {
     let name = from.get(mark..).unwrap_or_default();
     let end = name.find(|character| ends.ends_name(character)).unwrap_or(name.len());
     let is_named = end > 0 && end <= MAX_NAME && name.get(end..).is_some_and(|rest| rest.starts_with('='));
     let name = name.get(..end).unwrap_or_default();
     let start = mark + end + 1;
-    let length = || ends.value_len(from.get(start..).unwrap_or_default());
+    let rest = from.get(start..).unwrap_or_default();
     if is_named && is_secret_parameter(&percent_decode_str(name).decode_utf8_lossy()) {
-        let length = length();
+        let length = ends.value_len(rest);
         out.push_str(from.get(..start).unwrap_or_default());
         out.push_str(if length > 0 { IN_URL } else { "" });
         return start + length;
     }
-    if is_named {
-        let length = length();
-        if let Some(redacted) = from.get(start..start + length).and_then(|value| coded(value, depth)) {
-            out.push_str(from.get(..start).unwrap_or_default());
-            out.push_str(&redacted);
-            return start + length;
-        }
+    if is_named && let Some((redacted, length)) = value(rest, ends, look, seen) {
+        out.push_str(from.get(..start).unwrap_or_default());
+        out.push_str(&redacted);
+        return start + length;
     }
     out.push_str(from.get(..mark).unwrap_or_default());
     mark
 }
 
+/// The value that begins there without the secrets that are coded in it, and its length; none where there are none.
+///
+/// Of what was looked at as the end of another value, only what comes before the next parameter is looked at again: as the
+/// beginning of a value it may be something else.
+fn value(rest: &str, ends: Ends, look: Look<'_>, seen: &mut Seen) -> Option<(String, usize)> {
+    let Some(again) = seen.behind.and_then(|behind| rest.len().checked_sub(behind)).filter(|again| *again > 0) else {
+        let length = ends.value_len(rest);
+        let redacted = coded(rest.get(..length)?, look);
+        seen.behind = Some(rest.len() - length);
+        return Some((redacted?, length));
+    };
+    let again = rest.get(..again)?;
+    let piece = again.split(['?', '&', '#', ';']).next().unwrap_or(again);
+    let begins = piece.get(..piece.len().min(3)).unwrap_or_default();
+    let is_document = ["%7B", "%5B", "{", "["].iter().any(|start| begins.to_ascii_uppercase().starts_with(start));
+    coded(if is_document { again } else { piece }, look)?;
+    let length = ends.value_len(rest);
+    Some((coded(rest.get(..length)?, look).unwrap_or_else(|| IN_URL.to_owned()), length))
+}
+
 /// A value that holds secrets once it is percent-decoded, as the URL of another does, without them; none where it holds none.
-fn coded(value: &str, depth: usize) -> Option<String> {
+fn coded(value: &str, look: Look<'_>) -> Option<String> {
     let decoded = if value.contains('%') { percent_decode_str(value).decode_utf8_lossy() } else { return None };
     if decoded == value {
         return None;
     }
-    let Some(depth) = depth.checked_sub(1) else { return Some(IN_URL.to_owned()) };
+    let Some(look) = look.deeper(value.len()) else { return Some(IN_URL.to_owned()) };
     let redacted = if decoded.trim_start().starts_with(['{', '[']) {
-        Cow::Owned(json::within(&decoded, depth))
+        Cow::Owned(json::within(&decoded, look))
     } else {
-        text_within(&decoded, depth)
+        text_within(&decoded, look)
     };
     (redacted != decoded).then(|| utf8_percent_encode(&redacted, CODED).to_string())
 }

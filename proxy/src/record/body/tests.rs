@@ -158,3 +158,28 @@ fn nothing_of_a_body_is_told_too() {
     let shown = show(&crowded, &Headers::new(), STYLE);
     assert!(shown.text.is_none() && shown.comment.is_some_and(|why| why.contains("record.memory")));
 }
+
+#[test]
+fn documents_whose_names_are_not_known_are_left_out() {
+    for (bytes, mime) in [
+        ("<login><password>s3</password></login>", "application/xml"),
+        ("<login><password>s3</password></login>", "text/xml; charset=utf-8"),
+        ("<a token='s3'/>", "application/soap+xml"),
+        ("<?xml version=\"1.0\"?><password>s3</password>", ""),
+        ("password: s3", "application/yaml"),
+        ("password: s3", "text/x-yaml"),
+        ("password = \"s3\"", "application/toml"),
+    ] {
+        let shown = shown_as(bytes.as_bytes(), mime, "", STYLE);
+        assert!(shown.text.is_none() && shown.comment.is_some_and(|why| why.contains("left out")), "{mime}");
+        assert_eq!(shown_as(bytes.as_bytes(), mime, "", OPEN).text.as_deref(), Some(bytes), "{mime}");
+    }
+}
+
+#[test]
+fn members_on_two_lines_are_members() {
+    for mime in ["application/x-ndjson", "application/jsonl", "application/json-seq"] {
+        let shown = shown_as(b"\x1e{\"a\":1,\"password\":\n\"s3\"}\n", mime, "", STYLE);
+        assert_eq!(shown.text.as_deref(), Some("\u{1e}{\"a\":1,\"password\":\n\"[redacted]\"}\n"), "{mime}");
+    }
+}

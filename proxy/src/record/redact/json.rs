@@ -1,9 +1,10 @@
 //! Secrets in JSON: found by the names of members, also in a document that is cut, broken, or in a text within another.
 
-use super::{DEPTH, Ends, MARKS, MAX_NAME, REDACTED, begins_as_form, form, letters, mark, text_within};
+use super::{DEPTH, Ends, Look, MARKS, MAX_NAME, REDACTED, Seen, begins_as_form, form, letters, mark, text_within, work};
 
 /// Names of members that hold a secret, letters and digits alone: whole ones, parts, ends.
-const WHOLE: [&str; 5] = ["assertion", "clientassertion", "codeverifier", "jwt", "pwd"];
+const WHOLE: [&str; 10] =
+    ["assertion", "bearer", "clientassertion", "codeverifier", "jwt", "private", "pwd", "sessionkey", "sig", "signature"];
 const PARTS: [&str; 9] =
     ["password", "passwd", "passphrase", "secret", "credential", "authorization", "apikey", "privatekey", "cookie"];
 const ENDS: [&str; 2] = ["token", "tokens"];
@@ -15,11 +16,13 @@ pub(in crate::record) fn json(input: &str) -> String {
 
 /// The same for what is no form, or was looked at as one.
 pub(super) fn document(input: &str) -> String {
-    within(input, DEPTH)
+    let left = work(input);
+    within(input, Look { depth: DEPTH, left: &left })
 }
 
-/// The same, with so many documents and codings within others left that are looked into.
-pub(super) fn within(input: &str, depth: usize) -> String {
+/// The same, with so much left that is looked into.
+pub(super) fn within(input: &str, look: Look<'_>) -> String {
+    let mut seen = Seen::default();
     let mut out = String::with_capacity(input.len());
     let mut rest = input;
     while let Some(at) = rest.find(|character| matches!(character, '"' | '\'') || MARKS.contains(&character)) {
@@ -30,7 +33,7 @@ pub(super) fn within(input: &str, depth: usize) -> String {
             continue;
         }
         if !from.starts_with('"') {
-            rest = from.get(mark(from, Ends::Free, depth, &mut out)..).unwrap_or_default();
+            rest = from.get(mark(from, Ends::Free, look, &mut seen, &mut out)..).unwrap_or_default();
             continue;
         }
         let (quoted, after) = from.split_at(text_len(from));
@@ -46,7 +49,7 @@ pub(super) fn within(input: &str, depth: usize) -> String {
                 rest = after;
             }
             _ => {
-                string(quoted, depth, &mut out);
+                string(quoted, look, &mut out);
                 rest = after;
             }
         }
@@ -77,14 +80,14 @@ fn single(from: &str, out: &mut String) -> usize {
 }
 
 /// Writes a text, quotes included; one without an end has none there, either.
-fn string(quoted: &str, depth: usize, out: &mut String) {
+fn string(quoted: &str, look: Look<'_>, out: &mut String) {
     let content = unescaped(quoted);
     let start = content.trim_start();
     let is_document = start.starts_with(['{', '[']) && start.contains('"');
-    let redacted = match depth.checked_sub(1) {
-        Some(depth) if is_document => within(&content, depth),
-        None if is_document => REDACTED.to_owned(),
-        _ => content.split_inclusive('\n').map(|line| text_within(line, depth)).collect(),
+    let redacted = if is_document {
+        look.deeper(content.len()).map_or_else(|| REDACTED.to_owned(), |look| within(&content, look))
+    } else {
+        content.split_inclusive('\n').map(|line| text_within(line, look)).collect()
     };
     if redacted == content {
         return out.push_str(quoted);

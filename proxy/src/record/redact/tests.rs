@@ -52,6 +52,12 @@ fn fields_lose_their_secrets() {
         "X-Amz-Security-Token",
         "Sec-WebSocket-Protocol",
         "apikey",
+        "X-JWT-Assertion",
+        "X-Auth",
+        "DPoP",
+        "Signature",
+        "X-Session",
+        "Cf-Access-Jwt-Assertion",
     ] {
         assert_eq!(field(name, b"s3"), REDACTED, "{name}");
     }
@@ -83,6 +89,10 @@ fn documents_lose_their_secrets_and_nothing_else() {
         (r#"{"url":"http://h/?token=a's3 s3\u003cs3","b":"c"}"#, r#"{"url":"http://h/?token=***","b":"c"}"#),
         (r#"{"url":"http://u:s'3@h/","b":"c"}"#, r#"{"url":"http://***@h/","b":"c"}"#),
         (r#"{"form":"password=s3 s3&user=u"}"#, r#"{"form":"password=***&user=u"}"#),
+        (
+            r#"{"session_key":"s3","bearer":"s3","signatures":{}}"#,
+            r#"{"session_key":"[redacted]","bearer":"[redacted]","signatures":{}}"#,
+        ),
         ("password=s3&user=u", "password=***&user=u"),
         ("[]", "[]"),
     ] {
@@ -193,5 +203,52 @@ fn single_quotes_hide_no_secret() {
     }
     for input in ["{'password': 's3cret s3cret", "{'password':{'a':'s3cret", "{'password':s3cret"] {
         assert!(!lines(input).contains("s3"), "{input}: {}", lines(input));
+    }
+}
+
+/// What is looked at stays in proportion to the length, whatever is in a text.
+#[test]
+fn hostile_texts_cost_no_more_than_their_length() {
+    let begun = std::time::Instant::now();
+    for (pattern, is_within) in [
+        (";a=%25252541", true),
+        ("?a=%25252541", true),
+        ("#a=%25252541", true),
+        ("&a=%25252541", true),
+        (";a=", true),
+        (";a=\"", true),
+        (";a=%41\" \"", true),
+        (";a=%7B", false),
+        ("%25", true),
+        ("=", true),
+        ("\"", true),
+        ("'", true),
+        ("{\"", true),
+        ("'a':", true),
+        ("://", true),
+    ] {
+        let hostile = format!("/?x=1{}", pattern.repeat((64 << 10) / pattern.len()));
+        let left = work(&hostile);
+        let look = Look { depth: DEPTH, left: &left };
+        let shown = text_within(&hostile, look);
+        assert!(shown.starts_with("/?x="), "{pattern}");
+        assert_eq!(left.get() > 0, is_within, "{pattern}");
+        let _ = (lines(&hostile), json(&hostile), form(&hostile));
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+/// Also where it stands in what was looked at as part of another value.
+#[test]
+fn values_within_values_tell_no_secret() {
+    for input in [
+        "/a?x=1;to=token%3Ds3",
+        "/a?x=1;y=2;to=/b%3Ftoken%3Ds3",
+        "/a?x=1;to=%7B%22a%22:1;b,%22password%22:%22s3%22%7D",
+        "/a?x=1;to=/b;%74oken%3Ds3",
+        "/a?x=1;to=/b&y=1;to=token%3Ds3",
+    ] {
+        assert!(!text(input).contains("s3"), "{input}: {}", text(input));
+        assert!(!lines(&format!("see {input} c")).contains("s3"), "{input}");
     }
 }
