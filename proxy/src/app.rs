@@ -129,7 +129,7 @@ async fn serve(sources: Sources, config: Config, log: Arc<logging::Handle>, seen
     reloader.set_options(Arc::clone(&options));
     let stop = Stop::new();
     let recent = config.admin.as_ref().and_then(|admin| Recent::new(admin.recent_flows));
-    let holdings = Arc::new(Holdings::new(config.held_bodies));
+    let holdings = Arc::new(Holdings::new(config.held_bodies).telling("limits.held_bodies"));
     let held = Arc::clone(&holdings);
     metrics.watch_gauge("held_bodies_bytes", "Bytes of bodies that flows hold for hooks", move || held.held());
     let recorder = config.record.as_ref().map(|recording| Recorder::start(recording, &metrics)).transpose()?;

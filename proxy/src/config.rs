@@ -325,8 +325,8 @@ pub struct Timeouts {
     pub header_read: Duration,
     /// `idle`: how long a connection without a request is kept open. Default 60s, 1ms to 1d.
     pub idle: Duration,
-    /// `body_idle`: longest wait for the client to send more of a request body or to take more of a response. Default 60s, 1ms
-    /// to 1d, or `"none"`.
+    /// `body_idle`: longest wait for the client to send more of a request body or to take more of a response, and for either side
+    /// to send more of a WebSocket message that hooks decide about. Default 60s, 1ms to 1d, or `"none"`.
     pub body_idle: Option<Duration>,
     /// `connect`: until a connection to the upstream stands, TLS included; over it 504. Default 10s, 1ms to 10m.
     pub connect: Duration,

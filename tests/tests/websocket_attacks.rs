@@ -261,3 +261,72 @@ async fn compression_that_begins_anew_all_the_time_is_refused() {
     client.send(0xc2, b"\x03\x00".repeat(50_000)).await;
     assert_eq!((client.frame().await.code(), heard.recv().await.expect("a frame").code()), (1007, 1001));
 }
+
+/// One that waits for so long within a message, and has little room.
+async fn waiting(origin: &RawOrigin, body_idle: &str) -> Hosted {
+    let host = Hosted::before(&origin.url()).scripted("a", &script(None, &json!([{"message": "upper"}])));
+    host.set("timeouts.body_idle", body_idle).set("limits.held_bodies", "64KiB").start().await
+}
+
+#[tokio::test]
+async fn messages_that_do_not_move_end_the_connection() {
+    let (origin, mut heard) = listening("", b"").await;
+    let (host, patient) = (waiting(&origin, "300ms").await, waiting(&origin, "none").await);
+    let mut silent = SocketClient::open(host.address(), "").await;
+    let mut slow = SocketClient::open(patient.address(), "").await;
+    slow.send(0x01, "h").await;
+    for (what, bytes) in [
+        ("half a head", b"\x81".to_vec()),
+        ("half a frame", from_client(TEXT, "half")[..8].to_vec()),
+        ("half a message", from_client(0x01, "half")),
+        ("a ping within a message", [from_client(0x01, "half"), from_client(0x89, "")].concat()),
+    ] {
+        let mut client = SocketClient::open(host.address(), "").await;
+        client.send_raw(bytes).await;
+        assert_eq!(client.frame().await.code(), 1008, "{what}");
+        client.expect_end().await;
+        let mut told = heard.recv().await.expect("a frame");
+        if told.first == 0x89 {
+            told = heard.recv().await.expect("a frame");
+        }
+        assert_eq!(told.code(), 1001, "{what}");
+    }
+    host.logged("the client broke the WebSocket: a message that did not move for too long").await;
+    // Between messages there is no hurry, and where there is to be none, not within them, either.
+    silent.send(TEXT, "whole").await;
+    assert_eq!(heard.recv().await.expect("a frame").shown(), (TEXT, "WHOLE".to_owned()));
+    slow.send(0x80, "alf").await;
+    assert_eq!(heard.recv().await.expect("a frame").shown(), (TEXT, "HALF".to_owned()));
+}
+
+#[tokio::test]
+async fn messages_of_origins_that_do_not_move_end_the_connection() {
+    let (origin, mut heard) = listening("", b"\x81\x04ha").await;
+    let host = waiting(&origin, "300ms").await;
+    let mut client = SocketClient::open(host.address(), "").await;
+    assert_eq!((client.frame().await.code(), heard.recv().await.expect("a frame").code()), (1014, 1008));
+    client.expect_end().await;
+}
+
+#[tokio::test]
+async fn unfinished_messages_do_not_take_all_room_for_ever() {
+    let (origin, mut heard) = listening("", b"").await;
+    let host = waiting(&origin, "2s").await;
+    let held = async || host.admin().get("/metrics").await.text();
+    let mut greedy = SocketClient::open(host.address(), "").await;
+    greedy.send(0x02, vec![b'a'; 60_000]).await;
+    tollgate_tests::eventually(async || held().await.contains("tollgate_held_bodies_bytes 60000")).await;
+    for _ in 0..3 {
+        let mut client = SocketClient::open(host.address(), "").await;
+        client.send(BINARY, vec![b'a'; 10_000]).await;
+        assert_eq!((client.frame().await.code(), heard.recv().await.expect("a frame").code()), (1013, 1001));
+    }
+    let warnings = || host.logs().matches("limits.held_bodies is used up").count();
+    tollgate_tests::eventually(async || warnings() > 0).await;
+    assert_eq!((greedy.frame().await.code(), heard.recv().await.expect("a frame").code()), (1008, 1001));
+    tollgate_tests::eventually(async || held().await.contains("tollgate_held_bodies_bytes 0")).await;
+    let mut client = SocketClient::open(host.address(), "").await;
+    client.send(BINARY, vec![b'a'; 10_000]).await;
+    assert_eq!(heard.recv().await.expect("a frame").payload, vec![b'A'; 10_000]);
+    assert_eq!(warnings(), 1);
+}

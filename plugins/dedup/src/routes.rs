@@ -31,6 +31,8 @@ const FALSE: [&str; 8] = ["", "0", "f", "F", "false", "FALSE", "off", "OFF"];
 
 /// Largest page that is looked at, in bytes: 40 posts are a tenth of it.
 const MAX_PAGE: u64 = 4 << 20;
+/// Largest message of a stream: a post is a hundredth of it.
+const MAX_MESSAGE: u64 = 1 << 20;
 /// Largest instance document.
 const MAX_INSTANCE: u64 = 1 << 20;
 
@@ -89,7 +91,8 @@ impl Reach {
         all.push(Subscription::to(Event::Response).filter(pages).with_body_up_to(MAX_PAGE, PassUnseen));
         if self.has_streams {
             let streams = format!("~p '^/api/v1/streaming(/.*)?$'{stream}");
-            all.push(Subscription::to(Event::WebsocketMessage).filter(streams.as_str()));
+            let messages = Subscription::to(Event::WebsocketMessage).filter(streams.as_str());
+            all.push(messages.with_body_up_to(MAX_MESSAGE, PassUnseen));
             all.push(Subscription::to(Event::SseEvent).filter(streams));
         }
         all.push(requests);

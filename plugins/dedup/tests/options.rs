@@ -88,7 +88,7 @@ fn bodies_are_asked_for_where_they_are_needed() {
     let expected = [
         (Event::Response, up_to(1)),
         (Event::Response, up_to(4)),
-        (Event::WebsocketMessage, BodyMode::None),
+        (Event::WebsocketMessage, up_to(1)),
         (Event::SseEvent, BodyMode::None),
         (Event::Request, BodyMode::None),
     ];

@@ -1,11 +1,15 @@
 //! How much of bodies all flows together hold back for hooks: many clients with large bodies must not take all memory.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::BodyError;
 
@@ -14,6 +18,15 @@ use super::BodyError;
 pub struct Holdings {
     held: AtomicUsize,
     limit: usize,
+    told: Option<Told>,
+}
+
+/// What the log is told when there is no room.
+#[derive(Debug)]
+struct Told {
+    /// The key of the limit.
+    key: &'static str,
+    at: Mutex<Option<Instant>>,
 }
 
 /// A part of it, given back when this is dropped.
@@ -29,11 +42,21 @@ struct Held {
     _hold: Hold,
 }
 
+/// How often the log tells that there is no room.
+const WARNING: Duration = Duration::from_mins(1);
+
 impl Holdings {
     /// At most so many bytes.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
-        Self { held: AtomicUsize::new(0), limit }
+        Self { held: AtomicUsize::new(0), limit, told: None }
+    }
+
+    /// The same, and the log warns when there is no room, once a minute at most. Default: it does not.
+    #[must_use]
+    pub const fn telling(mut self, key: &'static str) -> Self {
+        self.told = Some(Told { key, at: Mutex::new(None) });
+        self
     }
 
     /// Bytes held now.
@@ -82,9 +105,15 @@ impl Hold {
     /// # Errors
     /// When they may not: then nothing has changed.
     pub fn grow(&mut self, bytes: usize) -> Result<(), BodyError> {
-        let Holdings { held, limit } = &*self.holdings;
+        let Holdings { held, limit, told } = &*self.holdings;
         let add = |held: usize| held.checked_add(bytes).filter(|sum| sum <= limit);
-        held.fetch_update(Relaxed, Relaxed, add).map_err(|_| BodyError::Crowded(*limit))?;
+        if held.fetch_update(Relaxed, Relaxed, add).is_err() {
+            if let Some(told) = told.as_ref().filter(|told| told.is_due(Instant::now())) {
+                let (held, limit) = (held.load(Relaxed), *limit);
+                tracing::warn!(held, limit, "{} is used up: what would have to be held is refused", told.key);
+            }
+            return Err(BodyError::Crowded(*limit));
+        }
         self.bytes += bytes;
         Ok(())
     }
@@ -104,6 +133,18 @@ impl Hold {
     #[must_use]
     pub fn keep(self, bytes: Bytes) -> Bytes {
         if bytes.is_empty() { bytes } else { Bytes::from_owner(Held { bytes, _hold: self }) }
+    }
+}
+
+impl Told {
+    /// Whether the log is to be told now.
+    fn is_due(&self, now: Instant) -> bool {
+        let mut at = self.at.lock();
+        let is_due = at.is_none_or(|at| now.duration_since(at) >= WARNING);
+        if is_due {
+            *at = Some(now);
+        }
+        is_due
     }
 }
 
@@ -138,6 +179,14 @@ mod tests {
         assert!(holdings.is_over());
         drop(two);
         assert_eq!(holdings.held(), 0);
+    }
+
+    #[test]
+    fn the_log_is_told_once_a_minute() {
+        let told = Told { key: "limit", at: Mutex::new(None) };
+        let start = Instant::now();
+        let due = [0, 1, 59, 60, 61, 119, 120].map(|seconds| told.is_due(start + Duration::from_secs(seconds)));
+        assert_eq!(due, [true, false, false, true, false, false, true]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Messages both ways, after an upgrade whose messages hooks decide about.
 //!
 //! Each direction is read, decided about and written by itself: what cannot be written is not read either. Between messages
-//! nothing is held for a connection.
+//! nothing is held for a connection, and it may be silent for as long as it likes; within one, for `timeouts.body_idle`.
 
 mod sides;
 
@@ -158,9 +158,9 @@ async fn relay(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &At
                 if to.flush(record).await.is_err() {
                     return Ended::Lost(to.peer());
                 }
-                match from.fill(record).await {
-                    Ok(1..) => continue,
-                    Ok(0) | Err(_) => return Ended::Lost(from.peer()),
+                match fill(from, record).await {
+                    Ok(()) => continue,
+                    Err(ended) => return ended,
                 }
             }
             Ok(Some(Piece::Control(Opcode::Close, payload))) => {
@@ -203,6 +203,19 @@ async fn relay(from: &mut Source, to: &mut Sink, socket: &Socket, is_ending: &At
             return Ended::Lost(to.peer());
         }
     }
+}
+
+/// Reads once. What is held of a message is not held for one who sends no more of it.
+async fn fill(from: &mut Source, record: &Record) -> Result<(), Ended> {
+    let read = match record.site.timeouts.body_idle.filter(|_| from.is_open()) {
+        None => from.fill(record).await,
+        // Boxed: a connection that waits for messages holds no timer.
+        Some(patience) => {
+            let read = Box::pin(timeout(patience, from.fill(record))).await;
+            read.map_err(|_| Ended::Broken(from.peer(), Violation::Idle))?
+        }
+    };
+    if matches!(read, Ok(1..)) { Ok(()) } else { Err(Ended::Lost(from.peer())) }
 }
 
 /// Inflates a long piece, off the threads that serve.

@@ -17,6 +17,8 @@ pub const GOING_AWAY: u16 = 1001;
 pub const NONE: u16 = 1005;
 /// A connection that was lost; never sent.
 pub const LOST: u16 = 1006;
+/// Against what the proxy allows.
+pub const POLICY: u16 = 1008;
 /// An addon failed.
 pub const INTERNAL: u16 = 1011;
 /// The proxy holds as much as it may.
@@ -36,6 +38,9 @@ pub enum Violation {
     /// A message over the cap of a hook, in bytes.
     #[error("a message of more than {0} bytes")]
     TooLarge(usize),
+    /// Nothing came for too long while a message was open.
+    #[error("a message that did not move for too long")]
+    Idle,
     /// All flows together hold as much as they may.
     #[error("the proxy holds as much as it may")]
     Crowded,
@@ -48,6 +53,7 @@ impl Violation {
         match self {
             Self::Protocol(_) => 1002,
             Self::Data(_) => 1007,
+            Self::Idle => POLICY,
             Self::TooLarge(_) => 1009,
             Self::Crowded => TRY_AGAIN,
         }

@@ -85,6 +85,12 @@ impl Decoder {
         Self { is_client, may_compress, is_within: false, frame: None }
     }
 
+    /// Whether a message has begun and not ended.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.is_within || self.frame.is_some()
+    }
+
     /// Takes the next piece out of the buffer. None: more has to come. What is wrong is found as soon as the bytes that make it
     /// so are there, and nothing is to be had after that.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Piece>, Violation> {

@@ -153,3 +153,30 @@ async fn idle_streams_take_nothing_from_timelines() {
     assert!(!arrives(&mut clients[0], message(&["user"], "update", &boost("4", &post("3", "c")))).await);
     assert_eq!(host.admin().counter("dedup", "errors").await, 0);
 }
+
+#[tokio::test]
+async fn messages_over_a_mebibyte_pass_unjudged() {
+    const MOST: usize = 1 << 20;
+    let origin = mastodon(|_| None).await;
+    let host = hosted(&origin, &json!({})).start().await;
+    let mut client = stream(&host).await;
+    assert!(arrives(&mut client, message(&["user"], "update", &post("1", "a"))).await);
+    let mut repeat = message(&["user"], "update", &boost("2", &post("1", "a")));
+    repeat.push_str(&" ".repeat(MOST - repeat.len()));
+    assert!(!arrives(&mut client, &repeat).await);
+    repeat.push(' ');
+    client.send(super::TEXT, &repeat).await;
+    let mut got = Vec::new();
+    loop {
+        let frame = client.frame().await;
+        got.extend_from_slice(&frame.payload);
+        if frame.first & 0x80 != 0 {
+            break;
+        }
+    }
+    assert!(got == repeat.as_bytes());
+    // Those that are begun and not ended hold no more than that, either.
+    let before = origin.received();
+    client.send(0x01, " ".repeat(MOST + 1)).await;
+    tollgate_tests::eventually(async || origin.received() > before + MOST).await;
+}

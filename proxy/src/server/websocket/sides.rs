@@ -88,6 +88,11 @@ impl Source {
         self.assembler.resume(work)
     }
 
+    /// Whether a message, or a frame, has begun and not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.decoder.is_open() || !self.buffer.is_empty()
+    }
+
     /// Reads once. 0 means that the peer has closed its side.
     pub(super) async fn fill(&mut self, record: &Record) -> io::Result<usize> {
         let read = fill(&mut self.reader, &mut self.buffer).await?;
