@@ -239,9 +239,13 @@ fn answers_to_head_take_no_body() {
 
 #[test]
 fn parts_of_a_whole_are_not_replaced() {
-    let part = |_: &TestRequest| TestResponse::new(206).with_body("part");
+    let part = |_: &TestRequest| TestResponse::new(206).with_header("Content-Range", "bytes 0-3/9").with_body("part");
     let done = harness(json!({ "response": "body" })).exchange(TestRequest::get("/"), part);
     assert!(matches!(&done.failures[..], [HookFailure::Failed(_)]), "{:?}", done.failures);
+    // One that does not say of what it is a part is whole.
+    let whole = |_: &TestRequest| TestResponse::new(206).with_body("part");
+    let done = harness(json!({ "response": "body" })).exchange(TestRequest::get("/"), whole);
+    assert_eq!((done.failures.len(), done.response().text()), (0, "new"));
     let request = TestRequest::post("/").with_header("Content-Range", "bytes 0-3/9").with_body("part");
     let done = harness(json!({ "request": "body" })).request(request);
     assert!(matches!(done.verdict, Err(HookFailure::Failed(_))), "{:?}", done.verdict);
