@@ -307,6 +307,37 @@ async fn policies_decide_while_redis_is_away() {
 }
 
 #[tokio::test]
+async fn flows_are_served_as_soon_as_redis_is_back() {
+    let origin = RawOrigin::ok().await;
+    let mut server = RedisServer::start().await;
+    let rule = "{ failures = 3, within = \"10m\", first = \"1h\", longest = \"1h\" }";
+    let mut script = asking();
+    let rules = script["rules"].as_array_mut().expect("rules");
+    rules.push(json!({"on": "request", "filter": "~p ^/bad", "do": ["trap"]}));
+    let host = Hosted::before(&origin.url()).scripted("a", &script).set("addon.a.kv", true);
+    let host = host.set("state", format!("'{}'", server.url())).set("addon.a.quarantine", rule).start().await;
+    assert_eq!(at(&host, "/must", "set value=1").await.0, 200);
+    server.kill();
+    eventually(async || at(&host, "/must", "get").await.0 == 503).await;
+    for _ in 0..30 {
+        assert_eq!(at(&host, "/must", "get").await.0, 503);
+    }
+    // They are counted all the same.
+    let status = host.admin().status("a").await;
+    assert!(status["kv"]["operations"]["get"]["unavailable"].as_u64() >= Some(30), "{status}");
+    assert!(host.times_logged("a hook failed") >= 30, "{status}");
+    assert_eq!(status["quarantine"], json!({"state": "none", "seconds_left": null, "failures": 0, "times": 0}));
+    server.restart().await;
+    eventually(async || readiness(&host).await.0 == 200).await;
+    assert_eq!(at(&host, "/must", "set value=1").await, (200, "set".to_owned()));
+    // What the store has no part in counts as ever.
+    for _ in 0..3 {
+        assert_eq!(host.get("/bad").await.status, 503);
+    }
+    assert_eq!(host.admin().status("a").await["quarantine"]["times"], 1);
+}
+
+#[tokio::test]
 async fn a_redis_that_hangs_holds_up_no_other_flow() {
     let origin = RawOrigin::ok().await;
     let server = RedisServer::start().await;

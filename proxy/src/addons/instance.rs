@@ -180,7 +180,11 @@ impl Shared {
         // Until it is known, as after a panic.
         self.had_effect.store(true, Relaxed);
         let result = live.hook(call, exchange, &self.generation, course).await;
-        self.had_effect.store(live.store.data().had_effect, Relaxed);
+        let state = live.store.data();
+        self.had_effect.store(state.had_effect, Relaxed);
+        if state.was_store_unavailable {
+            tally.excuse();
+        }
         let verdict = result?;
         if !course.is_abandoned() {
             *slot = Slot::Alive(live);
@@ -263,6 +267,7 @@ impl Live {
         state.stage = Some(stage);
         state.random.refill(limits.random);
         state.had_effect = false;
+        state.was_store_unavailable = false;
         state.calls.refill();
         let result = self.guest(call).await;
         let state = self.store.data_mut();

@@ -80,6 +80,7 @@ impl HostState {
         if did_nothing {
             self.had_effect = had_effect;
         }
+        self.was_store_unavailable |= matches!(result, Err(StoreError::Unavailable(_)));
         let result = result.map_err(Refusal::Store);
         self.keeping.stats.kv.ended(index, result.as_ref().err().map_or(Ended::Ok, Refusal::ended));
         Ok(result.map_err(WitError::from))

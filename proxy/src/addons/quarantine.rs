@@ -18,6 +18,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    over::BudgetKind,
     stats::Stats,
     status::{QuarantineState, QuarantineStatus},
 };
@@ -77,6 +78,15 @@ pub(super) const fn is_failure(error: &HookError) -> bool {
         | HookError::NotLoaded
         | HookError::Coded(_)
         | HookError::Gone => false,
+    }
+}
+
+/// Whether it may come from a store that was unavailable to the hook.
+pub(super) fn may_be_of_the_store(error: &HookError) -> bool {
+    match error {
+        HookError::Trap(_) | HookError::Failed(_) => true,
+        HookError::Deadline { kind, .. } => *kind == BudgetKind::Wall.as_str(),
+        _ => false,
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct HostState {
     /// Whether a service of the host did something outside of the flow since the hook began: such a hook is not called once
     /// more. To be set by every service that does.
     pub(super) had_effect: bool,
+    /// Whether the store was unavailable to an operation since the hook began: a failure then says nothing about the addon.
+    pub(super) was_store_unavailable: bool,
     /// Message and place, if the guest said that it is about to trap.
     pub(super) panicked: Option<(String, String)>,
 }
@@ -108,6 +110,7 @@ impl HostState {
             stage: None,
             outcome: None,
             had_effect: false,
+            was_store_unavailable: false,
             panicked: None,
         };
         let mut store = Store::new(setup.engine.wasmtime(), data);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    quarantine::{Probe, Quarantine, is_failure},
+    quarantine::{Probe, Quarantine, is_failure, may_be_of_the_store},
     stats::Stats,
 };
 use crate::hooks::HookError;
@@ -20,18 +20,24 @@ pub(super) struct Tally<'a> {
     has_failed: &'a AtomicBool,
     start: Instant,
     probe: Option<Probe>,
+    is_excused: bool,
     is_over: bool,
 }
 
 impl<'a> Tally<'a> {
     /// Of a call that begins now, in a flow that may have failed before.
     pub(super) fn begin(stats: &'a Stats, quarantine: &'a Quarantine, has_failed: &'a AtomicBool) -> Self {
-        Self { stats, quarantine, has_failed, start: Instant::now(), probe: None, is_over: false }
+        Self { stats, quarantine, has_failed, start: Instant::now(), probe: None, is_excused: false, is_over: false }
     }
 
     /// It decides about the quarantine.
     pub(super) fn probes(&mut self, probe: Option<Probe>) {
         self.probe = probe;
+    }
+
+    /// The store was unavailable to it: if it fails for that, the quarantine learns nothing, but the failure is counted.
+    pub(super) const fn excuse(&mut self) {
+        self.is_excused = true;
     }
 
     /// It has ended.
@@ -43,6 +49,11 @@ impl<'a> Tally<'a> {
         self.is_over = true;
         let now = Instant::now();
         self.stats.called(now.saturating_duration_since(self.start), error);
+        if self.is_excused && error.is_some_and(may_be_of_the_store) {
+            // The next flow is the probe.
+            self.probe = None;
+            return;
+        }
         let failure = error.filter(|error| is_failure(error));
         let is_first = failure.is_some() && !self.has_failed.swap(true, Relaxed);
         match (self.probe.take(), failure) {

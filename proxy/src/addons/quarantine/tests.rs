@@ -245,6 +245,48 @@ fn only_what_the_addon_did_counts() {
 }
 
 #[test]
+fn failures_for_want_of_the_store_do_not_count() {
+    let wall = || HookError::Deadline { kind: "wall", limit: Duration::ZERO };
+    for (error, expected) in [
+        (trap(), 0),
+        (HookError::Failed(String::new()), 0),
+        (wall(), 0),
+        (HookError::Deadline { kind: "cpu", limit: Duration::ZERO }, 1),
+        (HookError::Verdict(String::new()), 1),
+    ] {
+        let (world, has_failed) = (world(RULE), AtomicBool::new(false));
+        let mut tally = Tally::begin(&world.stats, &world.quarantine, &has_failed);
+        tally.excuse();
+        tally.ended(Some(&error));
+        let status = world.quarantine.status(Instant::now());
+        assert_eq!((status.failures, world.stats.counters().calls), (expected, 1), "{error}");
+        // A failure of its own in the same flow still counts.
+        Tally::begin(&world.stats, &world.quarantine, &has_failed).ended(Some(&trap()));
+        assert_eq!(world.quarantine.status(Instant::now()).failures, 1, "{error}");
+    }
+}
+
+#[test]
+fn probes_without_the_store_say_nothing() {
+    let (mut world, has_failed) = (world(RULE), AtomicBool::new(false));
+    world.bad(3);
+    world.pass(1_000);
+    for _ in 0..3 {
+        let mut tally = Tally::begin(&world.stats, &world.quarantine, &has_failed);
+        tally.probes(Some(world.probe()));
+        tally.excuse();
+        tally.ended(Some(&trap()));
+        assert_eq!((world.state(), world.seconds_left()), (QuarantineState::Quarantined, Some(0.0)));
+    }
+    // A hook that goes well without the store ends it.
+    let mut tally = Tally::begin(&world.stats, &world.quarantine, &has_failed);
+    tally.probes(Some(world.probe()));
+    tally.excuse();
+    tally.ended(None);
+    assert_eq!(world.state(), QuarantineState::None);
+}
+
+#[test]
 fn panics_of_the_host_count_as_traps() {
     let (world, has_failed) = (world(RULE), AtomicBool::new(false));
     let panicked = panic::catch_unwind(panic::AssertUnwindSafe(|| {
