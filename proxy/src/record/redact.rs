@@ -45,13 +45,16 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Into something of so many bytes within; none where that is too deep or too much.
-    fn deeper(self, bytes: usize) -> Option<Self> {
-        let depth = self.depth.checked_sub(1)?;
-        // What has no room takes all that is left, so that many of that kind cost nothing.
+    /// Into something within; none where that is too deep.
+    fn deeper(self) -> Option<Self> {
+        self.depth.checked_sub(1).map(|depth| Self { depth, ..self })
+    }
+
+    /// Whether so many bytes more may be looked at. What has no room takes all that is left, so that many of that kind cost nothing.
+    fn has_left(self, bytes: usize) -> bool {
         let left = self.left.get().checked_sub(bytes);
         self.left.set(left.unwrap_or_default());
-        left.map(|_| Self { depth, ..self })
+        left.is_some()
     }
 }
 
@@ -205,6 +208,9 @@ fn value(rest: &str, ends: Ends, look: Look<'_>, seen: &mut Seen) -> Option<(Str
     let piece = again.split(['?', '&', '#', ';']).next().unwrap_or(again);
     let begins = piece.get(..piece.len().min(3)).unwrap_or_default();
     let is_document = ["%7B", "%5B", "{", "["].iter().any(|start| begins.to_ascii_uppercase().starts_with(start));
+    if is_document && !look.has_left(again.len()) {
+        return Some((IN_URL.to_owned(), ends.value_len(rest)));
+    }
     coded(if is_document { again } else { piece }, look)?;
     let length = ends.value_len(rest);
     Some((coded(rest.get(..length)?, look).unwrap_or_else(|| IN_URL.to_owned()), length))
@@ -212,11 +218,17 @@ fn value(rest: &str, ends: Ends, look: Look<'_>, seen: &mut Seen) -> Option<(Str
 
 /// A value that holds secrets once it is percent-decoded, as the URL of another does, without them; none where it holds none.
 fn coded(value: &str, look: Look<'_>) -> Option<String> {
-    let decoded = if value.contains('%') { percent_decode_str(value).decode_utf8_lossy() } else { return None };
+    if !value.contains('%') {
+        return None;
+    }
+    if !look.has_left(value.len()) {
+        return Some(IN_URL.to_owned());
+    }
+    let decoded = percent_decode_str(value).decode_utf8_lossy();
     if decoded == value {
         return None;
     }
-    let Some(look) = look.deeper(value.len()) else { return Some(IN_URL.to_owned()) };
+    let Some(look) = look.deeper() else { return Some(IN_URL.to_owned()) };
     let redacted = if decoded.trim_start().starts_with(['{', '[']) {
         Cow::Owned(json::within(&decoded, look))
     } else {

@@ -85,7 +85,9 @@ fn string(quoted: &str, look: Look<'_>, out: &mut String) {
     let start = content.trim_start();
     let is_document = start.starts_with(['{', '[']) && start.contains('"');
     let redacted = if is_document {
-        look.deeper(content.len()).map_or_else(|| REDACTED.to_owned(), |look| within(&content, look))
+        look.deeper()
+            .filter(|look| look.has_left(content.len()))
+            .map_or_else(|| REDACTED.to_owned(), |look| within(&content, look))
     } else {
         content.split_inclusive('\n').map(|line| text_within(line, look)).collect()
     };

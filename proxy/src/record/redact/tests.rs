@@ -219,6 +219,7 @@ fn hostile_texts_cost_no_more_than_their_length() {
         (";a=\"", true),
         (";a=%41\" \"", true),
         (";a=%7B", false),
+        (";a={", false),
         ("%25", true),
         ("=", true),
         ("\"", true),
@@ -227,7 +228,7 @@ fn hostile_texts_cost_no_more_than_their_length() {
         ("'a':", true),
         ("://", true),
     ] {
-        let hostile = format!("/?x=1{}", pattern.repeat((64 << 10) / pattern.len()));
+        let hostile = format!("/?x=1{}", pattern.repeat((16 << 10) / pattern.len()));
         let left = work(&hostile);
         let look = Look { depth: DEPTH, left: &left };
         let shown = text_within(&hostile, look);
