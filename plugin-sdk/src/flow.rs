@@ -100,7 +100,7 @@ impl Flow {
     /// may be given back, and the next hook has a fresh one, as `configure` left it; notes stay. For flows that last long and are
     /// silent for long, as streams are: an instance that waits takes memory, and one of those that the addon may have
     /// (`instances`). A hook that finds none free waits for one within its wall budget. Each hook says it anew. In the test
-    /// harness the addon stays as it is.
+    /// harness the addon stays as it is, and the flow tells: `TestFlow::has_let_go`.
     pub fn let_go(&self) {
         self.host.let_go();
     }

@@ -41,6 +41,8 @@ pub(crate) struct Flow {
     pub(crate) is_editable: bool,
     /// In the hook for an event: whether the stream ends.
     pub(crate) end: Option<Rc<Cell<bool>>>,
+    /// Whether the hook keeps nothing for later ones.
+    pub(crate) lets_go: Rc<Cell<bool>>,
 }
 
 #[derive(Debug)]
@@ -123,8 +125,9 @@ impl Flow {
         self.facts.public_origin.clone()
     }
 
-    /// The harness goes on with the addon that it has.
-    pub(crate) const fn let_go(&self) {}
+    pub(crate) fn let_go(&self) {
+        self.lets_go.set(true);
+    }
 
     pub(crate) fn note(&self, key: &str) -> Option<String> {
         self.stage.borrow().notes.get(key).cloned()

@@ -44,6 +44,7 @@ pub struct TestFlow<A> {
     response_stream: Stream,
     counts: Option<MessageCounts>,
     end: Rc<Cell<bool>>,
+    lets_go: Rc<Cell<bool>>,
 }
 
 /// What a hook sees, and what of it it may edit.
@@ -89,12 +90,19 @@ impl<A: Addon> TestFlow<A> {
             response_stream: Stream::default(),
             counts: None,
             end: Rc::default(),
+            lets_go: Rc::default(),
         }
     }
 
     /// The addon itself, with what hooks left in it.
     pub const fn addon(&self) -> &A {
         &self.addon
+    }
+
+    /// Whether the last hook said that it keeps nothing for later ones ([`Flow::let_go`]). The test goes on with the same addon.
+    #[must_use]
+    pub fn has_let_go(&self) -> bool {
+        self.lets_go.get()
     }
 
     /// The request as it stands.
@@ -349,7 +357,9 @@ impl<A: Addon> TestFlow<A> {
         let end = (event == Event::SseEvent).then(|| Rc::clone(&self.end));
         let had_ended = self.end.get();
         let is_editable = view.edits != Edits::Nothing;
-        let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable, end };
+        self.lets_go.set(false);
+        let lets_go = Rc::clone(&self.lets_go);
+        let flow = host::Flow { facts: self.facts.clone(), stage: stage(), is_editable, end, lets_go };
         let lent = Lent {
             request: host::Request {
                 stage: stage(),

@@ -17,6 +17,7 @@ fn repeats_do_not_come_through_sockets() {
     let harness = harness(json!({}));
     let mut flow = stream(&harness, STREAMING);
     assert!(passes(&mut flow, message(&["user"], "update", &post("1", "a"))));
+    assert!(flow.has_let_go(), "an idle stream holds an instance");
     assert!(!passes(&mut flow, message(&["user"], "update", &boost("2", post("1", "a")))));
     // With its payload as an object, as others send it.
     let object = json!({ "stream": ["user"], "event": "update", "payload": boost("3", post("1", "a")) });

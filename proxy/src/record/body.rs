@@ -132,12 +132,11 @@ fn shown(
         return Err("the text is left out: its charset is not known, so that credentials in it could not be replaced");
     }
     let text = match kind {
-        Kind::Json => redact::json(decoded),
+        Kind::Json | Kind::Jsons => redact::json(decoded),
         Kind::Form => redact::form(decoded),
         // Behind a mark of its byte order.
         Kind::Text if begins_as_json(decoded.as_bytes()) => redact::json(decoded),
         Kind::Text => redact::lines(decoded),
-        Kind::Jsons => redact::json(decoded),
         Kind::Markup => return Err("the document is left out, since credentials in its format are not replaced"),
         Kind::Multipart | Kind::Binary => {
             return Err("the parts are left out, since credentials in them are not replaced");
