@@ -78,8 +78,9 @@ async fn loops_run_behind_everything_else() {
         assert_eq!(siege.ask("loop-request").await.status, 503);
     }
     let [aside, last] = ["addon-aside", "addon-last"].map(|name| siege.cpu_of_threads(name));
-    // Of five hundredths of a second each. How much of it is in the last lane depends on how busy the machine is.
-    assert!(last > 0 && aside + last >= LOOPS * 4, "aside {aside}, last {last}");
+    // Of five hundredths of a second each, of which each of the threads is told a part less, as the system rounds down. How much
+    // of it is in the last lane depends on how busy the machine is.
+    assert!(last > 0 && aside + last >= LOOPS * 3, "aside {aside}, last {last}");
     siege.is_lifted().await;
 }
 
