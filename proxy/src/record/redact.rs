@@ -42,9 +42,16 @@ struct Look<'a> {
     depth: usize,
     /// Bytes that are left.
     left: &'a Cell<usize>,
+    /// Whether the text asks for a token (RFC 6749, 4.1.3): then its `code` is a secret.
+    is_grant: bool,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// All of this text.
+    fn at(input: &str, left: &'a Cell<usize>) -> Self {
+        Self { depth: DEPTH, left, is_grant: input.contains("grant_type") }
+    }
+
     /// Into something within; none where that is too deep.
     fn deeper(self) -> Option<Self> {
         self.depth.checked_sub(1).map(|depth| Self { depth, ..self })
@@ -102,7 +109,8 @@ impl Ends {
 /// A header field's value.
 pub(super) fn field(name: &str, value: &[u8]) -> String {
     let name = name.to_ascii_lowercase();
-    let is_part = |part: &str| is_secret_parameter(part) || matches!(part, "dpop" | "session");
+    // Codes in fields are mostly those of errors.
+    let is_part = |part: &str| (is_secret_parameter(part) && part != "code") || matches!(part, "dpop" | "session");
     let is_named = FIELDS.contains(&name.as_str()) || is_secret(&name) || name.split('-').any(is_part);
     let is_withheld = is_named && !HARMLESS.contains(&name.as_str());
     if is_withheld { REDACTED.to_owned() } else { text(&String::from_utf8_lossy(value)).into_owned() }
@@ -122,7 +130,7 @@ pub(super) fn form(input: &str) -> String {
 /// what nobody escaped is part of it. The start is the start of a parameter.
 pub(super) fn text(input: &str) -> Cow<'_, str> {
     let left = work(input);
-    text_within(input, Look { depth: DEPTH, left: &left })
+    text_within(input, Look::at(input, &left))
 }
 
 /// The same, with so much left that is looked into.

@@ -1,6 +1,6 @@
 //! Secrets in JSON: found by the names of members, also in a document that is cut, broken, or in a text within another.
 
-use super::{DEPTH, Ends, Look, MARKS, MAX_NAME, REDACTED, Seen, begins_as_form, form, letters, mark, text_within, work};
+use super::{Ends, Look, MARKS, MAX_NAME, REDACTED, Seen, begins_as_form, form, letters, mark, text_within, work};
 
 /// Names of members that hold a secret, letters and digits alone: whole ones, parts, ends.
 const WHOLE: [&str; 10] =
@@ -17,7 +17,7 @@ pub(in crate::record) fn json(input: &str) -> String {
 /// The same for what is no form, or was looked at as one.
 pub(super) fn document(input: &str) -> String {
     let left = work(input);
-    within(input, Look { depth: DEPTH, left: &left })
+    within(input, Look::at(input, &left))
 }
 
 /// The same, with so much left that is looked into.
@@ -39,7 +39,7 @@ pub(super) fn within(input: &str, look: Look<'_>) -> String {
         let (quoted, after) = from.split_at(text_len(from));
         let value = after.trim_start().strip_prefix(':').map(str::trim_start);
         match value {
-            Some(value) if is_secret_member(&unescaped(quoted)) => {
+            Some(value) if is_secret_member(&unescaped(quoted)) || (look.is_grant && quoted == "\"code\"") => {
                 let (kept, value) = from.split_at(from.len() - value.len());
                 out.push_str(kept);
                 let (secret, after) = value.split_at(value_len(value));

@@ -63,6 +63,7 @@ fn fields_lose_their_secrets() {
     }
     for (name, value, expected) in [
         ("Access-Control-Allow-Credentials", "true", "true"),
+        ("X-Error-Code", "17", "17"),
         ("Referer", "http://u:p@h/?token=s3", "http://***@h/?token=***"),
         ("Location", "/cb?code=s3", "/cb?code=***"),
         ("Accept", "text/html;q=0.9", "text/html;q=0.9"),
@@ -76,6 +77,8 @@ fn documents_lose_their_secrets_and_nothing_else() {
     for (input, expected) in [
         (r#"{ "user" : "u", "password" : "s3" }"#, r#"{ "user" : "u", "password" : "[redacted]" }"#),
         (r#"{"access_token":"s3","n":1.10}"#, r#"{"access_token":"[redacted]","n":1.10}"#),
+        (r#"{"code":"s3","grant_type":"x"}"#, r#"{"code":"[redacted]","grant_type":"x"}"#),
+        (r#"{"code":"E1","error":"x"}"#, r#"{"code":"E1","error":"x"}"#),
         (r#"{"a":[{"refresh_token":12345,"b":2}]}"#, r#"{"a":[{"refresh_token":"[redacted]","b":2}]}"#),
         (r#"{"client_secret":{"x":["}",{"y":1}]},"b":2}"#, r#"{"client_secret":"[redacted]","b":2}"#),
         (r#"{"access\u005ftoken":"s3"}"#, r#"{"access\u005ftoken":"[redacted]"}"#),
@@ -230,7 +233,7 @@ fn hostile_texts_cost_no_more_than_their_length() {
     ] {
         let hostile = format!("/?x=1{}", pattern.repeat((16 << 10) / pattern.len()));
         let left = work(&hostile);
-        let look = Look { depth: DEPTH, left: &left };
+        let look = Look { depth: DEPTH, left: &left, is_grant: false };
         let shown = text_within(&hostile, look);
         assert!(shown.starts_with("/?x="), "{pattern}");
         assert_eq!(left.get() > 0, is_within, "{pattern}");
