@@ -1,0 +1,63 @@
+//! Two real Synapses that federate, each through a Tollgate of its own as `examples/tim` configures it.
+//!
+//! Homeservers are named by the ports of their proxies, so that all tests share both pairs: they end with the program, which a
+//! static value would not, and so there is a main function in place of the usual harness.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what tests share fails as they do: by panicking"
+)]
+
+mod certificates;
+mod conversation;
+mod pages;
+mod refusals;
+
+use std::{pin::Pin, process::ExitCode, sync::Arc};
+
+use libtest_mimic::{Arguments, Trial};
+use tokio::{runtime::Runtime, sync::OnceCell};
+use tollgate_e2e::Federation;
+
+/// What all tests share. The first one starts it.
+struct Shared {
+    federation: OnceCell<Federation>,
+    runtime: Runtime,
+}
+
+type Test = for<'a> fn(&'a Federation) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+macro_rules! tests {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        [$((concat!(stringify!($module), "::", stringify!($name)), (|federation| Box::pin($module::$name(federation))) as Test)),*]
+    };
+}
+
+fn main() -> ExitCode {
+    let tests = tests![
+        certificates::openssl_trusts_what_is_minted,
+        conversation::a_message_passes_both_proxies,
+        conversation::rooms_are_joined_by_alias,
+        conversation::media_cross,
+        conversation::names_are_asked_for_across,
+        pages::probes_name_listeners_and_dependencies,
+        pages::versions_end_with_the_fence,
+        refusals::strangers_in_disguise_are_not_spoken_with,
+        refusals::paths_outside_of_the_table_go_nowhere,
+    ];
+    let shared = Arc::new(Shared { federation: OnceCell::new(), runtime: Runtime::new().expect("a runtime") });
+    let trial = |(name, test): (&str, Test)| {
+        let shared = Arc::clone(&shared);
+        Trial::test(name, move || {
+            shared.runtime.block_on(async { test(shared.federation.get_or_init(Federation::start).await).await });
+            Ok(())
+        })
+    };
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), tests.map(trial).into());
+    if let (true, Some(federation)) = (conclusion.has_failed(), shared.federation.get()) {
+        federation.show_logs();
+    }
+    conclusion.exit_code()
+}
