@@ -52,6 +52,7 @@
 //!   chunk, event or message hook; call those one by one through [`Harness::flow`].
 //! - No network is touched: [`Harness::with_http`] answers requests of the addon's own. Grants are not evaluated, redirects are
 //!   followed only if the test does so, and URLs are hardly looked at.
+//! - No name is looked up: [`Harness::with_dns`] answers; else it is denied.
 //! - The store grants everything unless the test says [`Harness::without_kv`], has no quota, and its time passes by
 //!   [`Harness::pass`] alone.
 //! - Budgets of time and memory are not enforced; those of bodies and of header fields are the defaults, 10 MiB, and 256 fields
@@ -64,6 +65,7 @@ use std::fmt;
 use crate::Error;
 
 mod capture;
+pub(crate) mod dns;
 mod exchange;
 mod flow;
 mod harness;

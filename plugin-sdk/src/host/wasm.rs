@@ -1,5 +1,6 @@
 //! The imports of the world.
 
+mod dns;
 pub(crate) mod kv;
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub(crate) use crate::guest::bindings::tollgate::addon::flow::{Outcome, Request, Response};
+pub(crate) use dns::srv;
 
 /// The functions of `flow`: an instance has exactly one.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture,
+    Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture, dns,
     http::Network,
     kv::Kept,
     ledger::{self, Stream},
@@ -35,6 +35,7 @@ pub struct TestFlow<A> {
     matched: BTreeMap<Event, Vec<u32>>,
     stage: Stage,
     network: Network,
+    names: Option<dns::Answering>,
     kept: Kept,
     lines: Vec<LogLine>,
     is_gone: bool,
@@ -81,6 +82,7 @@ impl<A: Addon> TestFlow<A> {
             matched: harness.matched.clone(),
             stage: Rc::new(RefCell::new(staging)),
             network: harness.network(),
+            names: harness.names.clone(),
             kept: harness.kept.clone(),
             lines: Vec::new(),
             is_gone: false,
@@ -376,7 +378,7 @@ impl<A: Addon> TestFlow<A> {
         };
         let flow = Flow::new(matched, flow);
         let addon = &mut self.addon;
-        let (_network, _kept) = (self.network.lend(), self.kept.lend());
+        let (_network, _kept, _names) = (self.network.lend(), self.kept.lend(), dns::lend(self.names.clone()));
         let result = match capture::catch(&mut self.lines, || hook(addon, &flow, &lent)) {
             Ok(Ok(verdict)) => check(&verdict).map(|()| verdict).map_err(|error| HookFailure::Verdict(error.to_string())),
             Ok(Err(error)) => Err(HookFailure::Failed(error)),

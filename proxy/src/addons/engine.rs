@@ -17,7 +17,7 @@ use super::{
     ticker::{Running, Ticker},
     wasi,
 };
-use crate::{kv::Store, outbound::Service};
+use crate::{dns::Names, kv::Store, outbound::Service};
 
 /// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
 #[derive(Clone)]
@@ -44,6 +44,7 @@ struct Shared {
 #[derive(Clone)]
 pub(super) struct Outbound {
     pub(super) service: Arc<Service>,
+    pub(super) names: Arc<Names>,
     pub(super) runtime: Handle,
 }
 
@@ -91,7 +92,8 @@ impl Engine {
         let memory = Arc::new(TotalMemory::new(settings.guest_memory));
         let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
-        let outbound = Outbound { service, runtime: Handle::current() };
+        let names = Arc::new(Names::new(settings.nameservers.clone()));
+        let outbound = Outbound { service, names, runtime: Handle::current() };
         let store = Arc::clone(&settings.store);
         let shared =
             Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound, store };

@@ -33,6 +33,8 @@ pub struct Grants {
     pub upstreams: HttpGrants,
     /// Whether it may keep keys and values between flows. Default no.
     pub kv: bool,
+    /// Whether it may ask the domain name system. Default no.
+    pub dns: bool,
 }
 
 /// Names of header fields, compared without case; one that ends with `*` stands for all that begin so.
@@ -235,6 +237,7 @@ impl Default for Grants {
             http: HttpGrants::default(),
             upstreams: HttpGrants::default(),
             kv: false,
+            dns: false,
         }
     }
 }
@@ -243,7 +246,7 @@ impl Default for Grants {
 impl Serialize for Grants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events: Vec<_> = Event::ALL.into_iter().filter(|event| self.events.contains(*event)).map(Event::as_str).collect();
-        let mut fields = serializer.serialize_struct("Grants", 9)?;
+        let mut fields = serializer.serialize_struct("Grants", 10)?;
         fields.serialize_field("events", &events)?;
         fields.serialize_field("edit", &self.edit)?;
         fields.serialize_field("bodies", &self.bodies)?;
@@ -254,6 +257,7 @@ impl Serialize for Grants {
         fields.serialize_field("http", &shown(&self.http))?;
         fields.serialize_field("upstreams", &shown(&self.upstreams))?;
         fields.serialize_field("kv", &self.kv)?;
+        fields.serialize_field("dns", &self.dns)?;
         fields.end()
     }
 }

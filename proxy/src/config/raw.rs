@@ -17,6 +17,7 @@ pub(super) struct Raw {
     pub(super) state_timeout: Option<Scalar>,
     pub(super) state_password_file: Option<String>,
     pub(super) state_ca: Option<String>,
+    pub(super) nameservers: Option<Vec<String>>,
     pub(super) admin: Option<RawAdmin>,
     pub(super) limits: RawLimits,
     pub(super) timeouts: RawTimeouts,
@@ -257,6 +258,7 @@ pub(super) struct RawAddon {
     pub(super) upstreams: Option<Vec<String>>,
     pub(super) calls: Option<Scalar>,
     pub(super) kv: Option<bool>,
+    pub(super) dns: Option<bool>,
     pub(super) kv_bytes: Option<Scalar>,
     pub(super) kv_keys: Option<Scalar>,
 }
