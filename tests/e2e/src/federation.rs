@@ -5,7 +5,10 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde_json::{Value, json};
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// Addons of the example, in its plugins directory.
-const ADDONS: [&str; 1] = ["version-clamp"];
+const ADDONS: [&str; 2] = ["version-clamp", "federation"];
 
 /// Two of them, and what they share.
 pub struct Federation {
@@ -48,6 +51,7 @@ pub struct Home {
     internet: PathBuf,
     trust: Arc<rustls::ClientConfig>,
     ca: TempDir,
+    _inbound: Port,
 }
 
 /// The registration service, and what it knows.
@@ -55,6 +59,7 @@ pub struct Registration {
     service: Arc<Service>,
     address: SocketAddr,
     directory: TempDir,
+    version: AtomicU64,
 }
 
 impl Federation {
@@ -66,10 +71,12 @@ impl Federation {
         for name in ADDONS {
             drop_in(plugins.path(), name, &components::bundled(name));
         }
-        let one = Home::start("hs1", "localhost", plugins.path(), &internet, &registration);
-        let other = Home::start("hs2", "127.0.0.1", plugins.path(), &internet, &registration);
+        let gates = [Gate::at("localhost"), Gate::at("127.0.0.1")];
+        registration.list(&[&gates[0].name, &gates[1].name]);
+        let [one, other] = gates;
+        let one = Home::start("hs1", one, plugins.path(), &internet, &registration);
+        let other = Home::start("hs2", other, plugins.path(), &internet, &registration);
         let (one, other) = tokio::join!(one, other);
-        registration.list(&[&one.name, &other.name]);
         Self { homes: [one, other], registration, internet, _plugins: plugins }
     }
 
@@ -83,13 +90,26 @@ impl Federation {
     }
 }
 
+/// Where others find a homeserver.
+struct Gate {
+    name: String,
+    port: Port,
+}
+
+impl Gate {
+    fn at(host: &str) -> Self {
+        let port = Port::reserve();
+        Self { name: format!("{host}:{}", port.number()), port }
+    }
+}
+
 impl Home {
-    async fn start(config: &str, host: &str, plugins: &Path, internet: &Authority, registration: &Registration) -> Self {
+    async fn start(config: &str, gate: Gate, plugins: &Path, internet: &Authority, registration: &Registration) -> Self {
         let ca = tempfile::tempdir().expect("a directory");
         let file = |name: &str| ca.path().join(name);
         let made = Tollgate::run(&["ca", "init", "--ca", &text(&file("ca.pem")), "--key", &text(&file("ca.key"))]).await;
         assert!(made.status.success(), "{}", made.stderr);
-        let port = Port::reserve();
+        let (Gate { name, port: inbound }, port) = (gate, Port::reserve());
         let identity = internet.localhost();
         let quoted = |path: &Path| format!("{:?}", text(path));
         // The example as it is, but for its ports and its files.
@@ -101,7 +121,7 @@ impl Home {
             .set("log.level", "\"info,tollgate=debug\"")
             .set("admin.listen", "127.0.0.1:0")
             .set("admin.recent_flows", 10_000)
-            .set("listener.inbound.bind", "127.0.0.1:0")
+            .set("listener.inbound.bind", inbound.address())
             .set("listener.inbound.upstream", port.url())
             .set("listener.inbound.tls", format!("{{cert = {}, key = {}}}", quoted(&identity.cert), quoted(&identity.key)))
             .set("listener.outbound.bind", "127.0.0.1:0")
@@ -109,13 +129,19 @@ impl Home {
             .set("listener.outbound.upstream_ca", quoted(&internet.ca()))
             .set("listener.outbound.targets.connect_ports", "any")
             .set("dependency.0.url", format!("{}/health", port.url()))
-            .set("dependency.1.url", registration.url("/actuator/health/readiness"));
+            .set("dependency.1.url", registration.url("/actuator/health/readiness"))
+            .set("addon.federation.http", "[\"private\"]")
+            .set("addon.federation.options.url", registration.url("/backend/federation"))
+            .set("addon.federation.options.interval", "1s")
+            .set("addon.federation.options.server_name", format!("{name:?}"))
+            .set("addon.federation.options.verify_signatures", "true")
+            // Where keys of servers come from is verified, too.
+            .env("SSL_CERT_FILE", &text(&internet.ca()));
         let tollgate: Tollgate = Builder::start(tollgate).await;
-        let name = format!("{host}:{}", tollgate.address_of("inbound").port());
         let federating = Federating { name: name.clone(), proxy: tollgate.url_of("outbound"), ca: file("ca.pem") };
         let synapse = Synapse::federating(port, &federating).await;
         let trust = internet.client_config(&["http/1.1"]);
-        Self { name, synapse, tollgate, internet: internet.ca(), trust, ca }
+        Self { name, synapse, tollgate, internet: internet.ca(), trust, ca, _inbound: inbound }
     }
 
     /// Someone new, who comes in by the listener `inbound`.
@@ -164,8 +190,8 @@ impl Registration {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let service = Service::new(file, false);
-        let registration = Self { service: Arc::clone(&service), address, directory };
-        registration.write(1, &[]);
+        let registration = Self { service: Arc::clone(&service), address, directory, version: AtomicU64::new(1) };
+        registration.list(&[]);
         tokio::spawn(service.serve(listener));
         registration
     }
@@ -176,25 +202,22 @@ impl Registration {
         format!("http://{}{path}", self.address)
     }
 
-    /// Lists these domains, and no others.
+    /// Lists these domains, and no others, as a new version.
     pub fn list(&self, domains: &[&str]) {
-        self.write(2, domains);
+        let entry = |domain: &&str| json!({ "domain": domain, "isInsurance": false, "telematikID": format!("1-{domain}") });
+        let list: Vec<Value> = domains.iter().map(entry).collect();
+        let support = json!({ "hs1": { "contacts": [], "support_page": "https://hs1.example/help" } });
+        let version = self.version.fetch_add(1, Ordering::Relaxed);
+        let document = json!({ "federation": { "version": version, "domainList": list }, "support": support });
+        let aside = self.directory.path().join("aside");
+        fs::write(&aside, document.to_string()).expect("a file");
+        fs::rename(aside, self.directory.path().join("registration.json")).expect("a name");
     }
 
     /// The reports that came.
     #[must_use]
     pub fn reports(&self) -> Vec<Value> {
         self.service.reports()
-    }
-
-    fn write(&self, version: u64, domains: &[&str]) {
-        let entry = |domain: &&str| json!({ "domain": domain, "isInsurance": false, "telematikID": format!("1-{domain}") });
-        let list: Vec<Value> = domains.iter().map(entry).collect();
-        let support = json!({ "hs1": { "contacts": [], "support_page": "https://hs1.example/help" } });
-        let document = json!({ "federation": { "version": version, "domainList": list }, "support": support });
-        let aside = self.directory.path().join("aside");
-        fs::write(&aside, document.to_string()).expect("a file");
-        fs::rename(aside, self.directory.path().join("registration.json")).expect("a name");
     }
 }
 

@@ -46,6 +46,10 @@ fn main() -> ExitCode {
         pages::versions_end_with_the_fence,
         refusals::strangers_in_disguise_are_not_spoken_with,
         refusals::paths_outside_of_the_table_go_nowhere,
+        refusals::unlisted_servers_are_not_asked,
+        refusals::unlisted_servers_are_not_heard,
+        refusals::claims_lead_nowhere,
+        refusals::who_leaves_the_list_is_heard_no_more,
     ];
     let shared = Arc::new(Shared { federation: OnceCell::new(), runtime: Runtime::new().expect("a runtime") });
     let trial = |(name, test): (&str, Test)| {
@@ -55,7 +59,9 @@ fn main() -> ExitCode {
             Ok(())
         })
     };
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), tests.map(trial).into());
+    // One after the other: who is listed is so for all of them.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let conclusion = libtest_mimic::run(&arguments, tests.map(trial).into());
     if let (true, Some(federation)) = (conclusion.has_failed(), shared.federation.get()) {
         federation.show_logs();
     }
