@@ -156,28 +156,4 @@ fn legal(name: &str) -> Result<Name, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_whole_and_legal() {
-        let long = format!("{}.de", ["a"; 126].join("."));
-        assert_eq!(long.len(), 254);
-        for name in ["a", "_matrix._tcp.example.org", "example.org.", &long[1..]] {
-            assert!(legal(name).is_ok_and(|name| name.is_fqdn()) || name.starts_with('.'), "{name}");
-        }
-        for name in ["", "a b", "a..b", "\u{e4}.de", "a/b", "a\\.b", &long, &"a".repeat(64)] {
-            assert!(matches!(legal(name), Err(Error::Invalid(_))), "{name}");
-        }
-    }
-
-    #[tokio::test]
-    async fn so_many_are_asked_at_one_time() {
-        let names = Names::new(Some(vec![([127, 0, 0, 1], 9).into()]));
-        let held = Arc::clone(&names.under_way).acquire_many_owned(MAX_UNDER_WAY).await.expect("permits");
-        let busy = names.services("a.test", Duration::from_millis(1)).await;
-        assert_eq!(busy, Err(Error::Busy(MAX_UNDER_WAY)));
-        drop(held);
-        assert_ne!(names.services("a.test", Duration::from_millis(1)).await, busy);
-    }
-}
+mod tests;
