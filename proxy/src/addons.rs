@@ -33,6 +33,7 @@ mod loader;
 mod log;
 mod mutations;
 mod options;
+mod outbox;
 mod over;
 mod placeholder;
 mod quarantine;

@@ -1,6 +1,7 @@
 //! The imports of the world.
 
 pub(crate) mod kv;
+pub(crate) mod outbox;
 
 use crate::{
     BodyDigest, Change, EditError, MessageCounts, MessageKind, Mutation, Origin,

@@ -17,7 +17,10 @@ use super::{
     ticker::{Running, Ticker},
     wasi,
 };
-use crate::{kv::Store, outbound::Service};
+use crate::{
+    kv::Store,
+    outbound::{Carrier, Service},
+};
 
 /// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
 #[derive(Clone)]
@@ -36,6 +39,7 @@ struct Shared {
     guest_stack: usize,
     seats: Arc<Seats>,
     outbound: Outbound,
+    carrier: Carrier,
     store: Arc<dyn Store>,
 }
 
@@ -91,10 +95,23 @@ impl Engine {
         let memory = Arc::new(TotalMemory::new(settings.guest_memory));
         let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
+        let carrier = Carrier::new(&service, Handle::current());
         let outbound = Outbound { service, runtime: Handle::current() };
         let store = Arc::clone(&settings.store);
-        let shared =
-            Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound, store };
+        let shared = Shared {
+            wasmtime,
+            linker,
+            ticker,
+            aside,
+            secret,
+            max_instances,
+            memory,
+            guest_stack,
+            seats,
+            outbound,
+            carrier,
+            store,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -139,6 +156,11 @@ impl Engine {
 
     pub(super) fn outbound(&self) -> &Outbound {
         &self.shared.outbound
+    }
+
+    /// What takes requests that wait in outboxes to where they go.
+    pub(super) fn carrier(&self) -> &Carrier {
+        &self.shared.carrier
     }
 
     /// What all guests together have of memory.
