@@ -20,7 +20,7 @@ pub enum ResponseHandle {}
 pub enum OutcomeHandle {}
 
 /// Interfaces of the contract, without version, that a component may import.
-pub(super) const IMPORTS: [&str; 5] = [
+pub(super) const IMPORTS: [&str; 6] = [
     "tollgate:addon/dns",
     "tollgate:addon/flow",
     "tollgate:addon/http-client",

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Addons of the example, in its plugins directory.
-const ADDONS: [&str; 2] = ["version-clamp", "federation"];
+const ADDONS: [&str; 4] = ["version-clamp", "federation", "tim-rules", "rawdata"];
 
 /// Two of them, and what they share.
 pub struct Federation {
@@ -129,12 +129,17 @@ impl Home {
             .set("listener.outbound.upstream_ca", quoted(&internet.ca()))
             .set("listener.outbound.targets.connect_ports", "any")
             .set("dependency.0.url", format!("{}/health", port.url()))
+            .set("dependency.1.cache", "100ms")
             .set("dependency.1.url", registration.url("/actuator/health/readiness"))
             .set("addon.federation.http", "[\"private\"]")
             .set("addon.federation.options.url", registration.url("/backend/federation"))
             .set("addon.federation.options.interval", "1s")
             .set("addon.federation.options.server_name", format!("{name:?}"))
             .set("addon.federation.options.verify_signatures", "true")
+            .set("addon.rawdata.outbox", "[\"private\"]")
+            .set("addon.rawdata.options.url", registration.url("/add-performance-data"))
+            .set("addon.rawdata.options.home_domain", format!("{name:?}"))
+            .set("listener.inbound.route.1.upstream", registration.url(""))
             // Where keys of servers come from is verified, too.
             .env("SSL_CERT_FILE", &text(&internet.ca()));
         let tollgate: Tollgate = Builder::start(tollgate).await;
@@ -206,9 +211,17 @@ impl Registration {
     pub fn list(&self, domains: &[&str]) {
         let entry = |domain: &&str| json!({ "domain": domain, "isInsurance": false, "telematikID": format!("1-{domain}") });
         let list: Vec<Value> = domains.iter().map(entry).collect();
-        let support = json!({ "hs1": { "contacts": [], "support_page": "https://hs1.example/help" } });
+        let support = json!({ "hs1": { "contacts": [], "support_page": "https://hs1.example/helps" } });
         let version = self.version.fetch_add(1, Ordering::Relaxed);
-        let document = json!({ "federation": { "version": version, "domainList": list }, "support": support });
+        self.write(&json!({ "federation": { "version": version, "domainList": list }, "support": support }));
+    }
+
+    /// Has it answer 503 until the next list.
+    pub fn break_down(&self) {
+        self.write(&json!({}));
+    }
+
+    fn write(&self, document: &Value) {
         let aside = self.directory.path().join("aside");
         fs::write(&aside, document.to_string()).expect("a file");
         fs::rename(aside, self.directory.path().join("registration.json")).expect("a name");

@@ -25,7 +25,7 @@ async fn hears(user: &mut User, room: &str, words: &str) -> Value {
 
 /// A room of the first homeserver that somebody of the second was invited to and has joined.
 async fn shared_room(alice: &mut User, bob: &mut User) -> String {
-    let room = alice.create_room(&json!({ "preset": "private_chat", "room_version": "10", "invite": [bob.id] })).await;
+    let room = alice.create_room(&json!({ "preset": "private_chat", "invite": [bob.id] })).await;
     bob.join(&room).await;
     room
 }
@@ -60,9 +60,7 @@ pub(crate) async fn rooms_are_joined_by_alias(federation: &Federation) {
     let [one, other] = &federation.homes;
     let (mut alice, mut bob) = (one.user("alice").await, other.user("bob").await);
     let alias = format!("room-of-{}", alice.id.split(':').next().unwrap_or_default().trim_start_matches('@'));
-    let rules = json!([{ "type": "m.room.join_rules", "content": { "join_rule": "public" } }]);
-    let room = json!({ "preset": "private_chat", "room_version": "10", "room_alias_name": alias, "initial_state": rules });
-    let room = alice.create_room(&room).await;
+    let room = alice.create_room(&json!({ "preset": "private_chat", "room_alias_name": alias, "invite": [bob.id] })).await;
     bob.join(&encoded(&format!("#{alias}:{}", one.name))).await;
     alice.say(&room, "come in").await;
     hears(&mut bob, &room, "come in").await;

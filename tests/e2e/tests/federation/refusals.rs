@@ -134,3 +134,23 @@ pub(crate) async fn who_leaves_the_list_is_heard_no_more(federation: &Federation
     eventually(async || alice.ask("GET", &profile(&bob.id), &Value::Null).await.status == 200).await;
     eventually(async || bob.ask("GET", &profile(&alice.id), &Value::Null).await.status == 200).await;
 }
+
+pub(crate) async fn rules_hold_for_clients(federation: &Federation) {
+    let [one, other] = &federation.homes;
+    let (mut alice, bob) = (one.user("alice").await, other.user("bob").await);
+    let room = alice.create_room(&json!({ "preset": "private_chat" })).await;
+    let thread = json!({ "msgtype": "m.text", "body": "a", "m.relates_to": { "rel_type": "m.thread", "event_id": "$a" } });
+    let message = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/1");
+    let public = format!("/_matrix/client/v3/rooms/{room}/state/m.room.join_rules");
+    for (method, target, body, status) in [
+        ("POST", "/_matrix/client/v3/createRoom", json!({ "room_version": "11" }), 400),
+        ("POST", "/_matrix/client/v3/createRoom", json!({ "invite": [bob.id, alice.id] }), 403),
+        ("PUT", message.as_str(), thread, 400),
+        ("PUT", public.as_str(), json!({ "join_rule": "public" }), 400),
+    ] {
+        let answer = alice.ask(method, target, &body).await;
+        assert_eq!(answer.status, status, "{method} {target} {body}: {}", answer.text());
+    }
+    let state = alice.get(&format!("/_matrix/client/v3/rooms/{room}/state/m.room.create/")).await;
+    assert_eq!(state["room_version"], "10");
+}
