@@ -113,8 +113,8 @@ async fn disguised_requests_come_to_the_rules() {
 /// A path in other ways of writing, which servers may take for the same.
 fn disguises(path: &str) -> Vec<String> {
     let (start, end) = path.rsplit_once('/').expect("a path");
-    let encoded: String = end.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let twice: String = end.bytes().map(|byte| format!("%25{byte:02X}")).collect();
+    let encoded = end.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
+    let twice = encoded.replace('%', "%25");
     let client = |version: &str| path.replacen("/client/v3/", &format!("/client/{version}/"), 1);
     let mut written = vec![
         format!("{path}/"),
