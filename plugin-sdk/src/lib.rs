@@ -32,12 +32,17 @@
 //!
 //! [`kv`] keeps keys and values for the addon, if the configuration grants it.
 //!
+//! # Where services are
+//!
+//! [`dns`] looks up SRV records, if the configuration grants it.
+//!
 //! # Logging
 //!
 //! The macros of the `log` crate (also here as `tollgate_sdk::log`) write log lines that carry the addon's name, with structured
 //! fields as in `log::info!(user = "@a:b"; "clamped")`, from `configure` on. A panic is reported with its message and place.
 
 mod addon;
+pub mod dns;
 mod error;
 mod event;
 mod export;

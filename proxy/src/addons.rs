@@ -13,6 +13,7 @@ mod call;
 mod changes;
 mod component;
 mod configure;
+mod dns;
 mod engine;
 mod entry;
 mod flow;

@@ -215,6 +215,7 @@ async fn client() -> Result<Client, Error> {
         max_kept: MAX_KEPT,
         lookups: Lookups::at_most(LOOKUPS),
         head_limits: HEAD_LIMITS,
+        proxies: None,
     }))
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture,
+    Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture, dns,
     http::Network,
     kv::Kept,
     ledger::{self, Stream},
@@ -36,6 +36,7 @@ pub struct TestFlow<A> {
     matched: BTreeMap<Event, Vec<u32>>,
     stage: Stage,
     network: Network,
+    names: Option<dns::Answering>,
     outbox: Outbox,
     kept: Kept,
     lines: Vec<LogLine>,
@@ -83,6 +84,7 @@ impl<A: Addon> TestFlow<A> {
             matched: harness.matched.clone(),
             stage: Rc::new(RefCell::new(staging)),
             network: harness.network(),
+            names: harness.names.clone(),
             outbox: harness.outbox(),
             kept: harness.kept.clone(),
             lines: Vec::new(),
@@ -385,7 +387,8 @@ impl<A: Addon> TestFlow<A> {
         };
         let flow = Flow::new(matched, flow);
         let addon = &mut self.addon;
-        let _lent = (self.network.lend(), self.kept.lend(), self.outbox.lend());
+        let (_network, _kept, _outbox) = (self.network.lend(), self.kept.lend(), self.outbox.lend());
+        let _names = dns::lend(self.names.clone());
         let result = match capture::catch(&mut self.lines, || hook(addon, &flow, &lent)) {
             Ok(Ok(verdict)) => check(&verdict).map(|()| verdict).map_err(|error| HookFailure::Verdict(error.to_string())),
             Ok(Err(error)) => Err(HookFailure::Failed(error)),

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc, time::Dura
 use serde_json::Value;
 
 use super::{
-    Facts, LogLine, TestFlow, TestRequest, capture,
+    Facts, LogLine, TestFlow, TestRequest, capture, dns,
     http::{Answering, Network},
     kv::Kept,
     outbox::Outbox,
     rules,
 };
-use crate::{Addon, BodyMode, Event, OptionErrors, OverCap, Subscription, http, options};
+use crate::{Addon, BodyMode, Event, OptionErrors, OverCap, Subscription, dns as names, http, options};
 
 const MAX_SUBSCRIPTIONS: usize = 256;
 
@@ -27,6 +27,7 @@ pub struct Harness<A> {
     pub(super) notes: BTreeMap<String, String>,
     pub(super) matched: BTreeMap<Event, Vec<u32>>,
     answering: Option<Answering>,
+    pub(super) names: Option<dns::Answering>,
     pub(super) kept: Kept,
     outbox_room: Option<usize>,
     addon: PhantomData<fn() -> A>,
@@ -58,6 +59,7 @@ impl<A: Addon> Harness<A> {
             notes: BTreeMap::new(),
             matched: BTreeMap::new(),
             answering: None,
+            names: None,
             kept: Kept::default(),
             outbox_room: Some(usize::MAX),
             addon: PhantomData,
@@ -125,6 +127,15 @@ impl<A: Addon> Harness<A> {
         answer: impl Fn(&http::Request) -> Result<http::Response, http::Error> + Send + Sync + 'static,
     ) -> Self {
         self.answering = Some(Arc::new(answer));
+        self
+    }
+
+    /// With these answers to what hooks ask the domain name system for. Default: it is denied.
+    pub fn with_dns(
+        mut self,
+        answer: impl Fn(&str) -> Result<Vec<names::Service>, names::Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.names = Some(Arc::new(answer));
         self
     }
 

@@ -18,6 +18,7 @@ use super::{
     wasi,
 };
 use crate::{
+    dns::Names,
     kv::Store,
     outbound::{Carrier, Service},
 };
@@ -48,6 +49,7 @@ struct Shared {
 #[derive(Clone)]
 pub(super) struct Outbound {
     pub(super) service: Arc<Service>,
+    pub(super) names: Arc<Names>,
     pub(super) runtime: Handle,
 }
 
@@ -96,7 +98,8 @@ impl Engine {
         let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
         let carrier = Carrier::new(&service, Handle::current());
-        let outbound = Outbound { service, runtime: Handle::current() };
+        let names = Arc::new(Names::new(settings.nameservers.clone()));
+        let outbound = Outbound { service, names, runtime: Handle::current() };
         let store = Arc::clone(&settings.store);
         let shared = Shared {
             wasmtime,

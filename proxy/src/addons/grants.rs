@@ -35,6 +35,8 @@ pub struct Grants {
     pub outbox: HttpGrants,
     /// Whether it may keep keys and values between flows. Default no.
     pub kv: bool,
+    /// Whether it may ask the domain name system. Default no.
+    pub dns: bool,
 }
 
 /// Names of header fields, compared without case; one that ends with `*` stands for all that begin so.
@@ -238,6 +240,7 @@ impl Default for Grants {
             upstreams: HttpGrants::default(),
             outbox: HttpGrants::default(),
             kv: false,
+            dns: false,
         }
     }
 }
@@ -258,6 +261,7 @@ impl Serialize for Grants {
         fields.serialize_field("upstreams", &shown(&self.upstreams))?;
         fields.serialize_field("outbox", &shown(&self.outbox))?;
         fields.serialize_field("kv", &self.kv)?;
+        fields.serialize_field("dns", &self.dns)?;
         fields.end()
     }
 }

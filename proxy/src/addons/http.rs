@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Method;
-use tokio::time::timeout_at;
+use tokio::{runtime::Handle, time::timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
@@ -24,6 +24,7 @@ use super::{
     stats::Stats,
 };
 use crate::{
+    dns::Names,
     hooks::{Facts, Follow, Guard, Step},
     http::{Headers, Origin},
     outbound::{self, Caller, Error, Hosts, Options, Outcome, Request, Response, Service},
@@ -49,8 +50,8 @@ struct Call {
     in_flight: InFlight,
 }
 
-/// Requests that one hook may make, refused ones included.
-const PER_HOOK: u32 = 64;
+/// Requests that one hook may make, refused ones and questions to the domain name system included.
+pub(super) const PER_HOOK: u32 = 64;
 const MAX_METHOD: usize = 64;
 
 impl Calls {
@@ -79,6 +80,22 @@ impl Calls {
             let guard = route(&service, &grants, &upstream, &facts).ok()?;
             Some(Step { upstream, target, guard })
         }))))
+    }
+
+    /// One more; whether the hook may make it.
+    pub(super) const fn make(&mut self) -> bool {
+        self.made = self.made.saturating_add(1);
+        self.made <= PER_HOOK
+    }
+
+    /// Whether names of services may be looked up.
+    pub(super) fn may_ask(&self) -> bool {
+        self.grants.dns
+    }
+
+    /// What looks them up, and where.
+    pub(super) fn names(&self) -> (Arc<Names>, Handle) {
+        (Arc::clone(&self.outbound.names), self.outbound.runtime.clone())
     }
 
     /// A hook begins.
@@ -114,7 +131,7 @@ impl wit::Host for HostState {
                 return Ok(Err(error.into()));
             }
         };
-        let Outbound { service, runtime } = self.calls.outbound.clone();
+        let Outbound { service, runtime, .. } = self.calls.outbound.clone();
         let work = async move {
             let Call { request, options, caller, in_flight } = call;
             let outcome = service.call(request, options, &caller).await;
@@ -140,8 +157,7 @@ impl HostState {
     fn prepare(&mut self, request: wit::Request, options: wit::Options) -> Result<Call, Error> {
         let facts = self.facts.as_ref().filter(|_| self.stage.is_some());
         let facts = facts.ok_or_else(|| Error::Denied("requests are for hooks, and this is none".to_owned()))?;
-        self.calls.made = self.calls.made.saturating_add(1);
-        if self.calls.made > PER_HOOK {
+        if !self.calls.make() {
             return Err(Error::Busy(PER_HOOK));
         }
         let limits = &self.limits;

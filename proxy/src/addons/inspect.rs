@@ -61,6 +61,7 @@ pub async fn inspect(settings: &Settings, name: &str, component: Vec<u8>) -> any
             Some("empty here")
         } else if (bindings::is_kv(name) && !addon.grants.kv)
             || (bindings::is_outbox(name) && addon.grants.outbox.iter().next().is_none())
+            || (bindings::is_dns(name) && !addon.grants.dns)
         {
             Some("every call is denied")
         } else {

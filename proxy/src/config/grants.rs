@@ -32,6 +32,7 @@ pub(super) fn grants(check: &mut Check, key: &Key, raw: &RawAddon) -> Grants {
         upstreams: http(check, &key.join("upstreams"), raw.upstreams.as_deref().unwrap_or_default()),
         outbox: http(check, &key.join("outbox"), raw.outbox.as_deref().unwrap_or_default()),
         kv: raw.kv.unwrap_or(otherwise.kv),
+        dns: raw.dns.unwrap_or(otherwise.dns),
     }
 }
 

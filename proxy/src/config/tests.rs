@@ -15,6 +15,8 @@ mod dependencies;
 mod forward;
 mod options;
 mod policy;
+mod proxies;
+mod routes;
 mod state;
 mod upstreams;
 
