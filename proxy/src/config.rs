@@ -17,6 +17,7 @@ mod grants;
 mod key;
 pub(crate) mod limits;
 mod listener;
+mod nameservers;
 mod peers;
 mod policy;
 mod proxy;
@@ -67,6 +68,8 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     /// `state` and what goes with it.
     pub state: State,
+    /// `nameservers`: whom addons ask that are granted `dns`, as `192.0.2.1` or `[2001:db8::1]:5353`; 1 to 8. Default the system's.
+    pub nameservers: Option<Vec<SocketAddr>>,
     /// `[admin]`: off unless the table or the flag is there.
     pub admin: Option<Admin>,
     /// `limits.instances`: instances of addons alive at once in the process. Default 2000, 1 to 100000.

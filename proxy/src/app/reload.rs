@@ -120,6 +120,7 @@ impl Reloader {
             ("plugins", config.plugins == self.config.plugins),
             ("cache", config.cache == self.config.cache),
             ("state", config.state == self.config.state),
+            ("nameservers", config.nameservers == self.config.nameservers),
             ("limits.instances", config.instances == self.config.instances),
             ("limits.guest_stack", config.guest_stack == self.config.guest_stack),
             ("limits.guest_memory", config.guest_memory == self.config.guest_memory),
