@@ -29,6 +29,12 @@ async fn routes_serve_what_clients_ask_of_others() {
     assert_eq!((other.targets(), origin.targets()), (vec!["/a".to_owned()], vec!["/a".to_owned()]));
     // Who may not ask a host may not ask it for what is routed.
     assert_eq!(ask(format!("{}/moved/a", other.url())).await.status, 403);
+    // Nor does it matter where a route leads, nor whether the name that was asked for is known.
+    let strict = Tollgate::builder().forward("main").config_toml(&routes).set("listener.main.targets.deny", "[\"127.0.0.0/8\"]");
+    let strict = strict.start().await;
+    let ask = async |url: String| RawClient::ask(strict.address(), format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+    assert_eq!(ask("http://unknown.test/moved/b".to_owned()).await.text(), "other");
+    assert_eq!(ask(format!("{}/a", origin.url())).await.status, 403);
 }
 
 #[tokio::test]

@@ -107,3 +107,21 @@ async fn flows_keep_the_routes_that_they_began_with() {
     release.notify_one();
     assert_eq!(held.await.expect("an answer").text(), "before");
 }
+
+#[tokio::test]
+async fn recordings_tell_what_became_of_requests() {
+    let (origin, other) = (answering("origin").await, answering("other").await);
+    let routes = format!(
+        "[[listener.route]]\npath = '/here/{{x}}'\nupstream = '{}'\ntarget = '/there/{{x}}'\n[[listener.route]]\npath = '/answer'\nanswer.body = 'a'\n",
+        other.url()
+    );
+    let tollgate = before(&origin, &routes).record().start().await;
+    for path in ["/here/a?b", "/answer"] {
+        Client::fetch(Version::Http1, tollgate.address(), path).await;
+    }
+    let entries = tollgate.recorded(2).await;
+    let [routed, answered] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!(routed["request"]["url"], format!("{}/here/a?b", tollgate.url()));
+    assert_eq!(routed["_upstream"]["url"], format!("{}/there/a?b", other.url()));
+    assert_eq!((&answered["response"]["content"]["text"], &answered["_upstream"]), (&json!("a"), &json!(null)));
+}
