@@ -78,3 +78,15 @@ struct Peer {
     /// The CONNECT that it is inside of.
     inside: Option<Arc<intercept::Inside>>,
 }
+
+impl Peer {
+    /// The flow of the CONNECT that it is inside of.
+    fn connect(&self) -> Option<u64> {
+        self.inside.as_ref().map(|inside| inside.connect())
+    }
+
+    /// The user that the client has proven to be.
+    fn user(&self) -> Option<Arc<str>> {
+        self.inside.as_ref()?.user().cloned()
+    }
+}

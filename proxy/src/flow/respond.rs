@@ -30,6 +30,17 @@ pub(super) fn staged(status: StatusCode, error: &str) -> ResponseMessage {
     }
 }
 
+/// The answer to CONNECT, with whose end the rest of the connection begins.
+pub(super) fn established(head: &ResponseHead) -> ResponseMessage {
+    ResponseMessage {
+        head: head.clone(),
+        body: StagedBody::Streaming,
+        origin: Source::Core,
+        may_have_body: false,
+        extent: Extent::Whole,
+    }
+}
+
 /// An answer of the core that says nothing but its status.
 pub(super) fn empty(status: StatusCode, method: &Method) -> ResponseMessage {
     let mut head = ResponseHead::new(status);

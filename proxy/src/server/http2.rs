@@ -108,7 +108,7 @@ async fn exchange(
             site.metrics.refused(head.status);
             (head, body)
         }
-        (Ok((Way::Tunnel(_) | Way::Intercept(..) | Way::Controller, _)), _) => return Err(Dropped),
+        (Ok((Way::Connect(..) | Way::Controller, _)), _) => return Err(Dropped),
         (Ok((Way::Flow(destination), head)), _) => {
             let arrival = Arrival {
                 destination,
@@ -117,13 +117,17 @@ async fn exchange(
                 framing: length.map_or(Framing::Chunked, Framing::Length),
                 peer: peer.address,
                 is_tls: peer.is_tls,
+                connect: peer.connect(),
+                user: peer.user(),
                 expects_continue: false,
                 upgrade: None,
                 interim: None,
             };
             match shared.flows.run(&site, arrival).await {
                 Departure::Response(head, body) => (head, body),
-                Departure::Upgrade(..) | Departure::Socket(..) | Departure::Drop => return Err(Dropped),
+                Departure::Upgrade(..) | Departure::Socket(..) | Departure::Intercept(..) | Departure::Drop => {
+                    return Err(Dropped);
+                }
             }
         }
     };

@@ -15,6 +15,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
 use super::{Peer, Shared, accept::speak, http2, sniff::Replay};
 use crate::{
+    flow::Ending,
     http::Scheme,
     http1::ReadSide,
     metrics::{Interception, ListenerMetrics},
@@ -28,8 +29,8 @@ pub(super) use inside::{Connected, Inside};
 /// The first byte of a TLS connection: a record of the handshake (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 0x16;
 
-/// Serves what comes on a connection after the response to CONNECT, to its end. TLS must stand within the time that a head may
-/// take.
+/// Serves what comes on a connection after the response to CONNECT, to its end, which is that of the flow. TLS must stand within the
+/// time that a head may take.
 ///
 /// A box, since connections inside of connections would have no size.
 pub(super) fn run(
@@ -37,6 +38,7 @@ pub(super) fn run(
     peer: Peer,
     client: Tunnel,
     connected: Connected,
+    mut ending: Ending,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         let deadline = Instant::now() + shared.patience().timeouts.header_read;
@@ -44,18 +46,19 @@ pub(super) fn run(
         let handshake = Handshake { connected: &connected, metrics: &metrics, deadline };
         let begun = tokio::select! {
             begun = handshake.begin(client) => begun,
-            () = shared.draining.cancelled() => return,
+            () = shared.draining.cancelled() => return ending.record().fail("the proxy stops"),
         };
+        let facts = Arc::clone(&ending.record().facts);
         match begun {
-            None => {}
+            None => return ending.record().fail("nothing came that could be looked into"),
             Some(Begun::Cleartext(client)) => {
-                let inside = Inside::new(&connected, Scheme::Http, None);
+                let inside = Inside::new(&connected, &facts, Scheme::Http, None);
                 drop(connected);
                 serve(shared, peer.inside(inside, false), client).await;
             }
             Some(Begun::Tls(stream, name, end)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let peer = peer.inside(Inside::new(&connected, Scheme::Https, name), true);
+                let peer = peer.inside(Inside::new(&connected, &facts, Scheme::Https, name), true);
                 drop(connected);
                 if is_http2 {
                     http2::serve(shared, peer, *stream).await;
@@ -66,6 +69,8 @@ pub(super) fn run(
                 }
             }
         }
+        // How it ended is told by the flows inside.
+        ending.complete();
     })
 }
 

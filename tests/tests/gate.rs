@@ -1,0 +1,12 @@
+//! Who comes through a forward listener, where to, and how it goes on: from outside.
+#![cfg(test)]
+
+#[path = "gate/common.rs"]
+mod common;
+#[path = "gate/connect.rs"]
+mod connect;
+#[path = "gate/failing.rs"]
+mod failing;
+#[allow(dead_code, reason = "tests of interception share more")]
+#[path = "intercept/common.rs"]
+mod intercepting;
