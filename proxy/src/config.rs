@@ -42,6 +42,7 @@ use crate::{
     options::core::Options,
     targets::{Pattern, Targets},
     upstream::Upstreams,
+    users::Users,
 };
 
 pub(crate) use admin::level as log_level;
@@ -259,8 +260,19 @@ pub struct Forward {
     pub clients: Peers,
     /// `targets`.
     pub targets: Targets,
+    /// `users` and `users_file`: who has to prove to be one of them by a password. Default: nobody has to.
+    pub users: Option<UserList>,
     /// `tls`, where it has `ca`: look into what clients send through CONNECT. Default: CONNECT is a blind tunnel.
     pub intercept: Option<Intercept>,
+}
+
+/// Users of a forward listener. The file is read again on reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserList {
+    /// Those of `users` and those of `users_file`.
+    pub users: Arc<Users>,
+    /// `users_file`, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 /// How CONNECT is looked into. The files were readable when the configuration was loaded, and are read again on reload.

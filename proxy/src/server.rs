@@ -1,6 +1,7 @@
 //! Listeners: accepting connections, and speaking HTTP with clients.
 
 mod accept;
+mod door;
 mod http1;
 mod http2;
 mod intercept;
@@ -83,10 +84,5 @@ impl Peer {
     /// The flow of the CONNECT that it is inside of.
     fn connect(&self) -> Option<u64> {
         self.inside.as_ref().map(|inside| inside.connect())
-    }
-
-    /// The user that the client has proven to be.
-    fn user(&self) -> Option<Arc<str>> {
-        self.inside.as_ref()?.user().cloned()
     }
 }

@@ -10,3 +10,5 @@ mod failing;
 #[allow(dead_code, reason = "tests of interception share more")]
 #[path = "intercept/common.rs"]
 mod intercepting;
+#[path = "gate/users.rs"]
+mod users;

@@ -158,8 +158,9 @@ fn files(sources: &Sources, config: &Config) -> Vec<PathBuf> {
     for listener in &config.listeners {
         files.extend(listener.tls.iter().flat_map(|tls| [tls.cert.clone(), tls.key.clone()]));
         files.extend(listener.upstream_ca.clone());
-        if let Mode::Forward(Forward { intercept: Some(intercept), .. }) = &listener.mode {
-            files.extend(std::iter::once(&intercept.ca).chain(&intercept.key).cloned());
+        if let Mode::Forward(Forward { intercept, users, .. }) = &listener.mode {
+            files.extend(intercept.iter().flat_map(|intercept| std::iter::once(&intercept.ca).chain(&intercept.key)).cloned());
+            files.extend(users.iter().filter_map(|users| users.file.clone()));
         }
     }
     files.extend(config.addons.values().filter_map(|addon| addon.options_token_file.clone()));

@@ -17,6 +17,7 @@ use crate::{
     options::core::Options,
     server::{Listener, Shared, Sited, tls},
     upstream::{self, Client, Lookups, OwnAddresses, Protocol, Settings},
+    users::Doorkeeper,
 };
 
 /// Unused connections kept for one upstream.
@@ -208,10 +209,14 @@ impl Sites {
     fn route(&self, mode: &Mode, metrics: &ListenerMetrics) -> anyhow::Result<Route> {
         Ok(match mode {
             Mode::Reverse(upstreams) => Route::Reverse(Arc::new(upstreams.clone())),
-            Mode::Forward(config::Forward { clients, targets, intercept }) => Route::Forward(Forward {
+            Mode::Forward(config::Forward { clients, targets, users, intercept }) => Route::Forward(Forward {
                 clients: clients.clone(),
                 targets: Arc::new(targets.clone()),
                 own: self.own.clone(),
+                doorkeeper: match users {
+                    Some(list) => Some(Arc::new(Doorkeeper::new(Arc::clone(&list.users))?)),
+                    None => None,
+                },
                 intercept: intercept
                     .as_ref()
                     .map(|settings| self::intercept(settings, metrics.certificates.clone()))

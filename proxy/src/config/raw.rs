@@ -122,6 +122,8 @@ pub(super) struct RawListener {
     pub(super) upstream_ca: Option<String>,
     pub(super) clients: Option<RawPeers>,
     pub(super) targets: Option<RawTargets>,
+    pub(super) users: Option<BTreeMap<String, String>>,
+    pub(super) users_file: Option<String>,
     pub(super) addons: Option<Vec<String>>,
     pub(super) preserve_host: bool,
     pub(super) rewrite: bool,

@@ -13,7 +13,7 @@ use http_body::Body as _;
 use tokio::time::timeout;
 
 use super::{
-    Peer, Shared, intercept,
+    Peer, Shared, door, intercept,
     interim::Interims,
     page,
     request_body::{Input, method_of},
@@ -160,6 +160,10 @@ impl Connection {
     }
 
     async fn exchange(&mut self, site: &Arc<Site>, mut head: RequestHead, form: TargetForm, size: HeadSize) -> Next {
+        let user = match door::enter(site, &self.peer, &mut head).await {
+            Ok(user) => user,
+            Err((status, why)) => return self.refuse(site, &head.method, status, &why).await,
+        };
         let (way, framing, expects_continue) = match self.admit(site, &mut head, form, size) {
             Ok(admitted) => admitted,
             Err((status, why)) => return self.refuse(site, &head.method, status, &why).await,
@@ -205,7 +209,7 @@ impl Connection {
             peer: self.peer.address,
             is_tls: self.peer.is_tls,
             connect: self.peer.connect(),
-            user: self.peer.user(),
+            user,
             expects_continue,
             upgrade: request.upgrades.clone(),
             interim: (request.version == Version::Http11).then(|| interims.sink()),

@@ -101,11 +101,6 @@ pub(super) fn may_tunnel(framing: Framing) -> Result<(), Refusal> {
 }
 
 fn forwarded(shared: &Shared, forward: &Forward, peer: &Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
-    let client = peer.address.ip();
-    if !forward.clients.contains(client) {
-        let why = "clients of your address may not use this listener: its setting clients says who may";
-        return Err((StatusCode::FORBIDDEN, why.to_owned()));
-    }
     if let Some(controller) = shared.controller.as_ref().filter(|controller| controller.is_named(&head.authority)) {
         let is_page = matches!(form, TargetForm::Origin | TargetForm::Absolute(Scheme::Http));
         if is_page && head.authority.port().is_none_or(|port| port == Scheme::Http.default_port()) {

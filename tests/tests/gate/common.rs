@@ -3,9 +3,14 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tollgate_tests::{
     Authority, RawClient, Response,
     addons::{Hosted, HostedBuilder},
+    within,
 };
 
 use crate::intercepting::{Ca, ask, connect, tls, wire};
@@ -54,4 +59,17 @@ pub(crate) async fn within_tls(proxy: SocketAddr, ca: &Ca, host: &str, port: u16
     let stream = connect(proxy, &format!("{host}:{port}")).await;
     let mut wire = wire(tls(stream, host, ca.trusted(&["http/1.1"])).await.expect("TLS"));
     ask(&mut wire, format!("GET / HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n")).await
+}
+
+/// A connection for which CONNECT with these fields was answered with 200.
+pub(crate) async fn connect_with(proxy: SocketAddr, authority: &str, fields: &str) -> TcpStream {
+    let mut stream = within(TcpStream::connect(proxy)).await.expect("a connection");
+    let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{fields}\r\n");
+    within(stream.write_all(request.as_bytes())).await.expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(within(stream.read_u8()).await.expect("a head"));
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200 "), "{}", head.escape_ascii());
+    stream
 }
