@@ -1,7 +1,7 @@
 //! A Redis server: the real one, of the Debian package `redis-server`.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -12,12 +12,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{patience::eventually, tls::Identity};
+use crate::{patience::eventually, ports::Port, tls::Identity};
 
 /// A server on 127.0.0.1 and a port of its own, empty, that ends when this is dropped.
 pub struct RedisServer {
     child: Child,
-    address: SocketAddr,
+    port: Port,
     arguments: Vec<String>,
     _directory: TempDir,
 }
@@ -25,25 +25,26 @@ pub struct RedisServer {
 impl RedisServer {
     /// Started, and answering.
     pub async fn start() -> Self {
-        let address = free();
-        Self::with(address, vec!["--port".to_owned(), address.port().to_string()]).await
+        let port = Port::reserve();
+        let arguments = vec!["--port".to_owned(), port.number().to_string()];
+        Self::with(port, arguments).await
     }
 
     /// The same with TLS as this identity, and nothing else.
     pub async fn tls(identity: &Identity) -> Self {
-        let address = free();
+        let reserved = Port::reserve();
         let (cert, key) = (identity.cert.to_string_lossy(), identity.key.to_string_lossy());
-        let port = address.port().to_string();
+        let port = reserved.number().to_string();
         let arguments =
             ["--port", "0", "--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
-        Self::with(address, arguments.map(str::to_owned).into()).await
+        Self::with(reserved, arguments.map(str::to_owned).into()).await
     }
 
-    async fn with(address: SocketAddr, mut arguments: Vec<String>) -> Self {
+    async fn with(port: Port, mut arguments: Vec<String>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let common = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", &directory.path().to_string_lossy()];
         arguments.extend(common.map(str::to_owned));
-        let server = Self { child: spawn(&arguments), address, arguments, _directory: directory };
+        let server = Self { child: spawn(&arguments), port, arguments, _directory: directory };
         server.listens().await;
         server
     }
@@ -51,13 +52,13 @@ impl RedisServer {
     /// `redis://` and where it is.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://{}", self.address)
+        format!("redis://{}", self.address())
     }
 
     /// Where it is.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// Ends it at once; what it held is gone.
@@ -84,7 +85,7 @@ impl RedisServer {
 
     /// What it answers to a command, as it is sent.
     pub async fn ask(&self, command: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).await.expect("a connection");
+        let mut stream = TcpStream::connect(self.address()).await.expect("a connection");
         stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("an answer");
@@ -92,12 +93,8 @@ impl RedisServer {
     }
 
     async fn listens(&self) {
-        eventually(async || TcpStream::connect(self.address).await.is_ok()).await;
+        eventually(async || TcpStream::connect(self.address()).await.is_ok()).await;
     }
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port")
 }
 
 fn spawn(arguments: &[String]) -> Child {

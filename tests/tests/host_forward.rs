@@ -2,9 +2,8 @@
 #![cfg(test)]
 
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tollgate_tests::{
-    Echo, RawClient, RawOrigin, Response,
+    Echo, Port, RawClient, RawOrigin, Response,
     addons::{Hosted, HostedBuilder},
     eventually,
 };
@@ -17,12 +16,6 @@ fn before(origin: &str, script: &Value) -> HostedBuilder {
 async fn ask(host: &Hosted, url: &str) -> Response {
     let request = format!("GET {url} HTTP/1.1\r\nHost: elsewhere.test\r\n\r\n");
     RawClient::ask(host.address_of("forward"), request).await
-}
-
-/// A port at which nothing listens.
-async fn dead() -> String {
-    let address = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("an address");
-    format!("http://{address}")
 }
 
 #[tokio::test]
@@ -64,10 +57,11 @@ async fn addons_answer_for_targets_that_are_not_there() {
         {"on": "request", "filter": "~p ^/early", "do": [{"respond": [200, [], "early"]}]},
         {"on": "upstream-error", "do": [{"respond": [200, [], "instead"]}]},
     ]});
-    let host = before(&dead().await, &script).start().await;
+    let nobody = Port::reserve();
+    let host = before(&nobody.url(), &script).start().await;
     assert_eq!(ask(&host, "http://nowhere.invalid/early").await.text(), "early");
     assert_eq!(ask(&host, "http://nowhere.invalid/late").await.text(), "instead");
-    assert_eq!(ask(&host, &format!("{}/late", dead().await)).await.text(), "instead");
+    assert_eq!(ask(&host, &format!("{}/late", nobody.url())).await.text(), "instead");
 }
 
 #[tokio::test]
@@ -93,7 +87,8 @@ async fn lists_hold_after_a_way_round() {
     let port = origin.address().port();
     let url = format!("http://localhost:{port}");
     // Away and back again.
-    let script = json!({"rules": [{"on": "request", "do": [{"set-upstream": dead().await}, {"set-upstream": url}]}]});
+    let nobody = Port::reserve();
+    let script = json!({"rules": [{"on": "request", "do": [{"set-upstream": nobody.url()}, {"set-upstream": url}]}]});
     let allowed = before(&origin.url(), &script).start().await;
     assert_eq!(ask(&allowed, &url).await.text(), "ok");
     let host = before(&origin.url(), &script).set("listener.forward.targets.deny", "[\"127.0.0.1\"]").start().await;

@@ -81,8 +81,8 @@ async fn time_to_stop_a_loop() {
     println!("16 loops at one time: {}", Times::of(flows.join_all().await));
 }
 
-/// Requests of four clients, one after the other on each connection.
-async fn innocents(host: &Hosted, each: usize) -> Vec<Duration> {
+/// Requests of four clients, one after the other on each connection, and with this between them.
+async fn innocents(host: &Hosted, each: usize, pause: Duration) -> Vec<Duration> {
     let mut flows = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let address = host.address();
@@ -91,6 +91,9 @@ async fn innocents(host: &Hosted, each: usize) -> Vec<Duration> {
             let mut times = Vec::with_capacity(each);
             for _ in 0..each {
                 times.push(time(&mut client, INNOCENT).await);
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
             }
             times
         });
@@ -118,33 +121,36 @@ impl Drop for Strangers {
     }
 }
 
+/// Four clients that take all they get, and four that leave the machine half of its time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn innocent_flows_beside_loops() {
     let origin = RawOrigin::ok().await;
     let host = host(&origin).await;
-    innocents(&host, 500).await;
-    let (mut alone, mut beside, mut beside_strangers) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..10 {
-        alone.extend(innocents(&host, 500).await);
-        let is_over = Arc::new(AtomicBool::new(false));
-        let mut spinners = tokio::task::JoinSet::new();
-        for _ in 0..2 {
-            let (address, is_over) = (host.address(), Arc::clone(&is_over));
-            spinners.spawn(async move {
-                while !is_over.load(Relaxed) {
-                    Client::fetch(Version::Http1, address, "/spin").await;
-                }
-            });
+    for (load, each, pause) in [("all they get", 500, Duration::ZERO), ("half of it", 250, Duration::from_millis(1))] {
+        innocents(&host, each, pause).await;
+        let (mut alone, mut beside, mut beside_strangers) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..10 {
+            alone.extend(innocents(&host, each, pause).await);
+            let is_over = Arc::new(AtomicBool::new(false));
+            let mut spinners = tokio::task::JoinSet::new();
+            for _ in 0..2 {
+                let (address, is_over) = (host.address(), Arc::clone(&is_over));
+                spinners.spawn(async move {
+                    while !is_over.load(Relaxed) {
+                        Client::fetch(Version::Http1, address, "/spin").await;
+                    }
+                });
+            }
+            beside.extend(innocents(&host, each, pause).await);
+            is_over.store(true, Relaxed);
+            spinners.join_all().await;
+            let strangers = Strangers::start(2);
+            beside_strangers.extend(innocents(&host, each, pause).await);
+            drop(strangers);
         }
-        beside.extend(innocents(&host, 500).await);
-        is_over.store(true, Relaxed);
-        spinners.join_all().await;
-        let strangers = Strangers::start(2);
-        beside_strangers.extend(innocents(&host, 500).await);
-        drop(strangers);
+        println!("innocent flows of clients that take {load}, alone: {}", Times::of(alone));
+        println!("... beside two loops: {}", Times::of(beside));
+        println!("... beside two other processes that loop: {}", Times::of(beside_strangers));
     }
-    println!("innocent flows alone: {}", Times::of(alone));
-    println!("innocent flows beside two loops: {}", Times::of(beside));
-    println!("innocent flows beside two other processes that loop: {}", Times::of(beside_strangers));
 }

@@ -2,6 +2,7 @@
 
 use std::{
     mem,
+    num::NonZero,
     pin::Pin,
     task::{Context, Poll, ready},
     thread,
@@ -70,13 +71,17 @@ const NICENESS: i32 = 10;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Aside {
-    /// Starts one thread a core and lane.
+    /// Starts one thread a core aside, and half as many behind everything.
     pub(super) fn start() -> std::io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        // A core that runs one of the last is never idle, and so takes over no work that waits at another core before the system
+        // next looks for it, some milliseconds later. Half of them always do.
+        let last = cores.div_ceil(2);
         // On Linux both are about the calling thread alone. Where they are refused the threads are like any other.
-        let aside = runtime("addon-aside", || {
+        let aside = runtime("addon-aside", cores, || {
             let _ = rustix::process::setpriority_process(None, NICENESS);
         })?;
-        let last = runtime("addon-last", || {
+        let last = runtime("addon-last", last, || {
             let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
             let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
         })?;
@@ -90,9 +95,8 @@ impl Aside {
     }
 }
 
-fn runtime(name: &str, on_start: impl Fn() + Send + Sync + 'static) -> std::io::Result<Runtime> {
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Builder::new_multi_thread().worker_threads(cores).thread_name(name).on_thread_start(on_start).enable_all().build()
+fn runtime(name: &str, threads: usize, on_start: impl Fn() + Send + Sync + 'static) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(threads).thread_name(name).on_thread_start(on_start).enable_all().build()
 }
 
 impl Drop for Aside {
@@ -205,6 +209,27 @@ mod tests {
         assert_eq!(threads(Start::Last, 1, Duration::ZERO).await, ["addon-aside"]);
         assert_eq!(threads(Start::Last, 2, Duration::ZERO).await, ["addon-aside", "addon-last"]);
         assert_eq!(threads(Start::Last, 10, PATIENCE / 4).await, ["addon-aside", "addon-last", "addon-aside"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_runs_before_that_but_the_making_of_an_instance() {
+        for (start, name) in [(Start::Aside, "addon-aside"), (Start::Last, "addon-last")] {
+            let (aside, course) = (Aside::start().expect("threads"), Course::new(start));
+            let told = course.clone();
+            let work = async move {
+                told.is_made().await;
+                thread::current().name().map(str::to_owned)
+            };
+            let seen = aside.lanes().spawn(Measured::new(work.boxed(), course)).await;
+            assert_eq!(seen.expect("a task").expect("no panic").as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn half_of_the_cores_are_kept_from_the_last() {
+        let lanes = Aside::start().expect("threads");
+        let [aside, last] = [lanes.lanes().aside, lanes.lanes().last].map(|handle| handle.metrics().num_workers());
+        assert!(last >= 1 && last <= aside.div_ceil(2), "{aside} {last}");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, yield_now};
 
 use super::aside::Lanes;
 
@@ -31,7 +31,7 @@ pub(super) enum Start {
     Here,
     /// On a thread for what takes long.
     Aside,
-    /// There, too, and after its first tick behind everything else on the machine.
+    /// There, too, and once its instance is made behind everything else on the machine.
     Last,
 }
 
@@ -149,6 +149,14 @@ impl Course {
         self.0.start == Start::Last || self.is_late()
     }
 
+    /// Says that the instance is made, which takes locks that others wait for. Calls that use to be late go behind everything
+    /// else here, before the first instruction of the guest.
+    pub(super) async fn is_made(&self) {
+        if self.0.start == Start::Last {
+            yield_now().await;
+        }
+    }
+
     /// Time on the processor since the call was let on. Zero the first time: only then it is measured, so that a short call,
     /// which nobody asks about, pays for no look at the clock.
     pub(super) fn ran(&self) -> Duration {
@@ -253,7 +261,7 @@ pub(super) fn message(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
-    use tokio::{runtime::Handle, sync::oneshot, task::yield_now};
+    use tokio::{runtime::Handle, sync::oneshot};
 
     fn unstoppable(work: impl Future<Output = String> + Send + 'static, course: Course) -> Unstoppable<String> {
         let lanes = Lanes { aside: Handle::current(), last: Handle::current() };

@@ -182,6 +182,7 @@ impl Shared {
             }
             Slot::Gone => return Err(HookError::Gone),
         };
+        course.is_made().await;
         let _running = self.generation.engine().running();
         // Until it is known, as after a panic.
         self.had_effect.store(true, Relaxed);

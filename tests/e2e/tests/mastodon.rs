@@ -9,7 +9,7 @@ use tokio::{
     process::Command,
     time::timeout,
 };
-use tollgate_tests::{Tollgate, addons::Fediverse};
+use tollgate_tests::{Port, Tollgate, addons::Fediverse};
 
 /// For one section of the script: it has a patience of its own, which is shorter.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -19,8 +19,9 @@ async fn masto_reads_timelines_and_streams_without_repeats() {
     let folder = env::var_os("TOLLGATE_E2E_MASTO");
     let folder = folder.expect("TOLLGATE_E2E_MASTO names a folder with masto: `cargo xtask e2e` sets it");
     let mut server = Fediverse::start().await;
-    let mut tollgate = Some(server.proxy(0).start().await);
-    let address = tollgate.as_ref().map(|tollgate: &Tollgate| tollgate.address_of(Fediverse::LISTENER)).expect("a proxy");
+    let port = Port::reserve();
+    let address = port.address();
+    let mut tollgate: Option<Tollgate> = Some(server.proxy(port.number()).start().await);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("js/mastodon.mjs");
     let mut client = Command::new("node");
     client.arg(script).args([format!("http://{address}"), server.url()]).arg(folder);
@@ -42,7 +43,7 @@ async fn masto_reads_timelines_and_streams_without_repeats() {
                 running.terminate();
                 assert!(running.ended().await.success(), "{}", running.logs());
             }
-            "start" => tollgate = Some(server.proxy(address.port()).start().await),
+            "start" => tollgate = Some(server.proxy(port.number()).start().await),
             "end" => server.end().await,
             _ => {
                 last = wish;

@@ -1,7 +1,7 @@
 //! What goes wrong: errors of the upstream, those of the proxy, and streams that end.
 
 use serde_json::json;
-use tollgate_tests::{RawClient, RawOrigin, SocketClient, SocketEnd, close_payload};
+use tollgate_tests::{Port, RawClient, RawOrigin, SocketClient, SocketEnd, close_payload};
 
 use super::{HOME, STREAMING, hosted, open};
 
@@ -67,9 +67,8 @@ async fn errors_of_the_upstream_pass_unchanged() {
 #[tokio::test]
 async fn errors_of_the_proxy_are_told_as_such() {
     // Nobody is there.
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", nobody.local_addr().expect("an address"));
-    drop(nobody);
+    let nobody = Port::reserve();
+    let url = nobody.url();
     let silent = RawOrigin::start(|mut conversation| async move { while conversation.request().await.is_some() {} }).await;
     let ok = RawOrigin::ok().await;
     let start = |url: String| async move {

@@ -1,7 +1,6 @@
 //! CONNECT: tunnels that nobody looks into.
 
-use tokio::net::TcpListener;
-use tollgate_tests::{Client, Conversation, RawClient, RawOrigin, Tollgate, Version, addons::Admin, eventually};
+use tollgate_tests::{Client, Conversation, Port, RawClient, RawOrigin, Tollgate, Version, addons::Admin, eventually};
 
 use crate::common::{assert_refused, connect};
 
@@ -192,7 +191,8 @@ async fn impossible_tunnels_are_refused() {
         assert_refused(tollgate.address(), request, 400, "").await;
     }
     assert_eq!(origin.connections(), 0);
-    let dead = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("an address");
+    let nobody = Port::reserve();
+    let dead = nobody.address();
     assert_refused(tollgate.address(), connect(dead), 502, "the tunnel failed: cannot connect").await;
     assert_refused(tollgate.address(), connect("nowhere.invalid:443"), 502, "the tunnel failed: the name").await;
 }
@@ -201,7 +201,8 @@ async fn impossible_tunnels_are_refused() {
 async fn what_follows_a_refused_tunnel_is_no_request() {
     let (origin, tollgate) = (RawOrigin::ok().await, Tollgate::forward().await);
     let smuggled = format!("GET {}/smuggled HTTP/1.1\r\nHost: a\r\n\r\n", origin.url());
-    let dead = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("an address");
+    let nobody = Port::reserve();
+    let dead = nobody.address();
     let denied = connect("169.254.169.254:443");
     for (request, status) in [(denied, 403), (connect("a"), 400), (connect(dead), 502)] {
         assert_refused(tollgate.address(), format!("{request}{smuggled}"), status, "").await;
@@ -252,7 +253,8 @@ async fn tunnels_are_counted_and_logged_by_host_and_port() {
         (Some(6), Some(6), Some(200))
     );
     tollgate.logged(&format!("request.method=CONNECT request.path={at}")).await;
-    let dead = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("an address");
+    let nobody = Port::reserve();
+    let dead = nobody.address();
     assert_refused(tollgate.address(), connect(dead), 502, "").await;
     let text = metrics().await;
     assert!(text.contains("tollgate_upstream_failures_total{listener=\"main\",kind=\"connect\"} 1"), "{text}");

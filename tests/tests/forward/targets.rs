@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use tokio::net::TcpListener;
-use tollgate_tests::{Client, RawClient, RawOrigin, Tollgate, Version};
+use tollgate_tests::{Client, Port, RawClient, RawOrigin, Tollgate, Version};
 
 use crate::common::{assert_error, assert_refused, connect, get};
 
@@ -175,7 +174,8 @@ async fn redirects_are_for_the_client() {
 #[tokio::test]
 async fn dead_targets_fail_as_upstreams_do() {
     let tollgate = with(&[]).await;
-    let dead = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("an address");
+    let nobody = Port::reserve();
+    let dead = nobody.address();
     for (url, text) in
         [(format!("http://{dead}/"), "cannot connect"), ("http://nowhere.invalid/".to_owned(), "cannot be resolved")]
     {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tollgate_tests::{
-    Answer, Version,
+    Answer, Port, Version,
     addons::{Guarded, Homeserver, Service, hooks},
     eventually,
 };
@@ -70,10 +70,8 @@ async fn failures_lead_to_the_contingency_or_503() {
     let service = Service::start().await;
     let told = |document: &str| service.telling(document);
     let good = service.told(PASS);
-    let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        format!("http://{}/", listener.local_addr().expect("an address"))
-    };
+    let unused = Port::reserve();
+    let nobody = format!("{}/", unused.url());
     let urls = [
         ("s201", service.at(&format!("/status/201/{good}"))),
         ("s203", service.at(&format!("/status/203/{good}"))),

@@ -2,7 +2,9 @@
 
 use http::Request;
 use serde_json::{Value, json};
-use tollgate_tests::{Client, Echo, RawClient, RawOrigin, Tollgate, Version, addons::Hosted, channel, eventually, full, within};
+use tollgate_tests::{
+    Client, Echo, Port, RawClient, RawOrigin, Tollgate, Version, addons::Hosted, channel, eventually, full, within,
+};
 
 async fn recording(upstream: &str) -> Tollgate {
     Tollgate::builder().upstream(upstream).record().start().await
@@ -202,9 +204,8 @@ async fn forms_cookies_and_redirects_are_told() {
 
 #[tokio::test]
 async fn failures_are_told() {
-    let origin = RawOrigin::ok().await;
-    let url = origin.url();
-    drop(origin);
+    let nobody = Port::reserve();
+    let url = nobody.url();
     let tollgate = recording(&url).await;
     let answer = Client::fetch(Version::Http1, tollgate.address(), "/").await;
     let entry = tollgate.recorded(1).await.remove(0);
