@@ -92,7 +92,7 @@ impl Tollgate {
     pub async fn run(arguments: &[&str]) -> Ended {
         let mut command = Command::new(binary::path());
         clean(&mut command).args(arguments);
-        Ended::of(within(command.kill_on_drop(true).output()).await.expect("the binary runs"))
+        Ended::of(&within(command.kill_on_drop(true).output()).await.expect("the binary runs"))
     }
 
     /// The same with this on its standard input.
@@ -104,7 +104,7 @@ impl Tollgate {
         // Who does not read it has closed it.
         let _ = within(stdin.write_all(input)).await;
         drop(stdin);
-        Ended::of(within(child.wait_with_output()).await.expect("a child"))
+        Ended::of(&within(child.wait_with_output()).await.expect("a child"))
     }
 
     /// Address of the listener `main`.
@@ -397,7 +397,7 @@ impl Builder {
     /// Starts it and waits for its end.
     pub async fn run(self) -> Ended {
         let directory = tempfile::tempdir().expect("a directory");
-        Ended::of(within(self.spawn(directory.path()).wait_with_output()).await.expect("a child"))
+        Ended::of(&within(self.spawn(directory.path()).wait_with_output()).await.expect("a child"))
     }
 
     fn spawn(self, directory: &Path) -> Child {

@@ -158,6 +158,7 @@ fn files(sources: &Sources, config: &Config) -> Vec<PathBuf> {
     for listener in &config.listeners {
         files.extend(listener.tls.iter().flat_map(|tls| [tls.cert.clone(), tls.key.clone()]));
         files.extend(listener.upstream_ca.clone());
+        files.extend(listener.client_cert.iter().flat_map(|shown| std::iter::once(&shown.cert).chain(&shown.key)).cloned());
         if let Mode::Forward(Forward { intercept, users, .. }) = &listener.mode {
             files.extend(intercept.iter().flat_map(|intercept| std::iter::once(&intercept.ca).chain(&intercept.key)).cloned());
             files.extend(users.iter().filter_map(|users| users.file.clone()));

@@ -1,25 +1,82 @@
 //! What `[[listener]]` says where `mode = "forward"`.
 
-use std::{num::NonZeroUsize, ops::RangeInclusive, path::Path, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
-    Count, Forward, Intercept, Peers, UserList,
+    Count, Peers,
     check::Check,
     files,
     key::Key,
-    raw::{RawListener, RawPeers, RawPorts, RawTargets, RawTls, Scalar},
+    raw::{RawListener, RawMirror, RawPeers, RawPorts, RawTargets, RawTls, Scalar},
 };
 use crate::{
     targets::{InvalidPattern, Pattern, Targets},
     users::Users,
 };
 
+/// Who may use a forward listener, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// `clients`: `"any"`, `"loopback"` or networks. Default `["loopback"]`. Where it is anybody, `targets.allow` must be set.
+    pub clients: Peers,
+    /// `targets`.
+    pub targets: Targets,
+    /// `users` and `users_file`: who has to prove to be one of them by a password. Default: nobody has to.
+    pub users: Option<UserList>,
+    /// `tls`, where it has `ca`: look into what clients send through CONNECT. Default: CONNECT is a blind tunnel.
+    pub intercept: Option<Intercept>,
+}
+
+/// Users of a forward listener. The file is read again on reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserList {
+    /// Those of `users` and those of `users_file`.
+    pub users: Arc<Users>,
+    /// `users_file`, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+/// How CONNECT is looked into. The files were readable when the configuration was loaded, and are read again on reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intercept {
+    /// `ca`: PEM file of the authority that signs certificates for hosts, which clients have to trust.
+    pub ca: PathBuf,
+    /// `key`: PEM file of its key. Default: the key is in `ca`, too.
+    pub key: Option<PathBuf>,
+    /// `intercept`: hosts, `*.domain` or networks that are looked into, and no others. Default: all.
+    pub only: Option<Vec<Pattern>>,
+    /// `tunnel`: those that never are, whatever `intercept` says: blind tunnels. Default none.
+    pub tunnel: Vec<Pattern>,
+    /// `certificates`: how many are kept. Default 1000, 1 to 100000.
+    pub certificates: NonZeroUsize,
+    /// `mirror`: whether certificates are also for the names that the upstream's is for; `"prefer"`: where it can be asked, `"require"`:
+    /// or there is none. Default `"off"`: no upstream is asked.
+    pub mirror: Mirroring,
+}
+
+/// Whether names of upstreams are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mirroring {
+    /// No.
+    #[default]
+    Off,
+    /// Where they can be had.
+    Prefer,
+    /// Without them there is no certificate.
+    Require,
+}
+
 /// Keys that are about an upstream of the configuration, or about clients that are not the operator's own.
 const OF_REVERSE: [&str; 6] = ["upstream", "upstreams", "preserve_host", "trust_forwarded", "rewrite", "public_url"];
 /// Keys that are about clients who say where they go.
 const OF_FORWARD: [&str; 4] = ["clients", "targets", "users", "users_file"];
 /// Keys of `tls` that are about looking into what clients send through CONNECT.
-const OF_INTERCEPT: [&str; 3] = ["intercept", "tunnel", "certificates"];
+const OF_INTERCEPT: [&str; 4] = ["intercept", "tunnel", "certificates", "mirror"];
 /// Files of users may be this large: as many as there may be, with long names.
 const USERS_BYTES: u64 = 4 << 20;
 /// Certificates that are kept.
@@ -105,6 +162,11 @@ fn intercept(check: &mut Check, key: &Key, raw: Option<&RawTls>) -> Option<Optio
         only: only?,
         tunnel: tunnel?,
         certificates: NonZeroUsize::new(usize::try_from(certificates.0).ok()?)?,
+        mirror: match raw.mirror {
+            None | Some(RawMirror::Off) => Mirroring::Off,
+            Some(RawMirror::Prefer) => Mirroring::Prefer,
+            Some(RawMirror::Require) => Mirroring::Require,
+        },
     }))
 }
 
@@ -136,7 +198,7 @@ fn users(check: &mut Check, key: &Key, raw: &RawListener) -> Option<Option<UserL
 }
 
 /// Patterns that say something of a target before it is looked up.
-fn narrow(check: &mut Check, key: &Key, texts: &[String]) -> Option<Vec<Pattern>> {
+pub(super) fn narrow(check: &mut Check, key: &Key, texts: &[String]) -> Option<Vec<Pattern>> {
     let patterns = patterns(check, key, texts)?;
     let wide: Vec<_> = patterns.iter().enumerate().filter(|(_, pattern)| pattern.is_wide()).map(|(place, _)| place).collect();
     for place in &wide {

@@ -120,6 +120,9 @@ pub(super) struct RawListener {
     pub(super) upstreams: Vec<RawNamed>,
     pub(super) upstream_protocol: Option<RawProtocol>,
     pub(super) upstream_ca: Option<String>,
+    pub(super) client_cert: Option<String>,
+    pub(super) client_key: Option<String>,
+    pub(super) client_cert_hosts: Option<Vec<String>>,
     pub(super) clients: Option<RawPeers>,
     pub(super) targets: Option<RawTargets>,
     pub(super) users: Option<BTreeMap<String, String>>,
@@ -167,6 +170,15 @@ pub(super) enum RawProtocol {
     Auto,
     Http1,
     H2,
+}
+
+/// `tls.mirror`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawMirror {
+    Off,
+    Prefer,
+    Require,
 }
 
 /// `trust_forwarded`: all or nobody, one network or several.
@@ -217,6 +229,7 @@ pub(super) struct RawTls {
     pub(super) intercept: Option<Vec<String>>,
     pub(super) tunnel: Option<Vec<String>>,
     pub(super) certificates: Option<Scalar>,
+    pub(super) mirror: Option<RawMirror>,
 }
 
 /// `[addon.NAME]`.

@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// What hooks made of a CONNECT.
+#[allow(clippy::large_enum_variant, reason = "made once a flow, and taken apart at once")]
 enum Asked {
     /// None of them has an opinion.
     Nothing,

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
@@ -69,7 +69,7 @@ pub(super) async fn connect(
 ) -> Result<Transport, ConnectError> {
     let origin = &request.origin;
     let deadline = Instant::now() + settings.connect_timeout;
-    let tls = if upgrades { &settings.tls_http1 } else { &settings.tls };
+    let tls = settings.tls_for(origin, upgrades);
     let dial = dial(request, settings, tls);
     let (stream, peer) = timeout_at(deadline, dial).await.map_err(|_| ConnectError::Timeout)??;
     match stream {
@@ -142,15 +142,38 @@ async fn dial(
     match origin.scheme {
         Scheme::Http => Ok((Stream::Tcp(stream), peer)),
         Scheme::Https => {
-            let host = origin.authority.bare_host().to_owned();
-            let name = ServerName::try_from(host).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
-            let connector = TlsConnector::from(Arc::clone(tls));
-            let stream = Socket::new(stream, End::default());
-            let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
+            let stream = secure(stream, origin, tls).await?;
             mark(marks, Marks::secure);
             Ok((Stream::Tls(Box::new(stream)), peer))
         }
     }
+}
+
+/// The certificate of the peer, within the connect timeout.
+pub(super) async fn certificate(
+    origin: &Origin,
+    settings: &Settings,
+    may_dial: Option<&MayDial>,
+) -> Result<CertificateDer<'static>, ConnectError> {
+    let asked = async {
+        let (stream, _) = connect_tcp(origin, settings, may_dial, None).await?;
+        let stream = secure(stream, origin, settings.tls_for(origin, false)).await?;
+        let first =
+            stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|first| first.clone().into_owned());
+        first.ok_or_else(|| ConnectError::Tls(io::Error::other("no certificate")))
+    };
+    timeout(settings.connect_timeout, asked).await.map_err(|_| ConnectError::Timeout)?
+}
+
+async fn secure(
+    stream: TcpStream,
+    origin: &Origin,
+    tls: &Arc<rustls::ClientConfig>,
+) -> Result<tokio_rustls::client::TlsStream<Socket<TcpStream>>, ConnectError> {
+    let host = origin.authority.bare_host().to_owned();
+    let name = ServerName::try_from(host).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+    let connector = TlsConnector::from(Arc::clone(tls));
+    connector.connect(name, Socket::new(stream, End::default())).await.map_err(ConnectError::Tls)
 }
 
 async fn connect_tcp(

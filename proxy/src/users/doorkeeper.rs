@@ -130,11 +130,11 @@ mod tests {
         let keeper = keeper(4);
         assert!(keeper.admit(&fields("ann", "ann")).await.is_ok());
         assert!(keeper.admit(&fields("ann", "wrong")).await.is_err());
-        let _all = keeper.turns.acquire_many(64).await.expect("turns");
+        let all = keeper.turns.acquire_many(64).await.expect("turns");
         assert_eq!(keeper.admit(&fields("ann", "ann")).await.as_deref(), Ok("ann"));
         assert_eq!(keeper.admit(&fields("ann", "wrong")).await, Err(Refused::Unknown));
         assert_eq!(keeper.admit(&fields("bea", "bea")).await, Err(Refused::Busy));
-        drop(_all);
+        drop(all);
         // It was not kept.
         assert_eq!(keeper.admit(&fields("bea", "bea")).await.as_deref(), Ok("bea"));
     }

@@ -14,7 +14,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    pub(super) fn of(output: Output) -> Self {
+    pub(super) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }

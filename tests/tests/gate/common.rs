@@ -32,6 +32,11 @@ pub(crate) fn gate(ca: Option<&Ca>, upstreams: &Authority, script: &Value) -> Ho
     gate
 }
 
+/// A path as a setting.
+pub(crate) fn quoted(path: &std::path::Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}
+
 /// What a CONNECT gets where it gets no tunnel.
 pub(crate) async fn refused(proxy: SocketAddr, authority: &str) -> Response {
     asked(proxy, authority, "").await

@@ -106,7 +106,7 @@ async fn requests_inside_need_no_password_and_know_the_user() {
     let (ca, upstreams) = (Ca::new().await, Authority::new());
     let origin = Echo::tls(&upstreams.localhost(), &["http/1.1"]).await;
     let script = json!({"rules": [
-        {"on": "connect", "do": [{"log": "outside {user} {names}"}]},
+        {"on": "connect", "do": [{"log": "outside {user} {fields}"}]},
         {"on": "request", "do": [{"set": ["X-User", "{user}"]}]},
     ]});
     let file = ca.path("users");
@@ -122,7 +122,7 @@ async fn requests_inside_need_no_password_and_know_the_user() {
     let answer = inside.get("/").await;
     assert_eq!(answer.status, 200);
     assert!(answer.text().contains("[\"x-user\",\"ann\"]"), "{}", answer.text());
-    eventually(async || host.times_logged("outside ann Host addon") == 1).await;
+    eventually(async || host.times_logged(&format!("outside ann Host={authority} addon")) == 1).await;
     eventually(async || host.admin().get("/flows").await.json()["flows"][0]["proxy_user"] == "ann").await;
     // Until the user is gone.
     std::fs::write(&file, format!("{bea}\n")).expect("a file");

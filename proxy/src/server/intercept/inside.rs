@@ -47,6 +47,13 @@ impl Connected {
         &self.intercept
     }
 
+    /// Where requests of this scheme go: without the port, where that is the scheme's own.
+    pub(super) fn origin(&self, scheme: Scheme) -> Origin {
+        let host = self.authority.host();
+        let text = if self.port == scheme.default_port() { host.to_owned() } else { format!("{host}:{}", self.port) };
+        Origin { scheme, authority: text.parse().unwrap_or_else(|_| self.authority.clone()) }
+    }
+
     /// Whether this is the host of CONNECT.
     pub(super) fn is_host(&self, name: &str) -> bool {
         is_same(name, self.authority.bare_host())
@@ -62,12 +69,9 @@ impl fmt::Display for Connected {
 impl Inside {
     /// With what is known of its flow, what is spoken there, and the name that the client asked for in TLS.
     pub(super) fn new(connected: &Connected, connect: &Facts, scheme: Scheme, name: Option<Box<str>>) -> Self {
-        let host = connected.authority.host();
         let other_name = name.filter(|name| !connected.is_host(name));
-        let text = if connected.port == scheme.default_port() { host.to_owned() } else { format!("{host}:{}", connected.port) };
-        let authority = text.parse().unwrap_or_else(|_| connected.authority.clone());
         let (connect, user) = (connect.id, connect.user.clone());
-        Self { origin: Origin { scheme, authority }, host: host.into(), other_name, connect, user }
+        Self { origin: connected.origin(scheme), host: connected.authority.host().into(), other_name, connect, user }
     }
 
     /// Where a request goes, if it may: what lists say now holds, not what they said when the connection began. The head gets the
