@@ -1,4 +1,5 @@
 //! The domain name system in the test harness.
+#![allow(clippy::panic, reason = "helpers of tests may")]
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! Requests that addons have sent later: where to, how often, how many, and what nobody waits for.
 #![cfg(test)]
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tollgate_tests::{
     RawOrigin,
@@ -137,6 +139,26 @@ async fn what_fails_is_tried_again() {
         let counters = until(&host, "delivered", 1).await;
         assert_eq!((&counters["tries"], target.requests().len()), (&json!(3), 3), "{response}");
     }
+}
+
+#[tokio::test]
+async fn who_asks_for_time_gets_it() {
+    let origin = RawOrigin::ok().await;
+    let target = failing(1, "HTTP/1.1 429 Slow down\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n").await;
+    let host = granted(&origin, &posting(json!({}))).start().await;
+    let start = Instant::now();
+    assert_eq!(post(&host, &target.url()).await, "done");
+    until(&host, "delivered", 1).await;
+    assert!(start.elapsed() >= Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_try_ends_with_its_timeout() {
+    let (origin, service) = (RawOrigin::ok().await, Service::start().await);
+    let host = granted(&origin, &posting(json!({"timeout": 100}))).start().await;
+    assert_eq!(post(&host, &service.at("/silent")).await, "done");
+    host.admin().until("a", |status| status["outbox"]["tries"].as_u64() >= Some(2)).await;
+    assert_eq!(outbox(&host).await["waiting"], 1);
 }
 
 #[tokio::test]

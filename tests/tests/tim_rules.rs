@@ -110,6 +110,56 @@ async fn disguised_requests_come_to_the_rules() {
     assert_eq!(homeserver.requests().len(), 0);
 }
 
+/// A path in other ways of writing, which servers may take for the same.
+fn disguises(path: &str) -> Vec<String> {
+    let (start, end) = path.rsplit_once('/').expect("a path");
+    let encoded = end.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
+    let twice = encoded.replace('%', "%25");
+    let client = |version: &str| path.replacen("/client/v3/", &format!("/client/{version}/"), 1);
+    let mut written = vec![
+        format!("{path}/"),
+        format!("{path};x=y"),
+        format!("/{path}"),
+        format!("{start}//{end}"),
+        format!("{start}/./{end}"),
+        format!("{start}/x/../{end}"),
+        format!("{start}/x/%2E%2e/{end}"),
+        format!("{start}%2F{end}"),
+        format!("{start}%252f{end}"),
+        format!("{start}\\{end}"),
+        format!("{start}/{encoded}"),
+        format!("{start}/{twice}"),
+        path.replacen("_matrix", "_matri%78", 1),
+    ];
+    written.extend(["r0", "v1", "v2", "v99", "unstable", "unstable/org.example", "api/v1", "V3"].map(client));
+    written
+}
+
+#[tokio::test]
+async fn no_rule_is_got_round_by_how_a_path_is_written() {
+    let (host, homeserver) = ruled().await;
+    let long = json!({ "status_msg": "x".repeat(251) }).to_string();
+    let mut client = RawClient::connect(host.address()).await;
+    for (method, path, query, body) in [
+        ("POST", "createRoom", "", r#"{"room_version":"1"}"#),
+        ("POST", "register", "?kind=guest", "{}"),
+        ("PUT", "presence/@a:home/status", "", &long),
+        ("POST", "rooms/!a:home/upgrade", "", r#"{"new_version":"1"}"#),
+        ("POST", "rooms/!a:home/invite", "", "{}"),
+        ("PUT", "rooms/!a:home/send/m.room.message/1", "", r#"{"m.relates_to":{"rel_type":"m.thread"}}"#),
+        ("PUT", "rooms/!a:home/state/m.room.join_rules", "", r#"{"join_rule":"public"}"#),
+    ] {
+        for target in disguises(&format!("{CLIENT}/{path}")) {
+            let length = body.len();
+            client.send(format!("{method} {target}{query} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+            let response = client.response().await;
+            assert!([400, 403].contains(&response.status), "{method} {target}: {}", response.status);
+            assert!(response.json()["errcode"].is_string(), "{method} {target}: {}", response.text());
+        }
+    }
+    assert_eq!(homeserver.requests().len(), 0);
+}
+
 #[tokio::test]
 async fn edits_touch_nothing_else() {
     let (host, homeserver) = ruled().await;

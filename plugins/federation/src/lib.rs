@@ -42,9 +42,9 @@ impl Addon for Federation {
     type Options = Options;
 
     fn configure(options: Options) -> Result<Self, OptionErrors> {
-        let is_off = !options.enforce && !(options.inbound.is_empty() && options.outbound.is_empty());
+        let has_listeners = !(options.inbound.is_empty() && options.outbound.is_empty());
         let settings = options.check()?;
-        if is_off {
+        if has_listeners && settings.is_none() {
             log::warn!("enforce is false: the homeserver federates with everybody");
         }
         Ok(Self { settings, is_due: false })

@@ -13,7 +13,8 @@ use tollgate_sdk::{
 
 /// For a lookup with all its questions, so that others wait for it no longer.
 const LOOKUP: Duration = Duration::from_secs(20);
-const GLANCE: Duration = Duration::from_millis(25);
+/// Between two looks at what another one finds out: the first, and the longest. A look takes of the hook's CPU.
+pub(crate) const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(320));
 
 /// What `read` makes of what is known of `key`; where that is nothing, `ask` is, which also says how long it is good. None where
 /// somebody else asks for too long.
@@ -26,6 +27,7 @@ pub(crate) fn find<T: Serialize + DeserializeOwned, R>(
     let bucket = Bucket::new(bucket);
     let lock = format!("lock/{key}");
     let begun = Instant::now();
+    let mut pause = PAUSES.0;
     loop {
         // What is kept in another form is as if there were none.
         let known: Option<T> = bucket.get(key)?.and_then(|value| serde_json::from_slice(&value).ok());
@@ -42,6 +44,12 @@ pub(crate) fn find<T: Serialize + DeserializeOwned, R>(
         if begun.elapsed() > LOOKUP {
             return Ok(None);
         }
-        thread::sleep(GLANCE);
+        wait(&mut pause);
     }
+}
+
+/// Waits, and longer the next time.
+pub(crate) fn wait(pause: &mut Duration) {
+    thread::sleep(*pause);
+    *pause = PAUSES.1.min(pause.saturating_mul(2));
 }

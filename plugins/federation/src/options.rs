@@ -17,6 +17,7 @@ use crate::{
 /// The options as written; README.md says what they mean.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "the document has them")]
 pub struct Options {
     /// Listeners in front of the homeserver.
     pub inbound: Vec<String>,

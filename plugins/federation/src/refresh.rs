@@ -1,9 +1,6 @@
 //! Asking the registration service for the list.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tollgate_sdk::{Error, http, kv, log};
 
@@ -11,6 +8,7 @@ use crate::{
     hash,
     kept::{Kept, Pointer, Seen, Turn},
     list::{List, MAX_DOCUMENT},
+    once::{PAUSES, wait},
 };
 
 /// A registration service.
@@ -37,14 +35,13 @@ const PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_mins(5);
 /// What storing a list may take, besides the timeout.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Between two looks at whether somebody else has got the first list.
-const GLANCE: Duration = Duration::from_millis(25);
 
 impl Source {
     /// The list in force, and whether it is time to ask for the next one. Nobody waits for the service once there is a list; the
     /// first one is asked for by one flow, and others wait for it.
     pub(crate) fn list(&self) -> Result<(Had, bool), Error> {
         let begun = Instant::now();
+        let mut glance = PAUSES.0;
         loop {
             let seen = self.kept.look()?;
             if let Some(pointer) = seen.pointer {
@@ -54,7 +51,7 @@ impl Source {
             match seen.turn {
                 _ if is_over => return Ok((Had::Nothing("it takes too long".to_owned()), false)),
                 Turn::Due => self.refresh()?,
-                Turn::Taken => thread::sleep(GLANCE),
+                Turn::Taken => wait(&mut glance),
                 Turn::Later => {
                     let why = self.kept.why()?.unwrap_or_else(|| "it was removed from the store".to_owned());
                     return Ok((Had::Nothing(why), false));

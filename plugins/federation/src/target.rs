@@ -61,7 +61,7 @@ impl Target {
         let name = match ServerName::parse(authority) {
             Some(name) => name,
             // The root's dot is legal in a URL, and means the same.
-            None => ServerName::parse(&authority.replace(".:", ":").trim_end_matches('.').to_owned())?,
+            None => ServerName::parse(authority.replace(".:", ":").trim_end_matches('.'))?,
         };
         let port = name.port().unwrap_or(if is_https { 443 } else { 80 });
         Some(Self { host: name.host().clone(), port, is_https })

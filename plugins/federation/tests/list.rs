@@ -1,4 +1,5 @@
 //! The list: asked for, kept, and never replaced by a bad one.
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod common;
 
@@ -188,6 +189,22 @@ fn large_lists_are_whole() {
         assert_eq!(status(&harness, &names[index]), 200);
     }
     assert_eq!((status(&harness, "20000.example.de"), status(&harness, "example.de")), (403, 403));
+}
+
+#[test]
+fn lists_from_before_the_last_are_removed() {
+    let service = Registration::with(&list(1, &["a.de"]));
+    let harness = service.harness();
+    let prefix =
+        URL.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let is_there = |id: u32| harness.kv("list", &format!("{prefix:016x}/list/{id}/0")).is_some();
+    assert_eq!(status(&harness, "a.de"), 200);
+    for (version, there) in [(2, [true, true, false]), (3, [false, true, true])] {
+        harness.pass(Duration::from_mins(1));
+        service.answers(Ok(found(&list(version, &["a.de", "b.de"]))));
+        assert_eq!(status(&harness, "a.de"), 200);
+        assert_eq!([1, 2, 3].map(is_there), there, "{version}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! What is refused, and how.
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod common;
 

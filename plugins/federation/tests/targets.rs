@@ -1,4 +1,5 @@
 //! Requests go where the server is that they are for.
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod common;
 
@@ -17,12 +18,15 @@ use tollgate_sdk::{
     testing::{Facts, Harness, TestRequest},
 };
 
+/// Name, target and port of an SRV record.
+type Record = (&'static str, &'static str, u16);
+
 /// What the world says of `a.de`.
 #[derive(Clone, Default)]
 struct World {
     /// Of `/.well-known/matrix/server`; none: nobody is there.
     delegation: Arc<Mutex<Option<http::Response>>>,
-    records: Arc<Mutex<Vec<(&'static str, &'static str, u16)>>>,
+    records: Arc<Mutex<Vec<Record>>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -56,12 +60,8 @@ impl World {
         harness.with_dns(move |name| {
             let all = records.lock().expect("a lock").clone();
             let found = all.iter().filter(|(owner, ..)| *owner == name);
-            let service = |(_, target, port): &(&str, &str, u16)| dns::Service {
-                priority: 1,
-                weight: 1,
-                port: *port,
-                target: (*target).to_owned(),
-            };
+            let service =
+                |(_, target, port): &Record| dns::Service { priority: 1, weight: 1, port: *port, target: (*target).to_owned() };
             Ok(found.map(service).collect())
         })
     }
@@ -165,7 +165,7 @@ fn who_cannot_be_asked_may_be_asked_later() {
     assert_eq!(goes(&harness, "a.de", "https://m.a.de"), 503);
     assert_eq!(world.asked.load(SeqCst), 1);
     let world = world.delegates(r#"{"m.server":"m.a.de:443"}"#);
-    harness.pass(Duration::from_secs(60));
+    harness.pass(Duration::from_mins(1));
     assert_eq!((goes(&harness, "a.de", "https://m.a.de"), world.asked.load(SeqCst)), (200, 2));
     assert_eq!(goes(&World::default().answers(503).harness("a.de"), "a.de", "https://m.a.de"), 503);
 }

@@ -8,7 +8,7 @@ mod report;
 mod user_agent;
 
 use tollgate_sdk::{
-    Addon, Error, Event, Flow, OptionErrors, Origin, Outcome, OverCap, Request, RequestVerdict, Subscription, log, outbox,
+    Addon, Chunk, ChunkVerdict, Error, Event, Flow, OptionErrors, Origin, Outcome, Request, Subscription, log, outbox,
 };
 
 use crate::{
@@ -22,34 +22,36 @@ use crate::{
 pub struct Rawdata {
     /// None: idle.
     settings: Option<Settings>,
-    /// Who is invited with this request.
-    invited: Invited,
+    /// The body of an invitation as far as it came, as it is on the wire.
+    body: Vec<u8>,
 }
 
 /// Bodies of invitations over this are not looked at.
-const MAX_BODY: u64 = 256 << 10;
+const MAX_BODY: usize = 256 << 10;
 
 impl Addon for Rawdata {
     type Options = Options;
 
     fn configure(options: Options) -> Result<Self, OptionErrors> {
-        Ok(Self { settings: options.check()?, invited: Invited::Nobody })
+        Ok(Self { settings: options.check()?, body: Vec::new() })
     }
 
     fn subscriptions(&self) -> Vec<Subscription> {
         if self.settings.is_none() {
             return Vec::new();
         }
-        let inviting =
-            Subscription::to(Event::Request).filter(operation::INVITING).with_body_up_to(MAX_BODY, OverCap::PassUnseen);
+        // In pieces: a body that nobody can decode is no affair of an addon that looks on.
+        let inviting = Subscription::to(Event::RequestChunk).filter(operation::INVITING);
         vec![inviting, Subscription::to(Event::Finish).filter(operation::REPORTED)]
     }
 
-    fn request(&mut self, _flow: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
-        if let Some(settings) = &self.settings {
-            self.invited = Invited::of(&request.body().unwrap_or_default(), settings.home_domain.as_deref());
+    fn request_chunk(&mut self, _flow: &Flow, _request: &Request, chunk: Chunk) -> Result<ChunkVerdict, Error> {
+        if self.body.len().saturating_add(chunk.data.len()) > MAX_BODY {
+            self.body = Vec::new();
+            return Ok(ChunkVerdict::pass().and_done());
         }
-        Ok(RequestVerdict::Next)
+        self.body.extend_from_slice(&chunk.data);
+        Ok(ChunkVerdict::pass())
     }
 
     /// Never fails: a quarantine would be felt by clients.
@@ -60,7 +62,8 @@ impl Addon for Rawdata {
             return Ok(());
         }
         let is_outbound = settings.outbound_listeners.contains(&flow.listener());
-        let Some(operation) = Operation::of(&request.method(), &request.path(), is_outbound, self.invited) else { return Ok(()) };
+        let invited = Invited::of(&self.body, settings.home_domain.as_deref());
+        let Some(operation) = Operation::of(&request.method(), &request.path(), is_outbound, invited) else { return Ok(()) };
         let report = Report::new(settings, operation, flow, request, outcome);
         let letter = match settings.letter().json(&report) {
             Ok(letter) => letter,

@@ -4,7 +4,7 @@
 
 use rawdata::Rawdata;
 use tollgate_sdk::{
-    FailureKind, Origin, UpstreamFailure,
+    Chunk, ChunkAction, FailureKind, Origin, UpstreamFailure, http,
     serde_json::{Value, from_slice, json},
     testing::{Exchange, Harness, TestRequest, TestResponse},
 };
@@ -29,11 +29,22 @@ fn reports(done: &Exchange) -> Vec<Value> {
     done.outbox.iter().map(|letter| from_slice(&letter.body).expect("JSON")).collect()
 }
 
-/// Operation of the one report; empty where there is none.
+/// Operation of the one report; empty where there is none. The body comes in pieces of so many bytes.
+fn operation_of(method: &str, path: &str, body: &str, piece: usize) -> String {
+    let mut flow = harness(options()).flow(TestRequest::new(method, path).with_body(body));
+    for data in body.as_bytes().chunks(piece) {
+        let verdict = flow.request_chunk(Chunk { data: data.to_vec(), is_last: false });
+        assert_eq!(verdict.map(|verdict| verdict.action), Ok(ChunkAction::Pass));
+    }
+    assert_eq!(flow.finish(Some(TestResponse::new(200))), Ok(()));
+    let letters = flow.outbox();
+    assert!(letters.len() <= 1);
+    let operation = |letter: &http::Request| from_slice::<Value>(&letter.body).expect("JSON")["operation"].clone();
+    letters.first().map(|letter| operation(letter).as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+}
+
 fn operation(method: &str, path: &str, body: &str) -> String {
-    let reports = reports(&exchange(TestRequest::new(method, path).with_body(body)));
-    assert!(reports.len() <= 1);
-    reports.first().map(|report| report["operation"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
+    operation_of(method, path, body, 7)
 }
 
 #[test]
@@ -132,6 +143,17 @@ fn invitations_are_within_or_outside() {
         let (one, list) = (json!({ "user_id": user }).to_string(), json!({ "invite": [user] }).to_string());
         assert_eq!(operation("POST", "/_matrix/client/v3/rooms/!r/invite", &one), expected);
         assert_eq!(operation("POST", "/_matrix/client/v3/createRoom", &list), expected);
+    }
+}
+
+#[test]
+fn large_invitations_are_not_looked_at() {
+    let room = |bytes: usize| format!("{{\"invite\":[\"@a:home.de\"],\"x\":\"{}\"}}", "x".repeat(bytes - 32));
+    for (bytes, is_known) in [((256 << 10) - 1, true), (256 << 10, true), ((256 << 10) + 1, false)] {
+        let body = room(bytes);
+        assert_eq!(body.len(), bytes);
+        let operation = operation_of("POST", "/_matrix/client/v3/createRoom", &body, 64 << 10);
+        assert_eq!(operation == "MP_INVITE_WITHIN_ORGANISATION_INVITE", is_known, "{bytes}: {operation}");
     }
 }
 

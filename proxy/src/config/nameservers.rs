@@ -34,7 +34,7 @@ mod tests {
     fn load(value: &str) -> Result<Config, ConfigErrors> {
         let set = |text: String| Override { source: "--set".to_owned(), change: Change::Set(text) };
         let overrides = vec![
-            set("listener=[{ bind = 1, upstream = \"http://127.0.0.1:2\" }]".to_owned()),
+            set("listener=[{ name = \"a\", bind = 1, upstream = \"http://127.0.0.1:2\" }]".to_owned()),
             set(format!("nameservers={value}")),
         ];
         Sources { file: None, overrides }.load()

@@ -38,6 +38,7 @@ macro_rules! tests {
 fn main() -> ExitCode {
     let tests = tests![
         certificates::openssl_trusts_what_is_minted,
+        certificates::files_that_openssl_makes_will_do,
         conversation::a_message_passes_both_proxies,
         conversation::rooms_are_joined_by_alias,
         conversation::media_cross,
