@@ -41,11 +41,10 @@ use http::StatusCode;
 use crate::{
     addons,
     hooks::{FailurePolicy, QuarantineRule},
-    http::{Authority, BearerToken, Origin},
+    http::{BearerToken, Origin},
     options::core::Options,
     routes::Routes,
-    targets::Pattern,
-    upstream::{Credentials, ProxyKind, Upstreams},
+    upstream::Upstreams,
 };
 
 pub(crate) use admin::level as log_level;
@@ -53,6 +52,7 @@ pub use errors::{ConfigError, ConfigErrors};
 pub use forward::{Forward, Intercept, Mirroring, UserList};
 pub use listener::ClientCert;
 pub use peers::{Network, Peers};
+pub use proxy::{Proxies, Proxy};
 pub use sources::{Change, Override, Sources};
 pub(crate) use suggest::nearest;
 pub(crate) use units::{Count, Size, Span, Unit};
@@ -255,33 +255,6 @@ pub struct Listener {
     pub limits: Limits,
     /// `[listener.timeouts]` over `[timeouts]`.
     pub timeouts: Timeouts,
-}
-
-/// By way of which proxies requests go.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Proxies {
-    /// `proxy`: `http://`, `https://` or `socks5://`, with `USER:PASSWORD@`, or what `proxy_password_file` holds without white
-    /// space around, else the variable `TOLLGATE_PROXY_PASSWORD`. Default none.
-    pub otherwise: Option<Proxy>,
-    /// `no_proxy`: hosts, `*.domain` or networks that are reached without. Default none.
-    pub except: Vec<Pattern>,
-    /// `proxy` of those in `upstreams` that have one; none: `"none"`.
-    pub of: Vec<(Arc<Origin>, Option<Proxy>)>,
-    /// `proxy_ca`: PEM file of the only authorities that `https` proxies are verified against. Default: the system's.
-    pub ca: Option<PathBuf>,
-}
-
-/// A proxy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proxy {
-    /// What it speaks.
-    pub kind: ProxyKind,
-    /// Where it is, with its port.
-    pub authority: Authority,
-    /// Default none.
-    pub credentials: Option<Credentials>,
-    /// Where the password was read from; it is read again on reload.
-    pub password_file: Option<PathBuf>,
 }
 
 /// Where the requests of a listener go.
