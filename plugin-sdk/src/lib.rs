@@ -26,6 +26,8 @@
 //!
 //! [`http`] sends them, to what the configuration grants.
 //!
+//! [`outbox`] has the proxy send them later, while nobody waits.
+//!
 //! # What outlives a flow
 //!
 //! [`kv`] keeps keys and values for the addon, if the configuration grants it.
@@ -56,6 +58,7 @@ mod made;
 mod message;
 mod mutation;
 mod options;
+pub mod outbox;
 mod subscription;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

@@ -34,6 +34,7 @@ mod loader;
 mod log;
 mod mutations;
 mod options;
+mod outbox;
 mod over;
 mod placeholder;
 mod quarantine;

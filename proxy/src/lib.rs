@@ -24,6 +24,7 @@ pub mod mint;
 pub mod options;
 pub mod outbound;
 pub mod record;
+pub mod routes;
 mod secret;
 pub mod server;
 mod socket;

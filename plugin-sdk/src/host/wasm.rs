@@ -2,6 +2,7 @@
 
 mod dns;
 pub(crate) mod kv;
+pub(crate) mod outbox;
 
 use crate::{
     BodyDigest, Change, EditError, MessageCounts, MessageKind, Mutation, Origin,

@@ -8,6 +8,7 @@ use super::{
     Facts, LogLine, TestFlow, TestRequest, capture, dns,
     http::{Answering, Network},
     kv::Kept,
+    outbox::Outbox,
     rules,
 };
 use crate::{Addon, BodyMode, Event, OptionErrors, OverCap, Subscription, dns as names, http, options};
@@ -28,6 +29,7 @@ pub struct Harness<A> {
     answering: Option<Answering>,
     pub(super) names: Option<dns::Answering>,
     pub(super) kept: Kept,
+    outbox_room: Option<usize>,
     addon: PhantomData<fn() -> A>,
 }
 
@@ -59,6 +61,7 @@ impl<A: Addon> Harness<A> {
             answering: None,
             names: None,
             kept: Kept::default(),
+            outbox_room: Some(usize::MAX),
             addon: PhantomData,
         })
     }
@@ -168,6 +171,18 @@ impl<A: Addon> Harness<A> {
         self
     }
 
+    /// Without a grant for its outbox: everything is denied.
+    pub const fn without_outbox(mut self) -> Self {
+        self.outbox_room = None;
+        self
+    }
+
+    /// With room for so many requests in its outbox, counted from zero for each flow. Default: no limit.
+    pub const fn with_outbox_room(mut self, requests: usize) -> Self {
+        self.outbox_room = Some(requests);
+        self
+    }
+
     /// What its store has there.
     #[must_use]
     pub fn kv(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
@@ -177,6 +192,10 @@ impl<A: Addon> Harness<A> {
     /// Entries of its store grow older by so much.
     pub fn pass(&self, time: Duration) {
         self.kept.pass(time);
+    }
+
+    pub(super) fn outbox(&self) -> Outbox {
+        Outbox::new(self.outbox_room)
     }
 
     pub(super) fn network(&self) -> Network {

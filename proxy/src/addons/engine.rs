@@ -17,7 +17,11 @@ use super::{
     ticker::{Running, Ticker},
     wasi,
 };
-use crate::{dns::Names, kv::Store, outbound::Service};
+use crate::{
+    dns::Names,
+    kv::Store,
+    outbound::{Carrier, Service},
+};
 
 /// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
 #[derive(Clone)]
@@ -36,6 +40,7 @@ struct Shared {
     guest_stack: usize,
     seats: Arc<Seats>,
     outbound: Outbound,
+    carrier: Carrier,
     store: Arc<dyn Store>,
 }
 
@@ -92,11 +97,24 @@ impl Engine {
         let memory = Arc::new(TotalMemory::new(settings.guest_memory));
         let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
+        let carrier = Carrier::new(&service, Handle::current());
         let names = Arc::new(Names::new(settings.nameservers.clone()));
         let outbound = Outbound { service, names, runtime: Handle::current() };
         let store = Arc::clone(&settings.store);
-        let shared =
-            Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound, store };
+        let shared = Shared {
+            wasmtime,
+            linker,
+            ticker,
+            aside,
+            secret,
+            max_instances,
+            memory,
+            guest_stack,
+            seats,
+            outbound,
+            carrier,
+            store,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -141,6 +159,11 @@ impl Engine {
 
     pub(super) fn outbound(&self) -> &Outbound {
         &self.shared.outbound
+    }
+
+    /// What takes requests that wait in outboxes to where they go.
+    pub(super) fn carrier(&self) -> &Carrier {
+        &self.shared.carrier
     }
 
     /// What all guests together have of memory.

@@ -32,6 +32,8 @@ pub struct Grants {
     pub http: HttpGrants,
     /// Where it may send flows besides the upstream that is configured. Default nowhere.
     pub upstreams: HttpGrants,
+    /// What it may have requests of its own sent to later. Default nothing.
+    pub outbox: HttpGrants,
     /// Whether it may keep keys and values between flows. Default no.
     pub kv: bool,
     /// Whether it may ask the domain name system. Default no.
@@ -237,6 +239,7 @@ impl Default for Grants {
             withhold_headers: Names::default(),
             http: HttpGrants::default(),
             upstreams: HttpGrants::default(),
+            outbox: HttpGrants::default(),
             kv: false,
             dns: false,
         }
@@ -247,7 +250,7 @@ impl Default for Grants {
 impl Serialize for Grants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events: Vec<_> = Event::ALL.into_iter().filter(|event| self.events.contains(*event)).map(Event::as_str).collect();
-        let mut fields = serializer.serialize_struct("Grants", 10)?;
+        let mut fields = serializer.serialize_struct("Grants", 11)?;
         fields.serialize_field("events", &events)?;
         fields.serialize_field("edit", &self.edit)?;
         fields.serialize_field("bodies", &self.bodies)?;
@@ -257,6 +260,7 @@ impl Serialize for Grants {
         let shown = |grants: &HttpGrants| grants.iter().map(ToString::to_string).collect::<Vec<_>>();
         fields.serialize_field("http", &shown(&self.http))?;
         fields.serialize_field("upstreams", &shown(&self.upstreams))?;
+        fields.serialize_field("outbox", &shown(&self.outbox))?;
         fields.serialize_field("kv", &self.kv)?;
         fields.serialize_field("dns", &self.dns)?;
         fields.end()

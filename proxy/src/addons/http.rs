@@ -17,6 +17,7 @@ use super::{
     configure::Setup,
     engine::Outbound,
     grants::Grants,
+    limits::Limits,
     over::BudgetKind,
     stage::EditError,
     state::HostState,
@@ -167,19 +168,7 @@ impl HostState {
                 _ => return Err(over("bytes of max-response", bytes, limits.max_body)),
             },
         };
-        at_most("bytes of the body", request.body.len(), limits.max_body)?;
-        at_most("header fields", request.headers.len(), limits.header_count)?;
-        at_most("bytes in the method", request.method.len(), MAX_METHOD)?;
-        let method = Method::from_bytes(request.method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
-        let headers = request.headers.into_iter().map(|(name, value)| outbound::header(name, value));
-        let headers: Headers = headers.collect::<Result<_, _>>()?;
-        at_most("bytes of header fields", headers.wire_len(), limits.header_bytes)?;
-        let request = Request {
-            method: method.ok_or_else(|| Error::Invalid(format!("the method {:?}", request.method)))?,
-            url: request.url,
-            headers,
-            body: request.body.into(),
-        };
+        let request = legal(limits, request)?;
         let options = Options {
             timeout: options.timeout.map_or(outbound::TIMEOUT, Duration::from_millis),
             redirects: options.redirects,
@@ -190,6 +179,23 @@ impl HostState {
         let in_flight = HttpStats::begin(&self.calls.stats, limits.calls).ok_or(Error::Busy(limits.calls))?;
         Ok(Call { request, options, caller, in_flight })
     }
+}
+
+/// The request as it is sent, but for its URL, which is not looked at.
+pub(super) fn legal(limits: &Limits, request: wit::Request) -> Result<Request, Error> {
+    at_most("bytes of the body", request.body.len(), limits.max_body)?;
+    at_most("header fields", request.headers.len(), limits.header_count)?;
+    at_most("bytes in the method", request.method.len(), MAX_METHOD)?;
+    let method = Method::from_bytes(request.method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
+    let headers = request.headers.into_iter().map(|(name, value)| outbound::header(name, value));
+    let headers: Headers = headers.collect::<Result<_, _>>()?;
+    at_most("bytes of header fields", headers.wire_len(), limits.header_bytes)?;
+    Ok(Request {
+        method: method.ok_or_else(|| Error::Invalid(format!("the method {:?}", request.method)))?,
+        url: request.url,
+        headers,
+        body: request.body.into(),
+    })
 }
 
 fn at_most(what: &str, count: usize, limit: usize) -> Result<(), Error> {
