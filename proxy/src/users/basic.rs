@@ -54,7 +54,6 @@ mod tests {
             &[][..],
             &[""],
             &["Basic"],
-            &["Basic "],
             &["Basic YW5u"],
             &["Basic YW5uOnNlOmNyZXQ"],
             &["Basic !"],

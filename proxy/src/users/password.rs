@@ -9,8 +9,8 @@ use argon2::{
 
 /// Longest password in bytes.
 const MAX_PASSWORD: usize = 1024;
-/// What of a password bcrypt looks at, in bytes.
-const BCRYPT_PASSWORD: usize = 72;
+/// What of a password bcrypt looks at, in bytes; it ends with one more.
+const BCRYPT_PASSWORD: usize = 71;
 /// The cost that htpasswd and others stop at is 17; each one more takes twice the time.
 const BCRYPT_COST: u32 = 15;
 /// In KiB; with passes and lanes, what a single guess of a client may take.
@@ -50,7 +50,7 @@ pub enum HashError {
     #[error("takes too much to verify: argon2 at most 256 MiB, 16 passes and 16 lanes, bcrypt a cost of 4 to 15")]
     Costly,
     /// Nobody could use it.
-    #[error("the password must have 1 to 1024 bytes, for bcrypt 72")]
+    #[error("the password must have 1 to 1024 bytes, for bcrypt 71")]
     Password,
     /// The system gave no random numbers, or no memory.
     #[error("the password cannot be hashed")]
@@ -147,14 +147,14 @@ mod tests {
             (Kind::Argon2, 1, true),
             (Kind::Argon2, 1024, true),
             (Kind::Argon2, 1025, false),
-            (Kind::Bcrypt(4), 72, true),
-            (Kind::Bcrypt(4), 73, false),
+            (Kind::Bcrypt(4), 71, true),
+            (Kind::Bcrypt(4), 72, false),
         ] {
             assert_eq!(hash(&vec![b'x'; length], kind).is_ok(), is_taken, "{kind:?} {length}");
         }
         // A longer one is none that is cut.
-        let cut: Hash = hash(&[b'x'; 72], Kind::Bcrypt(4)).expect("a hash").parse().expect("the same");
-        assert!(!cut.is_of(&[b'x'; 73]));
+        let cut: Hash = hash(&[b'x'; 71], Kind::Bcrypt(4)).expect("a hash").parse().expect("the same");
+        assert!(cut.is_of(&[b'x'; 71]) && !cut.is_of(&[b'x'; 72]));
         let longest: Hash = hash(&[b'x'; 1024], Kind::Argon2).expect("a hash").parse().expect("the same");
         assert!(longest.is_of(&[b'x'; 1024]) && !longest.is_of(&[b'x'; 1025]));
     }
