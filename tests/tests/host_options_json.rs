@@ -92,7 +92,8 @@ async fn what_is_not_forgiven_has_its_place() {
 #[tokio::test]
 async fn what_options_lead_to_is_refused_with_reasons() {
     let host = Hosted::before(NOWHERE).scripted("a", &json!({})).start().await;
-    let (status, page) = put(&host, "{\"rules\": [{\"on\": \"response\", \"filter\": \"(\"}, {\"on\": \"connect\"}]}").await;
+    let (status, page) =
+        put(&host, "{\"rules\": [{\"on\": \"response\", \"filter\": \"(\"}, {\"on\": \"connect\", \"body\": \"full\"}]}").await;
     assert_eq!((status, &page["errcode"]), (400, &json!("M_INVALID_PARAM")), "{page}");
     assert_eq!(page["errors"].as_array().map(Vec::len), Some(2), "{page}");
     let (status, page) = put(&host, "{\"token\": \"[redacted]\"}").await;
