@@ -7,8 +7,8 @@ mod native;
 mod wasm;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::{http::send, kv};
+pub(crate) use crate::testing::{dns::srv, http::send, kv, outbox::put};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use native::{BodyView, Flow, Outcome, Request, Response, Stage, Staging, edit, message_counts, mutation, origin};
 #[cfg(target_arch = "wasm32")]
-pub(crate) use wasm::{Flow, Outcome, Request, Response, edit, kv, message_counts, mutation, origin, send};
+pub(crate) use wasm::{Flow, Outcome, Request, Response, edit, kv, message_counts, mutation, origin, outbox::put, send, srv};

@@ -26,9 +26,15 @@
 //!
 //! [`http`] sends them, to what the configuration grants.
 //!
+//! [`outbox`] has the proxy send them later, while nobody waits.
+//!
 //! # What outlives a flow
 //!
 //! [`kv`] keeps keys and values for the addon, if the configuration grants it.
+//!
+//! # Where services are
+//!
+//! [`dns`] looks up SRV records, if the configuration grants it.
 //!
 //! # Logging
 //!
@@ -36,6 +42,7 @@
 //! fields as in `log::info!(user = "@a:b"; "clamped")`, from `configure` on. A panic is reported with its message and place.
 
 mod addon;
+pub mod dns;
 mod error;
 mod event;
 mod export;
@@ -51,6 +58,7 @@ mod made;
 mod message;
 mod mutation;
 mod options;
+pub mod outbox;
 mod subscription;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;

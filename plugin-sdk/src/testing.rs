@@ -52,6 +52,9 @@
 //!   chunk, event or message hook; call those one by one through [`Harness::flow`].
 //! - No network is touched: [`Harness::with_http`] answers requests of the addon's own. Grants are not evaluated, redirects are
 //!   followed only if the test does so, and URLs are hardly looked at.
+//! - No name is looked up: [`Harness::with_dns`] answers; else it is denied.
+//! - Nothing is sent later: what a hook put into its outbox is there to look at. The outbox grants everything unless the test says
+//!   [`Harness::without_outbox`], and has room for [`Harness::with_outbox_room`] a flow.
 //! - The store grants everything unless the test says [`Harness::without_kv`], has no quota, and its time passes by
 //!   [`Harness::pass`] alone.
 //! - Budgets of time and memory are not enforced; those of bodies and of header fields are the defaults, 10 MiB, and 256 fields
@@ -64,6 +67,7 @@ use std::fmt;
 use crate::Error;
 
 mod capture;
+pub(crate) mod dns;
 mod exchange;
 mod flow;
 mod harness;
@@ -71,6 +75,7 @@ pub(crate) mod http;
 pub(crate) mod kv;
 mod ledger;
 mod messages;
+pub(crate) mod outbox;
 pub(crate) mod rules;
 
 pub use capture::LogLine;

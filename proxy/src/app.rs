@@ -44,6 +44,9 @@ use sites::Sites;
 /// How long `finish` events of flows that were closed may take at the very end.
 const LAST_HOOKS: Duration = Duration::from_secs(2);
 
+/// How long requests that addons wanted sent later may take at the very end.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
 /// How long the last flows may take to be recorded at the very end.
 const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
@@ -257,6 +260,8 @@ impl Stop {
             let _ = timeout(LAST_HOOKS, self.tasks.wait()).await;
         }
         let _ = timeout(LAST_HOOKS, registry.shutdown()).await;
+        // After the last hooks, which may have put something in.
+        registry.close_outboxes(LAST_REQUESTS).await;
     }
 }
 

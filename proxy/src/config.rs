@@ -17,11 +17,14 @@ mod grants;
 mod key;
 pub(crate) mod limits;
 mod listener;
+mod nameservers;
 mod peers;
 mod policy;
+mod proxy;
 mod raw;
 mod reader;
 mod recording;
+mod routes;
 mod sources;
 mod state;
 mod suggest;
@@ -38,10 +41,11 @@ use http::StatusCode;
 use crate::{
     addons,
     hooks::{FailurePolicy, QuarantineRule},
-    http::{BearerToken, Origin},
+    http::{Authority, BearerToken, Origin},
     options::core::Options,
+    routes::Routes,
     targets::{Pattern, Targets},
-    upstream::Upstreams,
+    upstream::{Credentials, ProxyKind, Upstreams},
 };
 
 pub(crate) use admin::level as log_level;
@@ -64,6 +68,8 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     /// `state` and what goes with it.
     pub state: State,
+    /// `nameservers`: whom addons ask that are granted `dns`, as `192.0.2.1` or `[2001:db8::1]:5353`; 1 to 8. Default the system's.
+    pub nameservers: Option<Vec<SocketAddr>>,
     /// `[admin]`: off unless the table or the flag is there.
     pub admin: Option<Admin>,
     /// `limits.instances`: instances of addons alive at once in the process. Default 2000, 1 to 100000.
@@ -213,10 +219,14 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// `mode`: where requests go unless an addon chooses another upstream. Default `reverse`.
     pub mode: Mode,
+    /// `[[listener.route]]` in their order, at most 256: requests that go elsewhere, or are answered here. None by default.
+    pub routes: Routes,
     /// `upstream_protocol`. Default `auto`.
     pub upstream_protocol: UpstreamProtocol,
     /// `upstream_ca`: PEM file of the only authorities that `https` upstreams are verified against. Default: the system's.
     pub upstream_ca: Option<PathBuf>,
+    /// `proxy` and what goes with it. Default: none.
+    pub proxies: Proxies,
     /// `addons`: names in the order of request events; while one is not in force, requests are refused unless its `on_error`
     /// for them is open. None: every loaded addon, by name.
     pub addons: Option<Vec<String>>,
@@ -241,6 +251,33 @@ pub struct Listener {
     pub limits: Limits,
     /// `[listener.timeouts]` over `[timeouts]`.
     pub timeouts: Timeouts,
+}
+
+/// By way of which proxies requests go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proxies {
+    /// `proxy`: `http://`, `https://` or `socks5://`, with `USER:PASSWORD@`, or what `proxy_password_file` holds without white
+    /// space around, else the variable `TOLLGATE_PROXY_PASSWORD`. Default none.
+    pub otherwise: Option<Proxy>,
+    /// `no_proxy`: hosts, `*.domain` or networks that are reached without. Default none.
+    pub except: Vec<Pattern>,
+    /// `proxy` of those in `upstreams` that have one; none: `"none"`.
+    pub of: Vec<(Arc<Origin>, Option<Proxy>)>,
+    /// `proxy_ca`: PEM file of the only authorities that `https` proxies are verified against. Default: the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// A proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// What it speaks.
+    pub kind: ProxyKind,
+    /// Where it is, with its port.
+    pub authority: Authority,
+    /// Default none.
+    pub credentials: Option<Credentials>,
+    /// Where the password was read from; it is read again on reload.
+    pub password_file: Option<PathBuf>,
 }
 
 /// Where the requests of a listener go.

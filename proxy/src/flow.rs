@@ -18,6 +18,7 @@ mod recent;
 mod record;
 mod respond;
 mod rewrite;
+mod routed;
 mod rules;
 mod site;
 mod socket;
@@ -60,6 +61,7 @@ pub use intercept::Intercept;
 pub use recent::{EndedFlow, Recent};
 pub use record::{Ending, Record};
 pub use respond::refuse;
+use routed::Routed;
 use rules::Judged;
 pub use site::{FOREVER, Forward, Rewrite, Route, Site};
 pub use socket::{Decided, Socket};
@@ -263,8 +265,18 @@ async fn pass(record: &Arc<Record>, mut request: Request) -> Passed {
     };
     let offer = socket::offer(record, &mut request.upgrade);
     let offered = request.upgrade.clone().unwrap_or_default();
-    match follow::send(record, request).await {
+    let (found, sent) = match routed::before_upstream(record, &mut request) {
+        Ok(Routed::Onward(found)) => (found, follow::send(record, request).await),
+        Ok(Routed::Answered(answered)) => return pass.response(from, answered.stage(&pass)).await,
+        Err(failure) => (None, Err(failure)),
+    };
+    match sent {
         Ok(Reply::Response(head, body)) => {
+            if let Some(answered) = found.and_then(|found| found.instead_of(record, head.status)) {
+                record.was_answered.store(true, Relaxed);
+                routed::spend(body);
+                return pass.response(from, answered.stage(&pass)).await;
+            }
             if let Some(failure) = bodies::announces_too_much(record, head.status, &body) {
                 record.fail(failure.message.clone());
                 return pass.failure(failure).await;

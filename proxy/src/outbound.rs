@@ -9,6 +9,7 @@ mod collect;
 mod error;
 mod grants;
 mod hosts;
+mod outbox;
 mod redirect;
 mod url;
 
@@ -29,6 +30,7 @@ pub(crate) use address::{is_public, reached};
 pub use error::Error;
 pub use grants::{HttpGrant, HttpGrants, InvalidGrant};
 pub(crate) use hosts::{Hosts, next};
+pub use outbox::{Carrier, Letter, Outbox, OutboxCounters, Refused, Room};
 pub(crate) use url::Target;
 
 /// A request as an addon wants it.
@@ -213,6 +215,7 @@ async fn client() -> Result<Client, Error> {
         max_kept: MAX_KEPT,
         lookups: Lookups::at_most(LOOKUPS),
         head_limits: HEAD_LIMITS,
+        proxies: None,
     }))
 }
 

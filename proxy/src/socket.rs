@@ -61,6 +61,14 @@ impl<S: Resets> Socket<S> {
     }
 }
 
+impl Socket<TcpStream> {
+    /// Both halves; the second one closes it as before.
+    pub(crate) fn halves(mut self) -> io::Result<(OwnedReadHalf, Socket<OwnedWriteHalf>)> {
+        let stream = self.inner.take().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(split(stream, self.end.clone()))
+    }
+}
+
 /// Both halves of a connection; the second one closes it.
 #[must_use]
 pub(crate) fn split(stream: TcpStream, end: End) -> (OwnedReadHalf, Socket<OwnedWriteHalf>) {

@@ -2,6 +2,7 @@
 //!
 //! A [`Client`] belongs to one listener: its settings hold for every origin that the listener's flows go to.
 
+mod base;
 mod choice;
 mod connect;
 mod deadline;
@@ -14,6 +15,7 @@ mod lookup;
 mod marks;
 mod own;
 mod pool;
+mod proxy;
 pub mod tls;
 
 use std::{
@@ -34,10 +36,12 @@ use crate::{
 
 pub use choice::{Condition, FIELD as UPSTREAM_FIELD, Misdirected, Named, Upstreams};
 pub use connect::ConnectError;
+use connect::Way;
 pub use dial::{Dial, Stream};
 pub use lookup::Lookups;
 pub use marks::{Marks, Steps};
 pub use own::OwnAddresses;
+pub use proxy::{Credentials, Proxies, Proxy, ProxyError, ProxyKind, Reply as ProxyReply};
 pub use tls::TlsError;
 
 /// Which version of HTTP upstreams are spoken to in.
@@ -75,6 +79,8 @@ pub struct Settings {
     pub lookups: Lookups,
     /// Of response heads and trailers.
     pub head_limits: HeadLimits,
+    /// By way of which proxies; none: straight.
+    pub proxies: Option<Arc<Proxies>>,
 }
 
 /// Sends requests to upstreams.
@@ -160,6 +166,12 @@ pub enum SendFailure {
     Denied(UpstreamFailure),
 }
 
+impl Settings {
+    fn proxy_for(&self, origin: &Origin) -> Option<&Arc<Proxy>> {
+        self.proxies.as_ref()?.on_the_way_to(origin)
+    }
+}
+
 impl Client {
     /// A client without connections. Must be called within a runtime: a task looks after idle connections.
     #[must_use]
@@ -230,15 +242,21 @@ impl Client {
 
     async fn connection(&self, request: &Outgoing, may_reuse: bool) -> Result<pool::Taken, SendFailure> {
         let origin = &request.origin;
-        let upgrades = request.upgrade.is_some();
-        let may_dial = request.may_dial.as_ref();
         let marks = request.marks.as_deref();
         mark(marks, Marks::ask);
-        if may_reuse && let Some((transport, peer)) = self.pool.take(origin, upgrades, may_dial) {
+        let way = Way::of(request, &self.settings);
+        let mut may_dial = request.may_dial.as_ref();
+        if !matches!(way, Way::Direct) {
+            // Its peer is the proxy.
+            proxy::may_reach(origin, may_dial.take()).map_err(|error| explain(origin, &error))?;
+        }
+        let needs_tunnel = way.asked_for_urls().is_none();
+        let wanted = pool::Wanted { upgrades: request.upgrade.is_some(), needs_tunnel, may_dial };
+        if may_reuse && let Some((transport, peer)) = self.pool.take(origin, &wanted) {
             mark(marks, |marks| marks.ready(Some(peer)));
             return Ok(pool::Taken { transport, is_reused: true });
         }
-        let connected = connect::connect(request, &self.settings, upgrades, &self.pool).await;
+        let connected = connect::connect(request, &self.settings, way, &self.pool).await;
         let transport = connected.map_err(|error| explain(origin, &error))?;
         mark(marks, |marks| marks.ready(None));
         Ok(pool::Taken { transport, is_reused: false })
@@ -266,6 +284,11 @@ fn is_idempotent(method: &Method) -> bool {
 fn explain(origin: &Origin, error: &ConnectError) -> SendFailure {
     match (error, failure(origin, error.kind(), error)) {
         (ConnectError::Denied, SendFailure::Upstream(failure)) => SendFailure::Denied(failure),
+        // Where the proxy is is no business of clients.
+        (ConnectError::Proxy(proxy, _), SendFailure::Upstream(failure)) => {
+            tracing::debug!(proxy.url = %proxy, upstream.origin = %origin, error = failure.reason, "no way through a proxy");
+            SendFailure::Upstream(UpstreamFailure { message: format!("{} ({proxy})", failure.message), ..failure })
+        }
         (_, failure) => failure,
     }
 }

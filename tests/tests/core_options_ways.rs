@@ -29,10 +29,12 @@ fn site(upstream: &str, issuer: &Issuer) -> Arc<Site> {
         max_kept: 10,
         lookups: Lookups::default(),
         head_limits: HeadLimits { count: 100, bytes: 1 << 16 },
+        proxies: None,
     });
     Arc::new(Site {
         name: "main".into(),
         route: Route::Reverse(Arc::new(Upstreams::only(Arc::new(upstream.parse().expect("an origin"))))),
+        routes: Arc::default(),
         client: Arc::new(client),
         preserve_host: false,
         trust: tollgate::config::Peers::default(),

@@ -341,6 +341,8 @@ async fn budgets_are_shown_as_configured() {
         ("calls", json!(12)),
         ("kv_bytes", json!("64KiB")),
         ("kv_keys", json!(13)),
+        ("outbox_messages", json!(14)),
+        ("outbox_bytes", json!("128KiB")),
         ("instances", json!(11)),
     ];
     let builder = Hosted::before(NOWHERE).guest("a", &guest("scripted"), &json!({})).unknown("b", &guest("scripted"));
@@ -370,6 +372,8 @@ async fn budgets_are_shown_as_configured() {
         ("calls", json!(1_000)),
         ("kv_bytes", json!("16MiB")),
         ("kv_keys", json!(100_000)),
+        ("outbox_messages", json!(1_000)),
+        ("outbox_bytes", json!("4MiB")),
         ("instances", json!(2_000)),
     ] {
         assert_eq!(defaults[key], value, "{key}");

@@ -305,7 +305,7 @@ async fn grants_are_shown() {
     let grants = json!({
         "events": ["request", "finish"], "edit": true, "bodies": false,
         "read_headers": ["*"], "write_headers": ["x-*"], "withhold_headers": [], "http": [], "upstreams": ["private"],
-        "kv": false,
+        "outbox": [], "kv": false, "dns": false,
     });
     assert_eq!((&page["addons"][0]["grants"], &page["addons"][0]["read_only"]), (&grants, &json!(false)));
     assert_eq!(page["addons"][1]["grants"]["events"].as_array().map(Vec::len), Some(9));

@@ -28,7 +28,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     test::prepare(workspace)?;
     step("end-to-end tests", || {
         let mut tests = cargo();
-        tests.args(["test", "--package", PACKAGE, "--test", "synapse"]).env(synapse::PYTHON, &python);
+        tests.args(["test", "--package", PACKAGE, "--test", "synapse", "--test", "federation"]).env(synapse::PYTHON, &python);
         if has_js_sdk {
             tests.args(["--test", "js_sdk"]).env(npm::MATRIX.variable, &folder);
         }

@@ -1,6 +1,8 @@
 //! The imports of the world.
 
+mod dns;
 pub(crate) mod kv;
+pub(crate) mod outbox;
 
 use crate::{
     BodyDigest, Change, EditError, MessageCounts, MessageKind, Mutation, Origin,
@@ -15,6 +17,7 @@ use crate::{
 };
 
 pub(crate) use crate::guest::bindings::tollgate::addon::flow::{Outcome, Request, Response};
+pub(crate) use dns::srv;
 
 /// The functions of `flow`: an instance has exactly one.
 #[derive(Debug, Clone, Copy)]

@@ -19,6 +19,8 @@ pub struct Exchange {
     pub notes: BTreeMap<String, String>,
     /// Requests of their own that the hooks made, in order.
     pub http: Vec<http::Request>,
+    /// Requests that the hooks put into the addon's outbox, in order.
+    pub outbox: Vec<http::Request>,
     /// What the hooks logged.
     pub log: Vec<LogLine>,
 }
@@ -35,6 +37,8 @@ pub struct Requested {
     pub notes: BTreeMap<String, String>,
     /// Requests of its own that the hook made, in order.
     pub http: Vec<http::Request>,
+    /// Requests that it put into the addon's outbox, in order.
+    pub outbox: Vec<http::Request>,
     /// What the hook logged.
     pub log: Vec<LogLine>,
 }
@@ -51,6 +55,8 @@ pub struct Responded {
     pub notes: BTreeMap<String, String>,
     /// Requests of its own that the hook made, in order.
     pub http: Vec<http::Request>,
+    /// Requests that it put into the addon's outbox, in order.
+    pub outbox: Vec<http::Request>,
     /// What the hook logged.
     pub log: Vec<LogLine>,
 }
@@ -74,14 +80,16 @@ impl<A: Addon> Harness<A> {
     pub fn request(&self, request: TestRequest) -> Requested {
         let mut flow = self.flow(request);
         let verdict = flow.request();
-        Requested { verdict, request: flow.staged_request(), notes: flow.notes(), http: flow.http(), log: flow.log().to_vec() }
+        let (http, outbox, log) = (flow.http(), flow.outbox(), flow.log().to_vec());
+        Requested { verdict, request: flow.staged_request(), notes: flow.notes(), http, outbox, log }
     }
 
     /// Runs the `response` hook alone, on a fresh addon.
     pub fn response(&self, request: TestRequest, response: TestResponse) -> Responded {
         let mut flow = self.flow(request);
         let verdict = flow.response(response);
-        Responded { verdict, response: flow.staged_response(), notes: flow.notes(), http: flow.http(), log: flow.log().to_vec() }
+        let (http, outbox, log) = (flow.http(), flow.outbox(), flow.log().to_vec());
+        Responded { verdict, response: flow.staged_response(), notes: flow.notes(), http, outbox, log }
     }
 
     /// Runs a whole flow on a fresh addon: the `request` hook; then, unless that answered, `upstream` with what is sent, and the
@@ -100,7 +108,8 @@ impl<A: Addon> Harness<A> {
         };
         let finished = flow.finish(received.clone());
         run.note(finished.err());
-        Exchange { sent, received, failures: run.failures, notes: flow.notes(), http: flow.http(), log: flow.log().to_vec() }
+        let (http, outbox, log) = (flow.http(), flow.outbox(), flow.log().to_vec());
+        Exchange { sent, received, failures: run.failures, notes: flow.notes(), http, outbox, log }
     }
 }
 

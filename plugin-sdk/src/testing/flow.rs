@@ -11,10 +11,11 @@ use std::{
 };
 
 use super::{
-    Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture,
+    Facts, Harness, HookFailure, LogLine, TestRequest, TestResponse, capture, dns,
     http::Network,
     kv::Kept,
     ledger::{self, Stream},
+    outbox::Outbox,
     rules::{self, Kind},
 };
 use crate::{
@@ -35,6 +36,8 @@ pub struct TestFlow<A> {
     matched: BTreeMap<Event, Vec<u32>>,
     stage: Stage,
     network: Network,
+    names: Option<dns::Answering>,
+    outbox: Outbox,
     kept: Kept,
     lines: Vec<LogLine>,
     is_gone: bool,
@@ -81,6 +84,8 @@ impl<A: Addon> TestFlow<A> {
             matched: harness.matched.clone(),
             stage: Rc::new(RefCell::new(staging)),
             network: harness.network(),
+            names: harness.names.clone(),
+            outbox: harness.outbox(),
             kept: harness.kept.clone(),
             lines: Vec::new(),
             is_gone: false,
@@ -137,6 +142,12 @@ impl<A: Addon> TestFlow<A> {
     #[must_use]
     pub fn http(&self) -> Vec<http::Request> {
         self.network.requests.borrow().clone()
+    }
+
+    /// Requests that the hooks put into the addon's outbox up to now, in order.
+    #[must_use]
+    pub fn outbox(&self) -> Vec<http::Request> {
+        self.outbox.requests.borrow().clone()
     }
 
     /// A CONNECT to this host and port.
@@ -376,7 +387,8 @@ impl<A: Addon> TestFlow<A> {
         };
         let flow = Flow::new(matched, flow);
         let addon = &mut self.addon;
-        let (_network, _kept) = (self.network.lend(), self.kept.lend());
+        let (_network, _kept, _outbox) = (self.network.lend(), self.kept.lend(), self.outbox.lend());
+        let _names = dns::lend(self.names.clone());
         let result = match capture::catch(&mut self.lines, || hook(addon, &flow, &lent)) {
             Ok(Ok(verdict)) => check(&verdict).map(|()| verdict).map_err(|error| HookFailure::Verdict(error.to_string())),
             Ok(Err(error)) => Err(HookFailure::Failed(error)),

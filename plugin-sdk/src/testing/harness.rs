@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc, time::Dura
 use serde_json::Value;
 
 use super::{
-    Facts, LogLine, TestFlow, TestRequest, capture,
+    Facts, LogLine, TestFlow, TestRequest, capture, dns,
     http::{Answering, Network},
     kv::Kept,
+    outbox::Outbox,
     rules,
 };
-use crate::{Addon, BodyMode, Event, OptionErrors, OverCap, Subscription, http, options};
+use crate::{Addon, BodyMode, Event, OptionErrors, OverCap, Subscription, dns as names, http, options};
 
 const MAX_SUBSCRIPTIONS: usize = 256;
 
@@ -26,7 +27,9 @@ pub struct Harness<A> {
     pub(super) notes: BTreeMap<String, String>,
     pub(super) matched: BTreeMap<Event, Vec<u32>>,
     answering: Option<Answering>,
+    pub(super) names: Option<dns::Answering>,
     pub(super) kept: Kept,
+    outbox_room: Option<usize>,
     addon: PhantomData<fn() -> A>,
 }
 
@@ -56,7 +59,9 @@ impl<A: Addon> Harness<A> {
             notes: BTreeMap::new(),
             matched: BTreeMap::new(),
             answering: None,
+            names: None,
             kept: Kept::default(),
+            outbox_room: Some(usize::MAX),
             addon: PhantomData,
         })
     }
@@ -125,6 +130,15 @@ impl<A: Addon> Harness<A> {
         self
     }
 
+    /// With these answers to what hooks ask the domain name system for. Default: it is denied.
+    pub fn with_dns(
+        mut self,
+        answer: impl Fn(&str) -> Result<Vec<names::Service>, names::Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.names = Some(Arc::new(answer));
+        self
+    }
+
     /// With this in its store, for ever.
     ///
     /// ```
@@ -157,6 +171,18 @@ impl<A: Addon> Harness<A> {
         self
     }
 
+    /// Without a grant for its outbox: everything is denied.
+    pub const fn without_outbox(mut self) -> Self {
+        self.outbox_room = None;
+        self
+    }
+
+    /// With room for so many requests in its outbox, counted from zero for each flow. Default: no limit.
+    pub const fn with_outbox_room(mut self, requests: usize) -> Self {
+        self.outbox_room = Some(requests);
+        self
+    }
+
     /// What its store has there.
     #[must_use]
     pub fn kv(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
@@ -166,6 +192,10 @@ impl<A: Addon> Harness<A> {
     /// Entries of its store grow older by so much.
     pub fn pass(&self, time: Duration) {
         self.kept.pass(time);
+    }
+
+    pub(super) fn outbox(&self) -> Outbox {
+        Outbox::new(self.outbox_room)
     }
 
     pub(super) fn network(&self) -> Network {

@@ -1,5 +1,6 @@
 //! Which requests go through.
 
+mod fences;
 mod path;
 mod refused;
 mod rule;
@@ -10,6 +11,7 @@ mod trie;
 
 use tollgate_sdk::Query;
 
+pub(crate) use fences::Fences;
 pub(crate) use refused::Refused;
 pub(crate) use rule::{Effect, Rule};
 
@@ -48,11 +50,19 @@ impl Fence {
             Table::Off => Ok(Vec::new()),
             Table::Matrix => table::parse(include_str!("../tables/matrix-v1.11.tsv")),
             Table::Tim => table::parse(include_str!("../tables/tim.tsv")),
+            Table::TimOutbound => table::parse(include_str!("../tables/tim-outbound.tsv")),
         }
     }
 
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
         Self { trie: Trie::new(rules) }
+    }
+
+    /// Whether a rule of `deny` takes a request out, of whatever the table says nothing.
+    fn denies(&self, method: &str, path_and_query: &str) -> bool {
+        let path = path_and_query.split('?').next().unwrap_or_default();
+        let rules = path::segments(path).map(|segments| self.trie.find(&segments)).unwrap_or_default();
+        rules.iter().any(|rule| rule.effect == Effect::Deny && rule.method.covers(method))
     }
 
     /// Whether a request goes through.

@@ -1,13 +1,17 @@
 //! The options, read and checked.
 
+mod tables;
+
 use serde::Deserialize;
 use tollgate_sdk::OptionErrors;
 
 use crate::{
     VersionClamp,
     clamp::Clamp,
-    fence::{Effect, Fence, Rule},
+    fence::{Effect, Fences, Rule},
 };
+
+pub(crate) use tables::Tables;
 
 /// The options as written; the [crate] says what they mean.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,12 +21,14 @@ pub struct Options {
     pub max: String,
     /// What happens to the object of this name.
     pub unstable_features: UnstableFeatures,
-    /// Which table lets requests through.
-    pub fence: Table,
+    /// Which table lets requests through, on all listeners or on each.
+    pub fence: Tables,
     /// More rules that let requests through.
     pub allow: Vec<String>,
     /// Rules that don't, whatever the others say.
     pub deny: Vec<String>,
+    /// Where requests may go with any path.
+    pub open_hosts: Vec<String>,
 }
 
 /// What happens to `unstable_features`.
@@ -49,6 +55,9 @@ pub enum Table {
     /// What the TIM messenger-proxy lets in.
     #[serde(rename = "tim")]
     Tim,
+    /// What it lets out.
+    #[serde(rename = "tim-outbound")]
+    TimOutbound,
 }
 
 impl Default for Options {
@@ -56,9 +65,10 @@ impl Default for Options {
         Self {
             max: "v1.11".to_owned(),
             unstable_features: UnstableFeatures::default(),
-            fence: Table::default(),
+            fence: Tables::default(),
             allow: Vec::new(),
             deny: Vec::new(),
+            open_hosts: Vec::new(),
         }
     }
 }
@@ -71,15 +81,10 @@ impl Options {
         if max.is_err() {
             errors.push("max", format!("{:?} is no version like \"v1.11\"", self.max));
         }
-        let mut rules = match Fence::table(self.fence) {
-            Ok(rules) => rules,
-            Err(line) => {
-                errors.push("fence", format!("the table that the addon was built with is broken: {line}"));
-                Vec::new()
-            }
-        };
+        let is_off = self.fence.all().all(|table| table == Table::Off);
+        let mut rules = Vec::new();
         for (name, effect, texts) in [("allow", Effect::Allow, &self.allow), ("deny", Effect::Deny, &self.deny)] {
-            if self.fence == Table::Off && !texts.is_empty() {
+            if is_off && !texts.is_empty() {
                 errors.push(name, "has no effect while \"fence\" is \"off\"");
             }
             for (index, text) in texts.iter().enumerate() {
@@ -89,10 +94,20 @@ impl Options {
                 }
             }
         }
-        let Ok(max) = max else { return Err(errors) };
+        if is_off && !self.open_hosts.is_empty() {
+            errors.push("open_hosts", "has no effect while \"fence\" is \"off\"");
+        }
+        for (index, host) in self.open_hosts.iter().enumerate() {
+            if host.is_empty() || host.contains(|symbol: char| !symbol.is_ascii_alphanumeric() && !".-_".contains(symbol)) {
+                errors.push(format!("open_hosts[{index}]"), format!("{host:?} is no name of a host, without scheme and port"));
+            }
+        }
+        let fences = Fences::new(&self.fence, &rules, self.open_hosts);
+        let fences =
+            fences.map_err(|line| errors.push("fence", format!("a table that the addon was built with is broken: {line}")));
+        let (Ok(max), Ok(fences)) = (max, fences) else { return Err(errors) };
         errors.or_ok(())?;
         let clamp = Clamp { max, keeps_unstable_features: self.unstable_features == UnstableFeatures::Keep };
-        let fence = (self.fence != Table::Off).then(|| Fence::new(rules));
-        Ok(VersionClamp { clamp, fence })
+        Ok(VersionClamp { clamp, fences })
     }
 }

@@ -113,3 +113,23 @@ fn rules_without_a_fence_are_refused() {
     let found = errors(json!({ "fence": "off", "deny": ["GET /a"] }));
     assert_eq!(found, [("deny".to_owned(), "has no effect while \"fence\" is \"off\"".to_owned())]);
 }
+
+#[test]
+fn each_listener_can_have_a_table() {
+    let inbound = json!({ "fence": { "inbound": "tim", "outbound": "tim-outbound", "open": "off" } });
+    // The harness's own listener is none of them.
+    assert_eq!(answer(&inbound, "GET", "/anything").0, 200);
+    let found = errors(json!({ "fence": { "inbound": "tims" } }));
+    assert_eq!(found[0].0, "fence.inbound");
+    let found = errors(json!({ "fence": { "inbound": "off" }, "deny": ["GET /a"], "open_hosts": ["a"] }));
+    let paths: Vec<_> = found.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, ["deny", "open_hosts"]);
+}
+
+#[test]
+fn open_hosts_are_names() {
+    for host in ["https://sso.example", "sso.example:443", "", "*.example", "a b", "sso.example/"] {
+        let found = errors(json!({ "fence": "tim", "open_hosts": ["good.example", host] }));
+        assert_eq!(found.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["open_hosts[1]"], "{host}");
+    }
+}

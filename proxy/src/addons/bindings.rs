@@ -5,8 +5,8 @@ use wasmtime::component::{HasSelf, Linker};
 use super::state::HostState;
 
 pub(super) use generated::{
-    exports::tollgate::addon::hooks, tollgate::addon::flow, tollgate::addon::http_client, tollgate::addon::kv,
-    tollgate::addon::log,
+    exports::tollgate::addon::hooks, tollgate::addon::dns, tollgate::addon::flow, tollgate::addon::http_client,
+    tollgate::addon::kv, tollgate::addon::log, tollgate::addon::outbox,
 };
 
 /// Marks handles of the flow's request. There is one request a flow, so every handle has the same number and no table.
@@ -20,11 +20,28 @@ pub enum ResponseHandle {}
 pub enum OutcomeHandle {}
 
 /// Interfaces of the contract, without version, that a component may import.
-pub(super) const IMPORTS: [&str; 4] =
-    ["tollgate:addon/flow", "tollgate:addon/http-client", "tollgate:addon/kv", "tollgate:addon/log"];
+pub(super) const IMPORTS: [&str; 6] = [
+    "tollgate:addon/dns",
+    "tollgate:addon/flow",
+    "tollgate:addon/http-client",
+    "tollgate:addon/kv",
+    "tollgate:addon/log",
+    "tollgate:addon/outbox",
+];
+
 /// Whether an import, with its version, is of keys and values.
 pub(super) fn is_kv(import: &str) -> bool {
     import.split('@').next() == Some("tollgate:addon/kv")
+}
+
+/// Whether an import, with its version, is of the domain name system.
+pub(super) fn is_dns(import: &str) -> bool {
+    import.split('@').next() == Some("tollgate:addon/dns")
+}
+
+/// Whether an import, with its version, is of requests that are sent later.
+pub(super) fn is_outbox(import: &str) -> bool {
+    import.split('@').next() == Some("tollgate:addon/outbox")
 }
 
 /// The interface that it has to export.
@@ -80,6 +97,7 @@ mod generated {
         path: "../wit",
         world: "tollgate:addon/addon",
         imports: {
+            "tollgate:addon/dns.srv": async | trappable,
             "tollgate:addon/http-client.send": async | trappable,
             "tollgate:addon/kv.get": async | trappable,
             "tollgate:addon/kv.get-many": async | trappable,
@@ -104,8 +122,10 @@ mod generated {
 
 /// Links the interfaces of the contract.
 pub(super) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    dns::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
     flow::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
     http_client::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
     kv::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
-    log::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)
+    log::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)?;
+    outbox::add_to_linker::<_, HasSelf<HostState>>(linker, |state| state)
 }

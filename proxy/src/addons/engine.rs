@@ -17,7 +17,11 @@ use super::{
     ticker::{Running, Ticker},
     wasi,
 };
-use crate::{kv::Store, outbound::Service};
+use crate::{
+    dns::Names,
+    kv::Store,
+    outbound::{Carrier, Service},
+};
 
 /// Compiles components and holds the slots that instances live in. Cheap to share; its clock stops with the last handle.
 #[derive(Clone)]
@@ -36,6 +40,7 @@ struct Shared {
     guest_stack: usize,
     seats: Arc<Seats>,
     outbound: Outbound,
+    carrier: Carrier,
     store: Arc<dyn Store>,
 }
 
@@ -44,6 +49,7 @@ struct Shared {
 #[derive(Clone)]
 pub(super) struct Outbound {
     pub(super) service: Arc<Service>,
+    pub(super) names: Arc<Names>,
     pub(super) runtime: Handle,
 }
 
@@ -91,10 +97,24 @@ impl Engine {
         let memory = Arc::new(TotalMemory::new(settings.guest_memory));
         let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
-        let outbound = Outbound { service, runtime: Handle::current() };
+        let carrier = Carrier::new(&service, Handle::current());
+        let names = Arc::new(Names::new(settings.nameservers.clone()));
+        let outbound = Outbound { service, names, runtime: Handle::current() };
         let store = Arc::clone(&settings.store);
-        let shared =
-            Shared { wasmtime, linker, ticker, aside, secret, max_instances, memory, guest_stack, seats, outbound, store };
+        let shared = Shared {
+            wasmtime,
+            linker,
+            ticker,
+            aside,
+            secret,
+            max_instances,
+            memory,
+            guest_stack,
+            seats,
+            outbound,
+            carrier,
+            store,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -139,6 +159,11 @@ impl Engine {
 
     pub(super) fn outbound(&self) -> &Outbound {
         &self.shared.outbound
+    }
+
+    /// What takes requests that wait in outboxes to where they go.
+    pub(super) fn carrier(&self) -> &Carrier {
+        &self.shared.carrier
     }
 
     /// What all guests together have of memory.

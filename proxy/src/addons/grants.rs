@@ -31,8 +31,12 @@ pub struct Grants {
     pub http: HttpGrants,
     /// Where it may send flows besides the upstream that is configured. Default nowhere.
     pub upstreams: HttpGrants,
+    /// What it may have requests of its own sent to later. Default nothing.
+    pub outbox: HttpGrants,
     /// Whether it may keep keys and values between flows. Default no.
     pub kv: bool,
+    /// Whether it may ask the domain name system. Default no.
+    pub dns: bool,
 }
 
 /// Names of header fields, compared without case; one that ends with `*` stands for all that begin so.
@@ -234,7 +238,9 @@ impl Default for Grants {
             withhold_headers: Names::default(),
             http: HttpGrants::default(),
             upstreams: HttpGrants::default(),
+            outbox: HttpGrants::default(),
             kv: false,
+            dns: false,
         }
     }
 }
@@ -243,7 +249,7 @@ impl Default for Grants {
 impl Serialize for Grants {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events: Vec<_> = Event::ALL.into_iter().filter(|event| self.events.contains(*event)).map(Event::as_str).collect();
-        let mut fields = serializer.serialize_struct("Grants", 9)?;
+        let mut fields = serializer.serialize_struct("Grants", 11)?;
         fields.serialize_field("events", &events)?;
         fields.serialize_field("edit", &self.edit)?;
         fields.serialize_field("bodies", &self.bodies)?;
@@ -253,7 +259,9 @@ impl Serialize for Grants {
         let shown = |grants: &HttpGrants| grants.iter().map(ToString::to_string).collect::<Vec<_>>();
         fields.serialize_field("http", &shown(&self.http))?;
         fields.serialize_field("upstreams", &shown(&self.upstreams))?;
+        fields.serialize_field("outbox", &shown(&self.outbox))?;
         fields.serialize_field("kv", &self.kv)?;
+        fields.serialize_field("dns", &self.dns)?;
         fields.end()
     }
 }

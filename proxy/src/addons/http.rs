@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Method;
-use tokio::time::timeout_at;
+use tokio::{runtime::Handle, time::timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
@@ -17,12 +17,14 @@ use super::{
     configure::Setup,
     engine::Outbound,
     grants::Grants,
+    limits::Limits,
     over::BudgetKind,
     stage::EditError,
     state::HostState,
     stats::Stats,
 };
 use crate::{
+    dns::Names,
     hooks::{Facts, Follow, Guard, Step},
     http::{Headers, Origin},
     outbound::{self, Caller, Error, Hosts, Options, Outcome, Request, Response, Service},
@@ -48,8 +50,8 @@ struct Call {
     in_flight: InFlight,
 }
 
-/// Requests that one hook may make, refused ones included.
-const PER_HOOK: u32 = 64;
+/// Requests that one hook may make, refused ones and questions to the domain name system included.
+pub(super) const PER_HOOK: u32 = 64;
 const MAX_METHOD: usize = 64;
 
 impl Calls {
@@ -78,6 +80,22 @@ impl Calls {
             let guard = route(&service, &grants, &upstream, &facts).ok()?;
             Some(Step { upstream, target, guard })
         }))))
+    }
+
+    /// One more; whether the hook may make it.
+    pub(super) const fn make(&mut self) -> bool {
+        self.made = self.made.saturating_add(1);
+        self.made <= PER_HOOK
+    }
+
+    /// Whether names of services may be looked up.
+    pub(super) fn may_ask(&self) -> bool {
+        self.grants.dns
+    }
+
+    /// What looks them up, and where.
+    pub(super) fn names(&self) -> (Arc<Names>, Handle) {
+        (Arc::clone(&self.outbound.names), self.outbound.runtime.clone())
     }
 
     /// A hook begins.
@@ -113,7 +131,7 @@ impl wit::Host for HostState {
                 return Ok(Err(error.into()));
             }
         };
-        let Outbound { service, runtime } = self.calls.outbound.clone();
+        let Outbound { service, runtime, .. } = self.calls.outbound.clone();
         let work = async move {
             let Call { request, options, caller, in_flight } = call;
             let outcome = service.call(request, options, &caller).await;
@@ -139,8 +157,7 @@ impl HostState {
     fn prepare(&mut self, request: wit::Request, options: wit::Options) -> Result<Call, Error> {
         let facts = self.facts.as_ref().filter(|_| self.stage.is_some());
         let facts = facts.ok_or_else(|| Error::Denied("requests are for hooks, and this is none".to_owned()))?;
-        self.calls.made = self.calls.made.saturating_add(1);
-        if self.calls.made > PER_HOOK {
+        if !self.calls.make() {
             return Err(Error::Busy(PER_HOOK));
         }
         let limits = &self.limits;
@@ -151,19 +168,7 @@ impl HostState {
                 _ => return Err(over("bytes of max-response", bytes, limits.max_body)),
             },
         };
-        at_most("bytes of the body", request.body.len(), limits.max_body)?;
-        at_most("header fields", request.headers.len(), limits.header_count)?;
-        at_most("bytes in the method", request.method.len(), MAX_METHOD)?;
-        let method = Method::from_bytes(request.method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
-        let headers = request.headers.into_iter().map(|(name, value)| outbound::header(name, value));
-        let headers: Headers = headers.collect::<Result<_, _>>()?;
-        at_most("bytes of header fields", headers.wire_len(), limits.header_bytes)?;
-        let request = Request {
-            method: method.ok_or_else(|| Error::Invalid(format!("the method {:?}", request.method)))?,
-            url: request.url,
-            headers,
-            body: request.body.into(),
-        };
+        let request = legal(limits, request)?;
         let options = Options {
             timeout: options.timeout.map_or(outbound::TIMEOUT, Duration::from_millis),
             redirects: options.redirects,
@@ -174,6 +179,23 @@ impl HostState {
         let in_flight = HttpStats::begin(&self.calls.stats, limits.calls).ok_or(Error::Busy(limits.calls))?;
         Ok(Call { request, options, caller, in_flight })
     }
+}
+
+/// The request as it is sent, but for its URL, which is not looked at.
+pub(super) fn legal(limits: &Limits, request: wit::Request) -> Result<Request, Error> {
+    at_most("bytes of the body", request.body.len(), limits.max_body)?;
+    at_most("header fields", request.headers.len(), limits.header_count)?;
+    at_most("bytes in the method", request.method.len(), MAX_METHOD)?;
+    let method = Method::from_bytes(request.method.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
+    let headers = request.headers.into_iter().map(|(name, value)| outbound::header(name, value));
+    let headers: Headers = headers.collect::<Result<_, _>>()?;
+    at_most("bytes of header fields", headers.wire_len(), limits.header_bytes)?;
+    Ok(Request {
+        method: method.ok_or_else(|| Error::Invalid(format!("the method {:?}", request.method)))?,
+        url: request.url,
+        headers,
+        body: request.body.into(),
+    })
 }
 
 fn at_most(what: &str, count: usize, limit: usize) -> Result<(), Error> {

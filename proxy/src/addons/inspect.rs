@@ -59,7 +59,10 @@ pub async fn inspect(settings: &Settings, name: &str, component: Vec<u8>) -> any
     let import = |name: &String| {
         let otherwise = if wasi::is_absent(name) {
             Some("empty here")
-        } else if bindings::is_kv(name) && !addon.grants.kv {
+        } else if (bindings::is_kv(name) && !addon.grants.kv)
+            || (bindings::is_outbox(name) && addon.grants.outbox.iter().next().is_none())
+            || (bindings::is_dns(name) && !addon.grants.dns)
+        {
             Some("every call is denied")
         } else {
             None

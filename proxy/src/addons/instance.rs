@@ -278,6 +278,7 @@ impl Live {
         state.lets_go = false;
         state.was_store_unavailable = false;
         state.calls.refill();
+        state.posting.refill();
         let result = self.guest(call).await;
         let state = self.store.data_mut();
         let mut edits = state.stage.take();

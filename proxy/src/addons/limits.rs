@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use serde_json::{Map, Value, json};
 
-use crate::kv::{MAX_VALUE, Quota};
+use crate::{
+    kv::{MAX_VALUE, Quota},
+    outbound::Room,
+};
 
 /// Budgets of one addon. Each counts for one instance, but those that say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,9 @@ pub struct Limits {
     pub calls: u32,
     /// What it may keep between flows, over all instances, by the keys `kv_bytes` and `kv_keys`. Default [`Quota::default`].
     pub kv: Quota,
+    /// Requests that wait to be sent later, over all instances, by the keys `outbox_messages` and `outbox_bytes`. Default
+    /// [`Room::default`].
+    pub outbox: Room,
     /// Most instances that live at one time, over all generations of the addon. Default
     /// [`Settings::max_instances`](super::Settings::max_instances), which says what of these others leave to it.
     pub instances: Option<u32>,
@@ -106,6 +112,8 @@ impl Limits {
                 ("calls", json!(self.calls)),
                 ("kv_bytes", size(self.kv.bytes)),
                 ("kv_keys", json!(self.kv.keys)),
+                ("outbox_messages", json!(self.outbox.messages)),
+                ("outbox_bytes", size(self.outbox.bytes)),
                 ("instances", json!(self.instances(max_instances))),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
@@ -132,6 +140,7 @@ impl Default for Limits {
             log_bytes: 256 << 10,
             calls: 1_000,
             kv: Quota::default(),
+            outbox: Room::default(),
             instances: None,
         }
     }

@@ -152,6 +152,12 @@ impl Registry {
         drop(tokio::spawn(async move { shared.update(settings).await }).await);
     }
 
+    /// Tries once more what waits in outboxes of addons; for at most this time. For the end of the process: what is put in from then on
+    /// is tried once.
+    pub async fn close_outboxes(&self, within: std::time::Duration) {
+        self.shared.engine().carrier().close(within).await;
+    }
+
     /// Stops watching; addons in force stay so. Waits for loads of changed files that are under way.
     pub async fn shutdown(&self) {
         self.stop.send_replace(true);

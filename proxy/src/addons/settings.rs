@@ -1,6 +1,6 @@
 //! What the configuration says about addons.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{grants::Grants, limits::Limits};
 use crate::{
@@ -46,6 +46,8 @@ pub struct Settings {
     pub store: Arc<dyn Store>,
     /// Where this process listens, which addons may not send requests to. Only that of the start counts.
     pub own_addresses: OwnAddresses,
+    /// Whom addons ask for names of services; none: the system's servers. Only that of the start counts.
+    pub nameservers: Option<Vec<SocketAddr>>,
 }
 
 /// What the configuration says about one addon.
@@ -106,6 +108,7 @@ impl Settings {
             listeners: Vec::new(),
             store: Arc::new(Memory::default()),
             own_addresses: OwnAddresses::default(),
+            nameservers: None,
         }
     }
 

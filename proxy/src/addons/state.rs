@@ -15,6 +15,7 @@ use super::{
     kv::Keeping,
     limits::{Bytes, Limits},
     lines::Lines,
+    outbox::Posting,
     over::BudgetKind,
     stage::Stage,
     stats::Stats,
@@ -36,6 +37,8 @@ pub(super) struct HostState {
     pub(super) lines: Lines,
     /// Requests of its own.
     pub(super) calls: Calls,
+    /// Requests that are sent later.
+    pub(super) posting: Posting,
     /// What it keeps between flows.
     pub(super) keeping: Keeping,
     /// Names code and options.
@@ -106,6 +109,7 @@ impl HostState {
             wasi: None,
             lines: setup.lines.clone(),
             calls: Calls::new(setup),
+            posting: Posting::new(setup),
             keeping: Keeping::new(setup),
             generation: Arc::clone(&setup.generation),
             facts: purpose.facts,

@@ -11,7 +11,11 @@ use std::{
 
 pub use super::{http::HttpCounters, kv::KvCounters};
 use super::{http::HttpStats, kv::KvStats, over::BudgetKind};
-use crate::{hooks::HookError, kv::Usage};
+use crate::{
+    hooks::HookError,
+    kv::Usage,
+    outbound::{Outbox, OutboxCounters},
+};
 
 /// Counters since the addon was first seen.
 #[derive(Debug, Default)]
@@ -34,6 +38,7 @@ pub(super) struct Stats {
     over: [AtomicU64; BudgetKind::ALL.len()],
     pub(super) http: HttpStats,
     pub(super) kv: KvStats,
+    pub(super) outbox: Arc<Outbox>,
 }
 
 /// What they say at one moment.
@@ -73,6 +78,8 @@ pub struct Counters {
     pub http: HttpCounters,
     /// What it did with keys and values, and has of them.
     pub kv: KvCounters,
+    /// Requests that are sent later.
+    pub outbox: OutboxCounters,
 }
 
 impl Counters {
@@ -178,6 +185,7 @@ impl Stats {
             over_budget: BudgetKind::ALL.iter().zip(&self.over).map(|(kind, over)| (kind.as_str(), over.load(Relaxed))).collect(),
             http: self.http.counters(),
             kv: self.kv.counters(),
+            outbox: self.outbox.counters(),
         }
     }
 }

@@ -26,7 +26,7 @@ impl AddonMetrics {
 
 type Read<T> = fn(&AddonStatus) -> T;
 
-const COUNTERS: [(&str, &str, Read<u64>); 11] = [
+const COUNTERS: [(&str, &str, Read<u64>); 12] = [
     ("addon_calls", "Hook calls that ended, however", |status| status.counters.calls),
     ("addon_traps", "Hook calls that trapped", |status| status.counters.traps),
     ("addon_errors", "Hook calls in which the addon returned an error", |status| status.counters.errors),
@@ -39,14 +39,19 @@ const COUNTERS: [(&str, &str, Read<u64>); 11] = [
     ("addon_retries", "Hook calls made once more in a fresh instance", |status| status.counters.retries),
     ("addon_quarantines", "Times that the addon was quarantined", |status| status.quarantine.times),
     ("addon_refused_in_quarantine", "Flows kept away by a quarantine", |status| status.counters.refused_in_quarantine),
+    ("addon_outbox_tries", "Tries of requests of addons that are sent later", |status| status.counters.outbox.tries),
     ("addon_instances", "Instances made for flows", |status| status.counters.instances_created),
 ];
 
-const GAUGES: [(&str, &str, Read<u64>); 7] = [
+const GAUGES: [(&str, &str, Read<u64>); 9] = [
     ("addon_quarantined", "1 while the addon is quarantined", |status| {
         u64::from(status.quarantine.state != QuarantineState::None)
     }),
     ("addon_http_in_flight", "Requests of addons of their own that are under way", |status| status.counters.http.in_flight),
+    ("addon_outbox_waiting", "Requests of addons that wait to be sent", |status| status.counters.outbox.waiting as u64),
+    ("addon_outbox_waiting_bytes", "Bytes of requests of addons that wait to be sent", |status| {
+        status.counters.outbox.waiting_bytes as u64
+    }),
     ("addon_kv_bytes", "Bytes of keys and values that the addon keeps", |status| {
         status.counters.kv.usage.map_or(0, |usage| usage.bytes as u64)
     }),
@@ -116,6 +121,14 @@ impl Collector for AddonMetrics {
             let Some(age) = status.options.age_seconds else { continue };
             let value = i64::try_from(age).unwrap_or(i64::MAX);
             ConstGauge::new(value).encode(family.encode_family(&[("addon", status.name.as_str())])?)?;
+        }
+        let help = "Requests of addons that are sent later, by what became of them";
+        let mut family = encoder.encode_descriptor("addon_outbox_requests", help, None, MetricType::Counter)?;
+        for status in &statuses {
+            for (&outcome, &count) in &status.counters.outbox.requests {
+                let labels = [("addon", status.name.as_str()), ("outcome", outcome)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
         }
         let help = "Operations of addons on keys and values, by what became of them";
         let mut family = encoder.encode_descriptor("addon_kv_operations", help, None, MetricType::Counter)?;

@@ -120,6 +120,7 @@ impl Reloader {
             ("plugins", config.plugins == self.config.plugins),
             ("cache", config.cache == self.config.cache),
             ("state", config.state == self.config.state),
+            ("nameservers", config.nameservers == self.config.nameservers),
             ("limits.instances", config.instances == self.config.instances),
             ("limits.guest_stack", config.guest_stack == self.config.guest_stack),
             ("limits.guest_memory", config.guest_memory == self.config.guest_memory),
@@ -157,7 +158,9 @@ fn files(sources: &Sources, config: &Config) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = sources.file.iter().cloned().collect();
     for listener in &config.listeners {
         files.extend(listener.tls.iter().flat_map(|tls| [tls.cert.clone(), tls.key.clone()]));
-        files.extend(listener.upstream_ca.clone());
+        files.extend(listener.upstream_ca.iter().chain(&listener.proxies.ca).cloned());
+        let of = listener.proxies.of.iter().filter_map(|(_, proxy)| proxy.as_ref());
+        files.extend(listener.proxies.otherwise.iter().chain(of).filter_map(|proxy| proxy.password_file.clone()));
         if let Mode::Forward(Forward { intercept: Some(intercept), .. }) = &listener.mode {
             files.extend(std::iter::once(&intercept.ca).chain(&intercept.key).cloned());
         }

@@ -34,6 +34,7 @@ pub(super) fn addons(config: &Config, cache: &Path) -> Settings {
     settings.max_instances = u32::try_from(config.instances).unwrap_or(u32::MAX);
     settings.guest_stack = config.guest_stack;
     settings.guest_memory = config.guest_memory;
+    settings.nameservers.clone_from(&config.nameservers);
     settings.addons = config.addons.iter().map(|(name, addon)| (name.clone(), addon_settings(addon))).collect();
     settings.listeners = config.listeners.iter().map(|listener| (listener.name.to_string(), listener.addons.clone())).collect();
     settings

@@ -16,7 +16,7 @@ use crate::{
     mint::{self, Mint},
     options::core::Options,
     server::{Listener, Shared, Sited, tls},
-    upstream::{self, Client, Lookups, OwnAddresses, Protocol, Settings},
+    upstream::{self, Client, Lookups, OwnAddresses, Protocol, Proxies, Proxy, ProxyKind, Settings},
 };
 
 /// Unused connections kept for one upstream.
@@ -186,11 +186,13 @@ impl Sites {
                 Mode::Forward(_) => Lookups::at_most(LOOKUPS),
             },
             head_limits: limits,
+            proxies: proxies(&listener.proxies, &self.own)?,
         });
         let metrics = self.metrics.listener(&listener.name);
         Ok(Site {
             name: Arc::clone(&listener.name),
             route: self.route(&listener.mode, &metrics)?,
+            routes: Arc::new(listener.routes.clone()),
             client: Arc::new(client),
             preserve_host: listener.preserve_host,
             trust: listener.trust_forwarded.clone(),
@@ -252,6 +254,7 @@ pub(super) fn check(listener: &config::Listener) -> anyhow::Result<()> {
         intercept(settings, mint::Counts::default())?;
     }
     upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol(listener))?;
+    proxies(&listener.proxies, &OwnAddresses::default())?;
     Ok(())
 }
 
@@ -260,6 +263,25 @@ fn intercept(settings: &config::Intercept, counts: mint::Counts) -> anyhow::Resu
     let authority = mint::Authority::read(&settings.ca, settings.key.as_deref(), OffsetDateTime::now_utc())?;
     let mint = Mint::new(authority, settings.certificates, counts);
     Ok(Arc::new(Intercept { mint, tunnel: settings.tunnel.clone(), only: settings.only.clone() }))
+}
+
+/// Proxies on the way to upstreams, if there are any.
+fn proxies(settings: &config::Proxies, own: &OwnAddresses) -> anyhow::Result<Option<Arc<Proxies>>> {
+    let proxy = |proxy: &config::Proxy| -> anyhow::Result<Arc<Proxy>> {
+        let is_tls = proxy.kind == ProxyKind::Https;
+        let tls = is_tls.then(|| upstream::tls::client_config(settings.ca.as_deref(), Protocol::Http1)).transpose()?;
+        let (authority, credentials) = (proxy.authority.clone(), proxy.credentials.clone());
+        Ok(Arc::new(Proxy { kind: proxy.kind, authority, credentials, tls, own: own.clone() }))
+    };
+    if settings.otherwise.is_none() && settings.of.is_empty() {
+        return Ok(None);
+    }
+    let of = settings.of.iter().map(|(origin, of)| Ok((Arc::clone(origin), of.as_ref().map(proxy).transpose()?)));
+    Ok(Some(Arc::new(Proxies {
+        otherwise: settings.otherwise.as_ref().map(proxy).transpose()?,
+        except: settings.except.clone(),
+        of: of.collect::<anyhow::Result<_>>()?,
+    })))
 }
 
 /// Whether both have one socket. Several may ask for a port of the system's choice.

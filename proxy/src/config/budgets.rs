@@ -9,7 +9,7 @@ use super::{
     raw::RawAddon,
     units::{Count, Size, Span},
 };
-use crate::{addons::Limits, kv::Quota};
+use crate::{addons::Limits, kv::Quota, outbound::Room};
 
 const CPU: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(1));
 const CPU_PER_MIB: RangeInclusive<Span> = Span(Duration::ZERO)..=Span(Duration::from_secs(10));
@@ -27,6 +27,8 @@ const CALLS: RangeInclusive<Count> = Count(1)..=Count(10_000);
 const LOG_BYTES: RangeInclusive<Size> = Size(0)..=Size(1 << 30);
 const KV_BYTES: RangeInclusive<Size> = Size(64 << 10)..=Size(16 << 30);
 const KV_KEYS: RangeInclusive<Count> = Count(1)..=Count(100_000_000);
+const OUTBOX_MESSAGES: RangeInclusive<Count> = Count(1)..=Count(100_000);
+const OUTBOX_BYTES: RangeInclusive<Size> = Size(64 << 10)..=Size(1 << 30);
 
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -48,6 +50,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
     let hostcall_bytes = size("hostcall_bytes", &raw.hostcall_bytes, &HOSTCALL_BYTES, 0);
     let log_bytes = size("log_bytes", &raw.log_bytes, &LOG_BYTES, otherwise.log_bytes.into());
     let kv_bytes = size("kv_bytes", &raw.kv_bytes, &KV_BYTES, otherwise.kv.bytes as u64);
+    let outbox_bytes = size("outbox_bytes", &raw.outbox_bytes, &OUTBOX_BYTES, otherwise.outbox.bytes as u64);
     let mut count =
         |name, raw: &Option<_>, range, otherwise: u64| check.number(&key.join(name), raw.as_ref(), range, Count(otherwise)).0;
     let table = count("table", &raw.table, &TABLE, otherwise.table as u64);
@@ -56,6 +59,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
     let log_lines = count("log_lines", &raw.log_lines, &LOG_LINES, otherwise.log_lines.into());
     let calls = count("calls", &raw.calls, &CALLS, otherwise.calls.into());
     let kv_keys = count("kv_keys", &raw.kv_keys, &KV_KEYS, otherwise.kv.keys as u64);
+    let outbox_messages = count("outbox_messages", &raw.outbox_messages, &OUTBOX_MESSAGES, otherwise.outbox.messages as u64);
     let instances = count("instances", &raw.instances, &INSTANCES, 0);
     Limits {
         cpu,
@@ -74,6 +78,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
         log_bytes: u32_of(log_bytes),
         calls: u32_of(calls),
         kv: Quota { bytes: usize_of(kv_bytes), keys: usize_of(kv_keys) },
+        outbox: Room { messages: usize_of(outbox_messages), bytes: usize_of(outbox_bytes) },
         instances: raw.instances.as_ref().map(|_| u32_of(instances)),
     }
 }

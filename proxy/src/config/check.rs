@@ -171,7 +171,9 @@ fn scalar<T: Unit>(raw: &Scalar) -> Option<T> {
 /// A simple value as written; nothing of secrets.
 fn shown(key: &Key, value: &Value) -> Option<String> {
     let text = match value {
-        _ if matches!(key.last(), Some("token" | "options_token")) || key.0.iter().any(|segment| segment == "options") => {
+        _ if matches!(key.last(), Some("token" | "options_token" | "filter" | "proxy"))
+            || key.0.iter().any(|segment| segment == "options") =>
+        {
             return None;
         }
         Value::Array(_) | Value::Table(_) => return None,

@@ -102,7 +102,7 @@ fn intercept(check: &mut Check, key: &Key, raw: Option<&RawTls>) -> Option<Optio
 }
 
 /// Patterns that say something of a target before it is looked up.
-fn narrow(check: &mut Check, key: &Key, texts: &[String]) -> Option<Vec<Pattern>> {
+pub(super) fn narrow(check: &mut Check, key: &Key, texts: &[String]) -> Option<Vec<Pattern>> {
     let patterns = patterns(check, key, texts)?;
     let wide: Vec<_> = patterns.iter().enumerate().filter(|(_, pattern)| pattern.is_wide()).map(|(place, _)| place).collect();
     for place in &wide {

@@ -30,7 +30,9 @@ pub(super) fn grants(check: &mut Check, key: &Key, raw: &RawAddon) -> Grants {
         withhold_headers,
         http: http(check, &key.join("http"), raw.http.as_deref().unwrap_or_default()),
         upstreams: http(check, &key.join("upstreams"), raw.upstreams.as_deref().unwrap_or_default()),
+        outbox: http(check, &key.join("outbox"), raw.outbox.as_deref().unwrap_or_default()),
         kv: raw.kv.unwrap_or(otherwise.kv),
+        dns: raw.dns.unwrap_or(otherwise.dns),
     }
 }
 

@@ -8,7 +8,9 @@ use super::{
     forward::{forward, refuse_forward},
     key::Key,
     limits::{limits, timeouts},
+    proxy::proxies,
     raw::{RawListener, RawMode, RawProtocol, RawTls, RawTrust},
+    routes::routes,
     upstreams::upstreams,
 };
 use crate::http::Scheme;
@@ -57,9 +59,13 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         }
     };
     let upstream_ca = raw.upstream_ca.as_deref().and_then(|path| check.readable(&key.join("upstream_ca"), path));
-    if upstream_ca.is_some() && matches!(&mode, Some(Mode::Reverse(upstreams)) if upstreams.are_all(Scheme::Http)) {
+    let routes = routes(check, &key.join("route"), &raw.route, mode.as_ref());
+    let goes_by_tls = routes.as_ref().is_none_or(|routes| routes.lead_to(Scheme::Https));
+    if upstream_ca.is_some() && !goes_by_tls && matches!(&mode, Some(Mode::Reverse(upstreams)) if upstreams.are_all(Scheme::Http))
+    {
         check.fail(&key.join("upstream_ca"), "must not be set where the upstream is http://");
     }
+    let proxies = proxies(check, key, &raw, mode.as_ref(), bind);
     let upstream_protocol = match raw.upstream_protocol {
         None | Some(RawProtocol::Auto) => UpstreamProtocol::Auto,
         Some(RawProtocol::Http1) => UpstreamProtocol::Http1,
@@ -93,8 +99,10 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         name: name?,
         bind: bind?,
         mode: mode?,
+        routes: routes?,
         upstream_protocol,
         upstream_ca,
+        proxies: proxies?,
         addons: raw.addons,
         preserve_host: raw.preserve_host,
         rewrite: raw.rewrite,

@@ -17,6 +17,7 @@ pub(super) struct Raw {
     pub(super) state_timeout: Option<Scalar>,
     pub(super) state_password_file: Option<String>,
     pub(super) state_ca: Option<String>,
+    pub(super) nameservers: Option<Vec<String>>,
     pub(super) admin: Option<RawAdmin>,
     pub(super) limits: RawLimits,
     pub(super) timeouts: RawTimeouts,
@@ -118,8 +119,13 @@ pub(super) struct RawListener {
     pub(super) bind: Option<Scalar>,
     pub(super) upstream: Option<String>,
     pub(super) upstreams: Vec<RawNamed>,
+    pub(super) route: Vec<RawRoute>,
     pub(super) upstream_protocol: Option<RawProtocol>,
     pub(super) upstream_ca: Option<String>,
+    pub(super) proxy: Option<String>,
+    pub(super) proxy_password_file: Option<String>,
+    pub(super) proxy_ca: Option<String>,
+    pub(super) no_proxy: Option<Vec<String>>,
     pub(super) clients: Option<RawPeers>,
     pub(super) targets: Option<RawTargets>,
     pub(super) addons: Option<Vec<String>>,
@@ -148,6 +154,49 @@ pub(super) struct RawNamed {
     pub(super) token_sha256: Option<Vec<String>>,
     pub(super) host: Option<Vec<String>>,
     pub(super) path: Option<String>,
+    pub(super) proxy: Option<String>,
+    pub(super) proxy_password_file: Option<String>,
+}
+
+/// `[[listener.route]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table like { path = \"/a/{name}\", target = \"/b/{name}\" }")]
+pub(super) struct RawRoute {
+    pub(super) path: Option<String>,
+    pub(super) host: Option<Vec<String>>,
+    pub(super) method: Option<Vec<String>>,
+    pub(super) filter: Option<String>,
+    pub(super) upstream: Option<String>,
+    pub(super) target: Option<String>,
+    pub(super) answer: Option<RawAnswer>,
+    pub(super) redirect: Option<RawRedirect>,
+    pub(super) on_status: BTreeMap<String, RawAnswer>,
+}
+
+/// `answer` of a route, and what is in `on_status`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table like { status = 200, json = { a = \"b\" } }")]
+pub(super) struct RawAnswer {
+    pub(super) status: Option<Scalar>,
+    pub(super) headers: BTreeMap<String, RawValues>,
+    pub(super) body: Option<String>,
+    pub(super) json: Option<serde_json::Value>,
+}
+
+/// `redirect` of a route.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table like { status = 302, location = \"https://a.example/{name}\" }")]
+pub(super) struct RawRedirect {
+    pub(super) status: Option<Scalar>,
+    pub(super) location: Option<String>,
+}
+
+/// Values of a header field.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "must be a string or an array of strings")]
+pub(super) enum RawValues {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// `mode`.
@@ -256,7 +305,11 @@ pub(super) struct RawAddon {
     pub(super) http: Option<Vec<String>>,
     pub(super) upstreams: Option<Vec<String>>,
     pub(super) calls: Option<Scalar>,
+    pub(super) outbox: Option<Vec<String>>,
+    pub(super) outbox_messages: Option<Scalar>,
+    pub(super) outbox_bytes: Option<Scalar>,
     pub(super) kv: Option<bool>,
+    pub(super) dns: Option<bool>,
     pub(super) kv_bytes: Option<Scalar>,
     pub(super) kv_keys: Option<Scalar>,
 }

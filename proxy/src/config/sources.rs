@@ -12,6 +12,7 @@ use super::{
     key::Key,
     limits::{self, GRACE, GUEST_MEMORY, GUEST_STACK, HELD_BODIES, INSTANCES, usize_of},
     listener::{Ground, listener},
+    nameservers,
     raw::Raw,
     recording, state,
     tree::{Source, Tree},
@@ -204,6 +205,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
         Some(text) => Some(check.path(&root.join("cache"), text)),
         None => default_cache(env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")),
     };
+    let nameservers = nameservers::nameservers(check, &root.join("nameservers"), raw.nameservers.as_deref());
     let mut ground = Ground::default();
     let admin = raw.admin.as_ref().and_then(|raw| admin::admin(check, &root.join("admin"), raw));
     if let Some(listen) = admin.as_ref().and_then(|admin| admin.listen) {
@@ -237,6 +239,7 @@ fn config(check: &mut Check, needs_listeners: bool) -> Option<Config> {
         plugins: plugins?,
         cache,
         state: state?,
+        nameservers,
         admin,
         instances: usize_of(instances.0),
         guest_stack: usize_of(guest_stack.0),

@@ -15,6 +15,8 @@ mod dependencies;
 mod forward;
 mod options;
 mod policy;
+mod proxies;
+mod routes;
 mod state;
 mod upstreams;
 
@@ -421,6 +423,7 @@ fn every_key_can_be_set_by_flag() {
         &format!("addon.x.options_file='{}'", file("o.json")),
         "addon.\"y\".on_error=open",
         "addon.x.http=['*', 'a:1']",
+        "addon.x.outbox=['private', 'b:2']",
         "addon.x.calls=3",
         "addon.x.kv=true",
         "addon.x.kv_keys=4",
@@ -434,6 +437,8 @@ fn every_key_can_be_set_by_flag() {
     assert_eq!(listener.addons.as_deref(), Some(&["x".to_owned(), "y".to_owned()][..]));
     let grants: Vec<_> = config.addon("x").grants.http.iter().map(ToString::to_string).collect();
     assert_eq!((grants.join(" "), config.addon("x").limits.calls), ("* a:1".to_owned(), 3));
+    let outbox: Vec<_> = config.addon("x").grants.outbox.iter().map(ToString::to_string).collect();
+    assert_eq!(outbox, ["private", "b:2"]);
     assert_eq!((config.addon("x").grants.kv, config.addon("x").limits.kv.keys), (true, 4));
     assert_eq!((config.addon("y").policy, config.log.format), (FailurePolicy::new(OnError::Open), LogFormat::Json));
 }

@@ -74,7 +74,12 @@ fn named(check: &mut Check, key: &Key, raw: &RawNamed) -> Option<Named> {
 }
 
 /// All elements of a list, or none where one is wrong. A list that is there must hold something.
-fn each<T>(check: &mut Check, key: &Key, texts: Option<&[String]>, read: fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+pub(super) fn each<T>(
+    check: &mut Check,
+    key: &Key,
+    texts: Option<&[String]>,
+    read: fn(&str) -> Result<T, String>,
+) -> Option<Vec<T>> {
     let Some(texts) = texts else { return Some(Vec::new()) };
     if texts.is_empty() {
         check.fail(key, "must hold something, or not be there");
@@ -95,7 +100,7 @@ fn hash(text: &str) -> Result<[u8; 32], String> {
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(expected)
 }
 
-fn host(text: &str) -> Result<Authority, String> {
+pub(super) fn host(text: &str) -> Result<Authority, String> {
     text.parse().map_err(|_| "must be a host, like \"a.example\" or \"a.example:8443\"".to_owned())
 }
 

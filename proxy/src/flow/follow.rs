@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use http_body::Body as _;
 
-use super::{Held, Request, record::Record, rewrite, rules};
+use super::{Held, Request, record::Record, rewrite};
 use crate::{
     hooks::{StagedBody, Step},
     http::{Body, ResponseHead},
@@ -17,7 +17,6 @@ const MOST: usize = 5;
 
 /// Sends the staged request, and after it what its redirects make of it.
 pub(super) async fn send(record: &Arc<Record>, mut request: Request) -> Result<Reply, SendFailure> {
-    rules::before_upstream(record)?;
     rewrite::before_upstream(record);
     for _ in 0..MOST {
         let Some(mut next) = again(record, &request) else { break };

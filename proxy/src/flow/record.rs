@@ -27,8 +27,10 @@ pub struct Record {
     /// What never changes.
     pub facts: Arc<Facts>,
     destination: Destination,
-    /// Where options lead it instead.
+    /// Where options or a route lead it instead.
     moved: OnceLock<Destination>,
+    /// Path and query that a route sends it under.
+    rerouted: OnceLock<Bytes>,
     /// Options that are set and that it keeps; none also where they are not to see it.
     pub(super) options: Option<Arc<Options>>,
     /// The chain that the flow started with and keeps.
@@ -89,6 +91,7 @@ impl Record {
             facts: Arc::new(facts),
             destination,
             moved: OnceLock::new(),
+            rerouted: OnceLock::new(),
             options,
             chain,
             site,
@@ -197,7 +200,12 @@ impl Record {
         self.ending.lock().error.get_or_insert_with(|| why.into());
     }
 
-    /// Options lead the flow there.
+    /// A route has it sent under this path and query.
+    pub(super) fn sent_as(&self, target: Bytes) {
+        let _ = self.rerouted.set(target);
+    }
+
+    /// Options or a route lead the flow there.
     pub(super) fn moved_to(&self, destination: Destination) {
         let _ = self.moved.set(destination);
     }
@@ -237,7 +245,8 @@ impl Record {
         if let Some(tape) = &self.tape {
             tape.finish(&self.facts, outcome, || {
                 let request = &self.exchange.lock().request;
-                let url = format!("{}{}", request.upstream, request.head.target_str());
+                let target = self.rerouted.get().unwrap_or(&request.head.target);
+                let url = format!("{}{}", request.upstream, String::from_utf8_lossy(target));
                 Sent { method: request.head.method.clone(), url }
             });
         }

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::{
     hooks::{FailureAnswer, MadeResponse, Refusal, ResponseMessage, Source, StagedBody},
-    http::{Body, Extent, Field, ResponseHead},
+    http::{Body, Extent, Field, Headers, ResponseHead},
     http1::framing::may_have_body,
 };
 
@@ -56,6 +56,19 @@ pub(super) fn failed(answer: &FailureAnswer, error: &str) -> ResponseMessage {
         may_have_body: true,
         extent: Extent::Whole,
     }
+}
+
+/// An answer of the configuration.
+pub(super) fn configured(status: StatusCode, headers: Headers, body: Bytes) -> ResponseMessage {
+    let head = ResponseHead { headers, ..ResponseHead::new(status) };
+    let body = StagedBody::Whole(body);
+    ResponseMessage { head, body, origin: Source::Core, may_have_body: true, extent: Extent::Whole }
+}
+
+/// What is answered to a request without a host where one is needed (Matrix names it).
+pub(super) fn without_host(error: &str) -> ResponseMessage {
+    let (head, body) = refusal_parts(StatusCode::BAD_REQUEST, "M_MISSING_PARAM", error);
+    ResponseMessage { head, ..configured(StatusCode::BAD_REQUEST, Headers::new(), body.into()) }
 }
 
 /// A refusal of an addon as a response that it made.

@@ -71,17 +71,15 @@ pub(super) fn before_addons(record: &Record) {
     }
 }
 
-/// What the upstream is to see of the request, and which one it is.
-pub(super) fn before_upstream(record: &Record) -> Result<(), SendFailure> {
-    let Some(options) = &record.options else { return Ok(()) };
-    map_remote(record, options)?;
+/// What the upstream is to see of the request's fields.
+pub(super) fn before_upstream(record: &Record) {
+    let Some(options) = &record.options else { return };
     let mut messages = record.exchange.lock();
     let modifications = {
         let view = filters::view(record, &messages, Event::Request, false);
         matching(options, &view)
     };
     modify(&mut messages.request.head.headers, &modifications);
-    Ok(())
 }
 
 /// What the client is to see of the response. What the core says itself stays.
@@ -112,8 +110,10 @@ fn modify(headers: &mut Headers, modifications: &[&Modification]) {
     headers.extend(modifications.iter().filter_map(|modification| modification.field.clone()));
 }
 
-fn map_remote(record: &Record, options: &Options) -> Result<(), SendFailure> {
-    let mut moved = None;
+/// Has the request go where `map_remote` says; tells whether it says anything.
+pub(super) fn map_remote(record: &Record) -> Result<bool, SendFailure> {
+    let Some(options) = &record.options else { return Ok(false) };
+    let (mut moved, mut is_mapped) = (None, false);
     for mapping in &options.effects().map_remote {
         let mut messages = record.exchange.lock();
         let mapped = {
@@ -125,6 +125,7 @@ fn map_remote(record: &Record, options: &Options) -> Result<(), SendFailure> {
         else {
             continue;
         };
+        is_mapped = true;
         let request = &mut messages.request;
         request.head.target = mapped.target;
         if let Some((origin, is_named)) = mapped.moved {
@@ -138,7 +139,7 @@ fn map_remote(record: &Record, options: &Options) -> Result<(), SendFailure> {
             moved = Some((origin, is_named));
         }
     }
-    let Some((origin, is_named)) = moved else { return Ok(()) };
+    let Some((origin, is_named)) = moved else { return Ok(is_mapped) };
     let destination = match destination(record, origin.clone(), is_named) {
         Ok(destination) => destination,
         Err(refused) => Destination::refused_at_once(origin, refused),
@@ -147,7 +148,7 @@ fn map_remote(record: &Record, options: &Options) -> Result<(), SendFailure> {
     let refused = destination.refused();
     record.moved_to(destination);
     match refused {
-        None => Ok(()),
+        None => Ok(true),
         Some(refused) => match failure(refused.to_string()) {
             SendFailure::Upstream(failure) => Err(SendFailure::Denied(failure)),
             other => Err(other),

@@ -9,6 +9,7 @@ use crate::{
     http1::HeadLimits,
     metrics::ListenerMetrics,
     options::core::{Options, Term},
+    routes::Routes,
     targets::{Refused, Target, Targets},
     upstream::{Client, Deviation, OwnAddresses, Upstreams},
 };
@@ -20,6 +21,8 @@ pub struct Site {
     pub name: Arc<str>,
     /// Where requests go unless an addon says otherwise.
     pub route: Route,
+    /// What goes elsewhere, or is answered here.
+    pub routes: Arc<Routes>,
     /// The way there.
     pub client: Arc<Client>,
     /// Whether upstreams see the Host that the client sent; default: their own.

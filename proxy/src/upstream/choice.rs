@@ -108,14 +108,9 @@ impl Condition {
         let says_nothing = self.token_sha256.is_empty() && self.hosts.is_empty() && self.path.is_none();
         !says_nothing
             && (self.token_sha256.is_empty() || tokens.iter().any(|token| self.token_sha256.contains(token)))
-            && (self.hosts.is_empty() || self.hosts.iter().any(|host| is_asked_for(host, &head.authority)))
+            && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.is_about(&head.authority)))
             && self.path.as_deref().is_none_or(|path| begins(head.path(), path.as_bytes()))
     }
-}
-
-fn is_asked_for(host: &Authority, authority: &Authority) -> bool {
-    host.host().eq_ignore_ascii_case(authority.host().trim_end_matches('.'))
-        && host.port().is_none_or(|port| authority.port() == Some(port))
 }
 
 fn begins(path: &[u8], with: &[u8]) -> bool {

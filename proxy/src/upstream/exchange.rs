@@ -1,6 +1,6 @@
 //! How an exchange fails, and what the caller may do about it.
 
-use super::{SendFailure, failure};
+use super::{SendFailure, failure, proxy::ProxyError};
 use crate::{
     hooks::FailureKind,
     http::{BodyError, Origin},
@@ -26,6 +26,12 @@ impl Failed {
     /// What came is not HTTP, or over a limit.
     pub(super) fn protocol(origin: &Origin, why: impl std::fmt::Display) -> Self {
         Self { failure: failure(origin, FailureKind::Protocol, why), is_closed: false, is_unsent: false }
+    }
+
+    /// The proxy that was to ask the upstream did not.
+    pub(super) fn proxy(origin: &Origin, why: &ProxyError) -> Self {
+        let failure = failure(origin, why.kind(), format!("the proxy on the way: {why}"));
+        Self { failure, is_closed: false, is_unsent: false }
     }
 
     /// Nothing came in time.

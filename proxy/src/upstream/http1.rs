@@ -17,9 +17,16 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{Marks, Outgoing, Reply, Settings, Tunnel, deadline::Deadline, exchange::Failed, mark, pool::Pool};
+use super::{
+    Marks, Outgoing, Reply, Settings, Tunnel,
+    deadline::Deadline,
+    exchange::Failed,
+    mark,
+    pool::Pool,
+    proxy::{Proxy, ProxyError},
+};
 use crate::{
-    http::{Body, BodyError, Field, Origin, ResponseHead, Version, body::Peer},
+    http::{Body, BodyError, Field, Origin, RequestHead, ResponseHead, Version, body::Peer},
     http1::{Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse, read::ReadError, write::SendError},
     socket::End,
 };
@@ -31,27 +38,33 @@ const MAX_INTERIM: usize = 32;
 
 /// A connection to one origin.
 pub(super) struct Connection {
-    origin: Arc<Origin>,
-    peer: SocketAddr,
+    line: Line,
     reader: Reader,
     writer: Writer,
-    end: End,
+}
+
+/// What a connection is.
+#[derive(Clone)]
+pub(super) struct Line {
+    /// Where it leads.
+    pub origin: Arc<Origin>,
+    /// The address that was dialled.
+    pub peer: SocketAddr,
+    /// How it ends.
+    pub end: End,
+    /// The proxy at its other end that is asked for URLs; none: what is there is the origin, as far as HTTP goes.
+    pub proxy: Option<Arc<Proxy>>,
 }
 
 impl Connection {
     /// A fresh connection.
-    pub(super) const fn new(origin: Arc<Origin>, peer: SocketAddr, reader: Reader, writer: Writer, end: End) -> Self {
-        Self { origin, peer, reader, writer, end }
+    pub(super) const fn new(line: Line, reader: Reader, writer: Writer) -> Self {
+        Self { line, reader, writer }
     }
 
-    /// Where it leads.
-    pub(super) const fn origin(&self) -> &Arc<Origin> {
-        &self.origin
-    }
-
-    /// The address that was dialled.
-    pub(super) const fn peer(&self) -> SocketAddr {
-        self.peer
+    /// What it is.
+    pub(super) const fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Whether an idle connection can be used: it is open, and nothing came that nobody asked for.
@@ -69,7 +82,7 @@ impl Connection {
         settings: &Settings,
         pool: &Arc<Pool>,
     ) -> Result<Reply, Failed> {
-        let origin = Arc::clone(&self.origin);
+        let origin = Arc::clone(&self.line.origin);
         let framing = match body.size_hint().exact() {
             Some(0) => Framing::None,
             Some(length) => Framing::Length(length),
@@ -96,8 +109,11 @@ impl Connection {
             Err(Race::Closed) => return Err(Failed::closed(&origin, upload.is_unsent)),
             Err(Race::Malformed(why)) => return Err(Failed::protocol(&origin, why)),
         };
+        if self.line.proxy.is_some() && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(Failed::proxy(&origin, &ProxyError::Credentials));
+        }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Self::switch(self.reader, upload, head, request, self.end);
+            return Self::switch(self.reader, upload, head, request, self.line.end);
         }
         let framing = Framing::of_response(&request.head.method, head.status, &head.headers, head.version)
             .map_err(|why| Failed::protocol(&origin, why))?;
@@ -106,9 +122,7 @@ impl Connection {
             may_keep: keeps_alive(&head) && framing != Framing::UntilClose && !announces_body_of_none(&head),
             reader: Some(self.reader),
             upload: upload.detach(),
-            origin,
-            peer: self.peer,
-            end: self.end,
+            line: self.line,
             pool: Arc::clone(pool),
         };
         let body = if arriving.decoder.is_ended() {
@@ -132,7 +146,15 @@ impl Connection {
             extra.push(Field::from_static("TE", "trailers"));
             extra.push(Field::from_static("Connection", "TE"));
         }
-        self.writer.push_request(&request.head, &request.host, framing, &extra);
+        let Some(proxy) = &self.line.proxy else {
+            self.writer.push_request(&request.head, &request.host, framing, &extra);
+            return;
+        };
+        extra.extend(proxy.authorization());
+        // What asks for all of a server has no path (RFC 9112, 3.2.4).
+        let path = if *request.head.target == *b"*" { "" } else { request.head.target_str() };
+        let head = RequestHead { target: format!("{}{path}", self.line.origin).into(), ..request.head.clone() };
+        self.writer.push_request(&head, &request.host, framing, &extra);
     }
 
     fn switch(reader: Reader, upload: Upload, head: ResponseHead, request: &Outgoing, end: End) -> Result<Reply, Failed> {
@@ -330,9 +352,7 @@ struct Arriving {
     reader: Option<Reader>,
     upload: Detached,
     may_keep: bool,
-    origin: Arc<Origin>,
-    peer: SocketAddr,
-    end: End,
+    line: Line,
     pool: Arc<Pool>,
 }
 
@@ -344,8 +364,7 @@ impl Arriving {
             && reader.buffer.is_empty()
             && writer.is_flushed()
         {
-            let end = self.end.clone();
-            self.pool.put(Box::new(Connection::new(Arc::clone(&self.origin), self.peer, reader, writer, end)));
+            self.pool.put(Box::new(Connection::new(self.line.clone(), reader, writer)));
         }
     }
 }

@@ -32,6 +32,16 @@ pub(super) struct Taken {
     pub is_reused: bool,
 }
 
+/// What a request needs of a connection.
+pub(super) struct Wanted<'a> {
+    /// HTTP/1, since it is to switch protocols.
+    pub upgrades: bool,
+    /// One that leads to the upstream itself, and not to a proxy that is asked for URLs.
+    pub needs_tunnel: bool,
+    /// Who is asked about the peer.
+    pub may_dial: Option<&'a MayDial>,
+}
+
 /// Keeps idle HTTP/1 connections and the shares of HTTP/2 connections, by origin.
 pub(super) struct Pool {
     inner: Mutex<Inner>,
@@ -68,20 +78,14 @@ impl Pool {
         pool
     }
 
-    /// The connection that was used last, if one is kept and alive and leads where the request may go; of HTTP/1 alone if the
-    /// request is to upgrade it; with its peer. One that leads elsewhere is left for others.
-    pub(super) fn take(
-        &self,
-        origin: &Arc<Origin>,
-        upgrades: bool,
-        may_dial: Option<&MayDial>,
-    ) -> Option<(Transport, SocketAddr)> {
-        let may_use = |peer| may_dial.is_none_or(|may_dial| may_dial(peer));
+    /// The connection that was used last, if one is kept and alive and is what is wanted; with its peer. Others are left.
+    pub(super) fn take(&self, origin: &Arc<Origin>, wanted: &Wanted<'_>) -> Option<(Transport, SocketAddr)> {
+        let may_use = |peer| wanted.may_dial.is_none_or(|may_dial| may_dial(peer));
         let mut inner = self.inner.lock();
         let Inner { origins, count } = &mut *inner;
         let kept = origins.get_mut(origin)?;
         let now = Instant::now();
-        if let Some(shared) = kept.shared.as_mut().filter(|_| !upgrades) {
+        if let Some(shared) = kept.shared.as_mut().filter(|_| !wanted.upgrades) {
             if shared.sender.is_closed() {
                 kept.shared = None;
                 *count = count.saturating_sub(1);
@@ -93,13 +97,14 @@ impl Pool {
         let mut place = kept.idle.len();
         while let Some((_, connection)) = place.checked_sub(1).and_then(|last| kept.idle.get(last)) {
             place -= 1;
-            if !may_use(connection.peer()) {
+            let line = connection.line();
+            if !may_use(line.peer) || (wanted.needs_tunnel && line.proxy.is_some()) {
                 continue;
             }
             *count = count.saturating_sub(1);
             let Some((since, mut connection)) = kept.idle.remove(place) else { continue };
             if now.duration_since(since) < self.idle_timeout && connection.is_usable() {
-                let peer = connection.peer();
+                let peer = connection.line().peer;
                 return Some((Transport::Http1(connection), peer));
             }
         }
@@ -112,10 +117,10 @@ impl Pool {
         let mut inner = self.inner.lock();
         let Inner { origins, count } = &mut *inner;
         let is_full = *count >= self.max_kept;
-        if self.max_idle == 0 || (is_full && !origins.contains_key(connection.origin())) {
+        if self.max_idle == 0 || (is_full && !origins.contains_key(&connection.line().origin)) {
             return;
         }
-        let kept = origins.entry(Arc::clone(connection.origin())).or_default();
+        let kept = origins.entry(Arc::clone(&connection.line().origin)).or_default();
         if kept.idle.len() >= self.max_idle || is_full {
             match kept.idle.pop_front() {
                 Some(_) => *count = count.saturating_sub(1),

@@ -1,6 +1,9 @@
 //! Addons that come with this repository, as `cargo xtask build --addons` leaves them.
 
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 /// One of those in `plugins/`.
 #[must_use]
@@ -11,10 +14,20 @@ pub fn bundled(name: &str) -> Vec<u8> {
 /// One of those in `examples/`.
 #[must_use]
 pub fn example(name: &str) -> Vec<u8> {
+    read(&target().join("addons").join(format!("{name}.wasm")))
+}
+
+/// Where code that was compiled once is kept for all tests, of later runs too.
+#[must_use]
+pub fn cache() -> PathBuf {
+    target().join("tmp").join("host-cache")
+}
+
+/// The build directory of these tests, whatever the profile.
+fn target() -> PathBuf {
     // target/debug/deps/test-0123
     let own = env::current_exe().expect("a program");
-    let target = own.ancestors().nth(3).expect("a build directory");
-    read(&target.join("addons").join(format!("{name}.wasm")))
+    own.ancestors().nth(3).expect("a build directory").to_owned()
 }
 
 /// The same code from another build: other bytes that do the same.

@@ -14,6 +14,7 @@
 )]
 
 pub mod components;
+mod federation;
 mod stage;
 mod suite;
 mod synapse;
@@ -21,6 +22,7 @@ mod traffic;
 mod user;
 mod versions;
 
+pub use federation::{Federation, Home, Registration};
 pub use stage::{CLAMP, Stage};
 pub use suite::Suite;
 pub use synapse::Synapse;

@@ -4,23 +4,20 @@ mod config;
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use tempfile::TempDir;
 use tokio::{net::TcpStream, sync::OnceCell};
-use tollgate_tests::{Client, Version, eventually};
+use tollgate_tests::{Client, Port, Version, eventually};
 
-/// The homeserver's own name.
-pub(crate) const NAME: &str = "localhost";
+/// The name of homeservers that speak with nobody but their clients.
+const NAME: &str = "localhost";
 
 /// File that its standard output and error go to.
 const OUTPUT: &str = "output";
-
-/// Starts: between our look for a free port and its use another process can take it.
-const ATTEMPTS: usize = 3;
 
 /// Synapse, but one that ends, and removes its directory, when nobody holds the other end of its standard input: not even a
 /// killed test leaves it behind.
@@ -40,53 +37,61 @@ main()
 static SHARED: OnceCell<Synapse> = OnceCell::const_new();
 static SECOND: OnceCell<Synapse> = OnceCell::const_new();
 
-/// A homeserver with an empty database, open registration and no limits of rates. It speaks with nobody but its clients.
+/// A homeserver with an empty database, open registration and no limits of rates. It speaks with nobody but its clients, unless
+/// it federates.
 pub struct Synapse {
     child: Child,
-    address: SocketAddr,
+    port: Port,
     directory: TempDir,
+}
+
+/// How a homeserver reaches others.
+#[derive(Debug, Clone)]
+pub struct Federating {
+    /// Its own name, by which others reach it.
+    pub name: String,
+    /// URL of the forward proxy through which all of it goes.
+    pub proxy: String,
+    /// PEM file of the authority that it trusts, and no other.
+    pub ca: PathBuf,
 }
 
 impl Synapse {
     /// The one that the tests of a program share; it ends with the program.
     pub async fn shared() -> &'static Self {
-        SHARED.get_or_init(Self::start).await
+        SHARED.get_or_init(|| Self::start(Port::reserve(), None)).await
     }
 
     /// Another one, shared as well.
     pub async fn second() -> &'static Self {
-        SECOND.get_or_init(Self::start).await
+        SECOND.get_or_init(|| Self::start(Port::reserve(), None)).await
     }
 
-    async fn start() -> Self {
-        for _ in 1..ATTEMPTS {
-            let mut synapse = Self::spawn();
-            if synapse.comes_up().await {
-                return synapse;
-            }
-        }
-        let mut synapse = Self::spawn();
+    /// One of its own that federates, at this port.
+    pub async fn federating(port: Port, federating: &Federating) -> Self {
+        Self::start(port, Some(federating)).await
+    }
+
+    async fn start(port: Port, federating: Option<&Federating>) -> Self {
+        let mut synapse = Self::spawn(port, federating);
         assert!(synapse.comes_up().await, "Synapse does not start: {}{}", synapse.log(OUTPUT), synapse.last_words());
         synapse
     }
 
-    fn spawn() -> Self {
+    fn spawn(port: Port, federating: Option<&Federating>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        generate_config(directory.path());
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = free.local_addr().expect("its address");
-        config::write(directory.path(), address.port());
-        drop(free);
+        generate_config(directory.path(), federating.map_or(NAME, |federating| &federating.name));
+        config::write(directory.path(), port.number(), federating);
         let output = fs::File::create(directory.path().join(OUTPUT)).expect("a file");
         let mut command = python(directory.path());
         command.args(["-c", LAUNCHER, "-c", "homeserver.yaml", "-c", config::OVERRIDES]);
         command.stdin(Stdio::piped()).stdout(output.try_clone().expect("a file")).stderr(output);
-        Self { child: command.spawn().expect("Python starts"), address, directory }
+        Self { child: command.spawn().expect("Python starts"), port, directory }
     }
 
     /// Waits until it serves; false if it ends instead.
     async fn comes_up(&mut self) -> bool {
-        let address = self.address;
+        let address = self.address();
         eventually(|| {
             let is_over = self.is_over();
             async move { is_over || TcpStream::connect(address).await.is_ok() }
@@ -101,14 +106,14 @@ impl Synapse {
 
     /// Where it listens.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// URL of its root.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.port.url()
     }
 
     /// Lines with this text about the requests that have reached it, as `127.0.0.1 - 8008 - Received request: GET /health`. They
@@ -141,10 +146,10 @@ impl Drop for Synapse {
 }
 
 /// A file of defaults, and keys.
-fn generate_config(directory: &Path) {
+fn generate_config(directory: &Path, name: &str) {
     let mut command = python(directory);
     command.args(["-m", "synapse.app.homeserver", "--generate-config", "--report-stats=no"]);
-    command.args(["--server-name", NAME, "--config-path", "homeserver.yaml", "--data-directory", "."]);
+    command.args(["--server-name", name, "--config-path", "homeserver.yaml", "--data-directory", "."]);
     let output = command.stdin(Stdio::null()).output().expect("Python starts");
     assert!(output.status.success(), "Synapse makes no configuration: {}", String::from_utf8_lossy(&output.stderr));
 }

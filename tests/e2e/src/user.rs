@@ -2,11 +2,15 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use http::{HeaderValue, Request, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tollgate_tests::{Answer, BoxBody, Client, Version, empty, eventually, full};
 
@@ -48,19 +52,29 @@ pub struct User {
 impl User {
     /// Someone new whose name begins like this.
     pub async fn register(version: Version, address: SocketAddr, name: &str) -> Self {
+        Self::register_by(Client::connect(version, address).await, address, name).await
+    }
+
+    /// The same over TLS to `localhost`.
+    pub async fn register_over_tls(address: SocketAddr, config: Arc<ClientConfig>, name: &str) -> Self {
+        Self::register_by(Client::connect_tls(address, config).await.expect("TLS"), address, name).await
+    }
+
+    async fn register_by(client: Client, address: SocketAddr, name: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("{name}-{}", COUNT.fetch_add(1, Relaxed));
         let password = format!("password of {name}");
         let auth = json!({ "type": "m.login.dummy" });
         let body = json!({ "username": name, "password": password, "auth": auth });
-        Self::enter(version, address, "/_matrix/client/v3/register", &body, password).await
+        Self::enter(client, address, "/_matrix/client/v3/register", &body, password).await
     }
 
-    /// The same user, logged in once more.
+    /// The same user, logged in once more, without TLS.
     pub async fn log_in_again(&self, version: Version) -> Self {
         let identifier = json!({ "type": "m.id.user", "user": self.id });
         let body = json!({ "type": "m.login.password", "identifier": identifier, "password": self.password });
-        Self::enter(version, self.address, "/_matrix/client/v3/login", &body, self.password.clone()).await
+        let client = Client::connect(version, self.address).await;
+        Self::enter(client, self.address, "/_matrix/client/v3/login", &body, self.password.clone()).await
     }
 
     /// The same login over a connection of its own, perhaps by another way.
@@ -69,8 +83,7 @@ impl User {
         Self { client, address, id: user.id.clone(), password: user.password.clone(), token: user.token.clone() }
     }
 
-    async fn enter(version: Version, address: SocketAddr, path: &str, body: &Value, password: String) -> Self {
-        let mut client = Client::connect(version, address).await;
+    async fn enter(mut client: Client, address: SocketAddr, path: &str, body: &Value, password: String) -> Self {
         let answer = client.ask(json_request("POST", path, body)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let page = answer.json();

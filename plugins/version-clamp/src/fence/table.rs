@@ -34,6 +34,7 @@ mod tests {
     fn tables_can_be_read_whole() {
         assert_eq!(Fence::table(Table::Matrix).map(|rules| rules.len()), Ok(191));
         assert_eq!(Fence::table(Table::Tim).map(|rules| rules.len()), Ok(189));
+        assert_eq!(Fence::table(Table::TimOutbound).map(|rules| rules.len()), Ok(45));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::options::Table;
 const MATRIX: (Table, &str) = (Table::Matrix, include_str!("../../tables/matrix-v1.11.tsv"));
 const TIM: (Table, &str) = (Table::Tim, include_str!("../../tables/tim.tsv"));
 
+const TIM_OUTBOUND: (Table, &str) = (Table::TimOutbound, include_str!("../../tables/tim-outbound.tsv"));
+
 const METHODS: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "get"];
 
 /// A row of a table, read on its own.
@@ -146,12 +148,14 @@ fn every_row_of_matrix_decides() {
 #[test]
 fn every_row_of_tim_decides() {
     every_row_decides(TIM);
+    every_row_decides(TIM_OUTBOUND);
 }
 
 #[test]
 fn required_query_parameters_are_named() {
     every_query_parameter_is_required(MATRIX);
     every_query_parameter_is_required(TIM);
+    every_query_parameter_is_required(TIM_OUTBOUND);
 }
 
 #[test]
@@ -162,4 +166,5 @@ fn paths_beside_matrix_are_unknown() {
 #[test]
 fn paths_beside_tim_are_unknown() {
     near_misses_are_unknown(TIM);
+    near_misses_are_unknown(TIM_OUTBOUND);
 }

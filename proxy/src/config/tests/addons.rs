@@ -27,6 +27,8 @@ fn budgets_hold_at_their_edges() {
         ("calls", "0", "1", "10000", "10001"),
         ("kv_bytes", "65535", "'64KiB'", "'16GiB'", "17179869185"),
         ("kv_keys", "0", "1", "100000000", "100000001"),
+        ("outbox_messages", "0", "1", "100000", "100001"),
+        ("outbox_bytes", "65535", "'64KiB'", "'1GiB'", "1073741825"),
     ] {
         for good in [least, most] {
             assert!(addon(&format!("{key} = {good}")).is_ok(), "{key} = {good}");
@@ -45,7 +47,8 @@ fn budgets_hold_at_their_edges() {
 fn budgets_arrive_where_they_belong() {
     let text = "cpu = '1ms'\ncpu_per_mib = '18ms'\nwall = '2ms'\nconfigure = '3ms'\nmemory = '4MiB'\ntable = 5\nhandles = 6\nmax_body = 7\n\
         header_count = 8\nheader_bytes = '9KiB'\nrandom = 10\nhostcall_bytes = '11KiB'\nlog_lines = 12\nlog_bytes = 13\n\
-        instances = 14\ncalls = 15\nkv_bytes = '16MiB'\nkv_keys = 17\n";
+        instances = 14\ncalls = 15\nkv_bytes = '16MiB'\nkv_keys = 17\noutbox_messages = 18\n\
+        outbox_bytes = '19MiB'\n";
     let expected = crate::addons::Limits {
         cpu: Duration::from_millis(1),
         cpu_per_mib: Duration::from_millis(18),
@@ -64,6 +67,7 @@ fn budgets_arrive_where_they_belong() {
         instances: Some(14),
         calls: 15,
         kv: crate::kv::Quota { bytes: 16 << 20, keys: 17 },
+        outbox: crate::outbound::Room { messages: 18, bytes: 19 << 20 },
     };
     assert_eq!(addon(text).map(|addon| addon.limits), Ok(expected));
     assert_eq!(addon("").map(|addon| addon.limits), Ok(crate::addons::Limits::default()));

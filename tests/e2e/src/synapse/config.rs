@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::Federating;
 
 /// File of settings that go before the generated ones; relative, like all others, to the homeserver's directory.
 pub(super) const OVERRIDES: &str = "overrides.yaml";
@@ -16,23 +18,58 @@ pub(super) const LOG: &str = "homeserver.log";
 const LOGGING: &str = "logging.yaml";
 
 /// Writes the settings of a homeserver that listens at this port.
-pub(super) fn write(directory: &Path, port: u16) {
+pub(super) fn write(directory: &Path, port: u16, federating: Option<&Federating>) {
+    let resources: &[&str] = if federating.is_some() { &["client", "federation"] } else { &["client"] };
+    let mut settings = overrides(port, resources);
+    settings.extend(federating.map_or_else(alone, federation));
     // YAML can be written as JSON.
-    for (name, content) in [(OVERRIDES, overrides(port)), (LOGGING, logging())] {
+    for (name, content) in [(OVERRIDES, Value::Object(settings)), (LOGGING, logging())] {
         fs::write(directory.join(name), format!("{content:#}")).expect("a file");
     }
 }
 
-fn overrides(port: u16) -> Value {
+/// What is of a homeserver that federates with nobody.
+fn alone() -> Map<String, Value> {
+    object(json!({ "federation_domain_whitelist": [] }))
+}
+
+/// What is of a homeserver whose way to others is a proxy.
+fn federation(federating: &Federating) -> Map<String, Value> {
+    object(json!({
+        "https_proxy": federating.proxy,
+        "no_proxy_hosts": [],
+        "federation_custom_ca_list": [federating.ca],
+        // Others are on this machine.
+        "ip_range_blacklist": [],
+        // Who was not reached is tried again at once.
+        "federation": {
+            "destination_min_retry_interval": 10,
+            "destination_retry_multiplier": 1,
+            "max_short_retries": 1,
+            "max_long_retries": 1,
+            "max_long_retry_delay": 100,
+        },
+        "rc_federation": { "reject_limit": 1_000_000, "concurrent": 100 },
+    }))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        other => panic!("no object: {other}"),
+    }
+}
+
+fn overrides(port: u16, resources: &[&str]) -> Map<String, Value> {
     let unlimited = || json!({ "per_second": 1e6, "burst_count": 1_000_000 });
-    json!({
+    object(json!({
         "listeners": [{
             "type": "http",
             "bind_addresses": ["127.0.0.1"],
             "port": port,
             "tls": false,
             "x_forwarded": true,
-            "resources": [{ "names": ["client"], "compress": true }],
+            "resources": [{ "names": resources, "compress": true }],
         }],
         "log_config": LOGGING,
         "bcrypt_rounds": 4,
@@ -43,14 +80,13 @@ fn overrides(port: u16) -> Value {
         "presence": { "enabled": false },
         "caches": { "sync_response_cache_duration": "0s" },
         "trusted_key_servers": [],
-        "federation_domain_whitelist": [],
         "rc_message": unlimited(),
         "rc_registration": unlimited(),
         "rc_login": { "address": unlimited(), "account": unlimited(), "failed_attempts": unlimited() },
         "rc_joins": { "local": unlimited(), "remote": unlimited() },
         "rc_invites": { "per_room": unlimited(), "per_user": unlimited(), "per_issuer": unlimited() },
         "rc_media_create": unlimited(),
-    })
+    }))
 }
 
 /// Unbuffered, as tests look at what was logged.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tollgate_sdk::http::{Error, Request, Response};
+use tollgate_sdk::{
+    http::{Error, Request, Response},
+    outbox,
+};
 
 /// A request to make. Texts are templates.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -20,6 +23,8 @@ pub(crate) struct Fetch {
     timeout: Option<u64>,
     redirects: u8,
     max_response: Option<u64>,
+    /// How long it may be tried where it is sent later, in milliseconds.
+    lifetime: Option<u64>,
     /// How often, if not once.
     times: usize,
 }
@@ -51,6 +56,14 @@ impl Fetch {
     pub(crate) fn send(&self, fill: impl Fn(&str) -> String) -> Fetched {
         let request = self.request(fill);
         Fetched { ended: std::iter::repeat_with(|| request.send()).take(self.times.max(1)).collect() }
+    }
+}
+
+impl Fetch {
+    /// Has it sent later, as often as it says; how each of them ended.
+    pub(crate) fn post(&self, fill: impl Fn(&str) -> String) -> Vec<Result<(), outbox::Error>> {
+        let (request, lifetime) = (self.request(fill), self.lifetime.map(Duration::from_millis));
+        std::iter::repeat_with(|| outbox::put(&request, lifetime)).take(self.times.max(1)).collect()
     }
 }
 

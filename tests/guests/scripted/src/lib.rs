@@ -210,6 +210,10 @@ impl Scripted {
                 let fetched = fetch.send(|text| self.fill(text, flow, given));
                 self.fetched.extend(fetched);
             }
+            Action::Post(fetch) => {
+                let ended = fetch.post(|text| self.fill(text, flow, given)).into_iter();
+                self.tried.extend(ended.map(|ended| ended.map_or_else(|error| error.to_string(), |()| "done".to_owned())));
+            }
             Action::Kv(kv) => {
                 let kept = kv.run(|text| self.fill(text, flow, given));
                 if let Some(error) = kept.failed().filter(|_| kv.must) {

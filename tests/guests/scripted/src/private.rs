@@ -22,6 +22,11 @@ pub(crate) fn private(action: &Action, fill: impl Fn(&str) -> String) -> Result<
                 return Err(error.into());
             }
         }
+        Action::Post(fetch) => {
+            for ended in fetch.post(fill) {
+                ended?;
+            }
+        }
         Action::Kv(kv) => {
             if let Some(error) = kv.run(fill).error() {
                 return Err(error.into());

@@ -100,6 +100,8 @@ pub(crate) enum Action {
     Wait(u64),
     /// Makes a request of its own: what it came to is shown by `{fetched}`. In `configure` it has to succeed.
     Fetch(Fetch),
+    /// Has a request sent later: how that ended is shown by `{tried}`. In `configure` it has to succeed.
+    Post(Fetch),
     /// Keeps something or looks at it: what it came to is shown by `{kv}`. In `configure` it has to succeed.
     Kv(Kv),
     /// Takes so many bytes of memory, and keeps them.

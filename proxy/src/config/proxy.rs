@@ -1,0 +1,164 @@
+//! `proxy` of listeners and of their upstreams.
+
+use std::{env, net::SocketAddr, path::Path, sync::Arc};
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::{Mode, Proxies, Proxy, check::Check, files, forward::narrow, key::Key, raw::RawListener};
+use crate::{
+    http::{Authority, Origin},
+    upstream::{Credentials, ProxyKind},
+};
+
+/// Where the password may be instead of a file.
+const PASSWORD: &str = "TOLLGATE_PROXY_PASSWORD";
+/// Bytes of a user or a password: SOCKS knows no longer ones.
+const MAX: usize = 255;
+
+/// The proxies of a listener, or none where something is wrong with them.
+pub(super) fn proxies(
+    check: &mut Check,
+    key: &Key,
+    raw: &RawListener,
+    mode: Option<&Mode>,
+    bind: Option<SocketAddr>,
+) -> Option<Proxies> {
+    let otherwise = match (&raw.proxy, &raw.proxy_password_file) {
+        (Some(text), file) => Some(Some(proxy(check, key, text, file.as_deref())?)),
+        (None, file) => needless(check, &key.join("proxy_password_file"), file.is_some()).then_some(None),
+    };
+    let of = of_upstreams(check, key, raw, mode);
+    let except = narrow(check, &key.join("no_proxy"), raw.no_proxy.as_deref().unwrap_or_default());
+    let is_proxied = raw.proxy.is_some() || raw.upstreams.iter().any(|upstream| upstream.proxy.is_some());
+    let is_used = needless(check, &key.join("no_proxy"), raw.no_proxy.is_some() && raw.proxy.is_none())
+        && needless(check, &key.join("proxy_ca"), raw.proxy_ca.is_some() && !is_proxied);
+    let ca = raw.proxy_ca.as_deref().filter(|_| is_used).and_then(|path| check.readable(&key.join("proxy_ca"), path));
+    let proxies = Proxies { otherwise: otherwise?, except: except?, of: of?, ca };
+    let mut all = proxies.otherwise.iter().chain(proxies.of.iter().filter_map(|(_, proxy)| proxy.as_ref()));
+    if bind.is_some_and(|bind| all.any(|proxy| is_at(proxy, bind))) {
+        check.fail(&key.join("proxy"), "must not be this listener itself");
+    }
+    is_used.then_some(proxies)
+}
+
+/// Those that `upstreams` have for themselves.
+fn of_upstreams(
+    check: &mut Check,
+    key: &Key,
+    raw: &RawListener,
+    mode: Option<&Mode>,
+) -> Option<Vec<(Arc<Origin>, Option<Proxy>)>> {
+    let mut of: Vec<(Arc<Origin>, Option<Proxy>)> = Vec::new();
+    for (place, raw) in raw.upstreams.iter().enumerate() {
+        let key = key.join("upstreams").join(place);
+        let own = match (&raw.proxy, &raw.proxy_password_file) {
+            (None, None) => continue,
+            (None, Some(_)) => {
+                needless(check, &key.join("proxy_password_file"), true);
+                return None;
+            }
+            (Some(text), None) if text == "none" => None,
+            (Some(text), file) => Some(proxy(check, &key, text, file.as_deref())?),
+        };
+        let Some(Mode::Reverse(upstreams)) = mode else { return None };
+        let origin = &upstreams.named.get(place)?.origin;
+        if of.iter().any(|(known, other)| known == origin && *other != own) {
+            check.fail(&key.join("proxy"), "must be that of the other upstreams with the same URL");
+            return None;
+        }
+        of.push((Arc::clone(origin), own));
+    }
+    Some(of)
+}
+
+/// Whether what belongs to a proxy is there without one; if so, that is an error.
+fn needless(check: &mut Check, key: &Key, is_set: bool) -> bool {
+    if is_set {
+        check.fail(key, "must not be set where proxy is not");
+    }
+    !is_set
+}
+
+fn proxy(check: &mut Check, key: &Key, text: &str, password_file: Option<&str>) -> Option<Proxy> {
+    let (at, file_key) = (key.join("proxy"), key.join("proxy_password_file"));
+    let (kind, authority, user, in_url) = check.text(&at, text, parts)?;
+    let (password, password_file) = match (in_url, password_file) {
+        (Some(_), Some(_)) => {
+            check.fail(&file_key, "must not be set where proxy has a password");
+            return None;
+        }
+        (None, Some(path)) => {
+            let (path, password) =
+                check.file(&file_key, path, |path: &Path| password(files::text(path, files::TOKEN_BYTES)?.trim()))?;
+            (Some(password), Some(path))
+        }
+        (Some(text), None) => (Some(text), None),
+        (None, None) => match env::var(PASSWORD).ok().filter(|_| user.is_some()) {
+            Some(text) => {
+                let read = password(&text);
+                (Some(read.map_err(|problem| check.fail_source(PASSWORD.to_owned(), problem)).ok()?), None)
+            }
+            None => (None, None),
+        },
+    };
+    let credentials = match (user, password) {
+        (Some(user), password) => Some(Credentials { user, password: password.unwrap_or_default() }),
+        (None, Some(_)) => {
+            check.fail(&at, "must have a user where there is a password");
+            return None;
+        }
+        (None, None) => None,
+    };
+    Some(Proxy { kind, authority, credentials, password_file })
+}
+
+type Parts = (ProxyKind, Authority, Option<Box<str>>, Option<Box<str>>);
+
+/// `http://[USER[:PASSWORD]@]HOST[:PORT]` and the like.
+fn parts(text: &str) -> Result<Parts, String> {
+    const EXPECTED: &str = "must be a URL like \"http://proxy.example:3128\", with https:// or socks5:// in place of http://";
+    let url = Url::parse(text).map_err(|_| EXPECTED)?;
+    let (kind, port) = match url.scheme() {
+        "http" => (ProxyKind::Http, 80),
+        "https" => (ProxyKind::Https, 443),
+        // By either name it is the proxy that looks hosts up.
+        "socks5" | "socks5h" => (ProxyKind::Socks5, 1080),
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err("must have no path, query or fragment".to_owned());
+    }
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(EXPECTED)?;
+    let authority = format!("{host}:{}", url.port().unwrap_or(port)).parse().map_err(|_| EXPECTED)?;
+    let decode = |text: &str| percent_decode_str(text).decode_utf8().map(Box::<str>::from).map_err(|_| EXPECTED.to_owned());
+    let user = Some(url.username()).filter(|user| !user.is_empty()).map(decode).transpose()?;
+    let in_url = url.password().map(decode).transpose()?;
+    if user.as_deref().is_some_and(|user| !is_legal(user) || user.contains(':'))
+        || in_url.as_deref().is_some_and(|text| !is_legal(text))
+    {
+        return Err(format!("must have a user without ':' and a password, each of 1 to {MAX} bytes without control characters"));
+    }
+    Ok((kind, authority, user, in_url))
+}
+
+fn password(text: &str) -> Result<Box<str>, String> {
+    if is_legal(text) {
+        Ok(text.into())
+    } else {
+        Err(format!("must be a password of 1 to {MAX} bytes without control characters"))
+    }
+}
+
+fn is_legal(text: &str) -> bool {
+    (1..=MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Whether a proxy is what listens there, as far as it is written as an address.
+fn is_at(proxy: &Proxy, bind: SocketAddr) -> bool {
+    let host = proxy.authority.bare_host();
+    let is_here = |ip: std::net::IpAddr| ip == bind.ip() || (bind.ip().is_unspecified() && ip.is_loopback());
+    bind.port() != 0
+        && proxy.authority.port() == Some(bind.port())
+        && (host.parse().is_ok_and(is_here) || (host == "localhost" && (bind.ip().is_loopback() || bind.ip().is_unspecified())))
+}
