@@ -126,6 +126,12 @@ pub(crate) fn addons(admin: SocketAddr) -> Result<Value> {
     Ok(serde_json::from_str(&body)?)
 }
 
+/// Calls of an addon's hooks until now; 0 if there is none of this name.
+pub(crate) fn calls(proxy: &Proxy, name: &str) -> Result<u64> {
+    let status = addons(proxy.admin.context("no admin listener")?)?;
+    Ok(of_addon(&status, name, "calls").and_then(Value::as_u64).unwrap_or(0))
+}
+
 /// Waits until `GET /addons` is as wanted.
 pub(crate) fn until(admin: SocketAddr, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<()> {
     let start = Instant::now();

@@ -1,8 +1,7 @@
 //! What `cargo xtask bench` has hooks do, one thing at a time.
 //!
-//! Options: `{"does": "rules" | "edits" | "head" | "json" | "looks" | "replaces" | "messages", "filter": "…"}`. `rules` is what the
-//! filter in `tests/bench/filter` does for Envoy, and the addon in `tests/bench/mitmproxy` for mitmproxy: who changes one,
-//! changes all three.
+//! Options: `{"does": "rules", "filter": "…"}`; what else it can do is told at `Does`. `rules` is what the filter in
+//! `tests/bench/filter` does for Envoy, and the addon in `tests/bench/mitmproxy` for mitmproxy: who changes one, changes all three.
 
 use regex::Regex;
 use serde::Deserialize;
@@ -30,6 +29,8 @@ enum Does {
     Rules,
     /// Edits the same two fields, and judges nothing.
     Edits,
+    /// Is called for both messages, and does nothing.
+    Passes,
     /// Edits a field of the response, whose body streams past.
     Head,
     /// Reads a body of JSON and writes it anew.
@@ -89,7 +90,7 @@ impl Addon for Bench {
     fn subscriptions(&self) -> Vec<Subscription> {
         let to = |event| Subscription::to(event).filter(self.options.filter.as_str());
         match self.options.does {
-            Does::Rules | Does::Edits => vec![to(Event::Request), to(Event::Response)],
+            Does::Rules | Does::Edits | Does::Passes => vec![to(Event::Request), to(Event::Response)],
             Does::Head => vec![to(Event::Response)],
             Does::Json => vec![to(Event::Response).with_body()],
             Does::Looks | Does::Replaces => vec![to(Event::ResponseChunk).with_body_up_to(PIECE, OverCap::Refuse)],
@@ -98,18 +99,23 @@ impl Addon for Bench {
     }
 
     fn request(&mut self, _flow: &Flow, request: &mut Request) -> Result<RequestVerdict, Error> {
-        let found = if self.options.does == Does::Rules { self.judge(request) } else { "0000".to_owned() };
-        request.set_header("X-Judged", found)?;
+        match self.options.does {
+            Does::Rules => request.set_header("X-Judged", self.judge(request))?,
+            Does::Edits => request.set_header("X-Judged", "0000")?,
+            _ => {}
+        }
         Ok(RequestVerdict::Next)
     }
 
     fn response(&mut self, _flow: &Flow, _request: &Request, response: &mut Response) -> Result<ResponseVerdict, Error> {
-        if self.options.does == Does::Json {
-            let mut document: Map<String, Value> = response.json()?;
-            document.insert("seen_by".to_owned(), "bench".into());
-            response.set_json(&document)?;
-        } else {
-            response.set_header("X-Seen-By", "bench")?;
+        match self.options.does {
+            Does::Json => {
+                let mut document: Map<String, Value> = response.json()?;
+                document.insert("seen_by".to_owned(), "bench".into());
+                response.set_json(&document)?;
+            }
+            Does::Rules | Does::Edits | Does::Head => response.set_header("X-Seen-By", "bench")?,
+            _ => {}
         }
         Ok(ResponseVerdict::Next)
     }
@@ -139,9 +145,8 @@ mod tests {
 
     fn judged(request: TestRequest) -> String {
         let harness = Harness::<Bench>::configure(json!({"does": "rules"})).expect("legal options");
-        let done = harness.exchange(request, |sent| {
-            TestResponse::new(200).with_header("X-Saw", sent.header("x-judged").unwrap_or_default())
-        });
+        let done = harness
+            .exchange(request, |sent| TestResponse::new(200).with_header("X-Saw", sent.header("x-judged").unwrap_or_default()));
         assert_eq!(done.response().header("x-seen-by"), Some("bench"));
         done.response().header("x-saw").unwrap_or_default().to_owned()
     }
@@ -151,7 +156,7 @@ mod tests {
         assert_eq!(judged(TestRequest::get("/v1/thing.json?page=2")), "0000");
         assert_eq!(judged(TestRequest::get("/api/v3/rooms/a/send/b")), "1000");
         assert_eq!(judged(TestRequest::get("/").with_header("User-Agent", "SQLmap/1.5")), "0100");
-        assert_eq!(judged(TestRequest::get("http://a.blocked.example/")), "0010");
+        assert_eq!(judged(TestRequest { authority: "a.blocked.example".to_owned(), ..TestRequest::get("/") }), "0010");
         assert_eq!(judged(TestRequest::new("DELETE", "/thing?a=b&force=true")), "0001");
         assert_eq!(judged(TestRequest::get("/thing?force=true")), "0000");
     }

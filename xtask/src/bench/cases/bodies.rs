@@ -1,7 +1,6 @@
 //! Cases of large bodies.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use crate::bench::{
     Bench,
@@ -13,7 +12,7 @@ use crate::bench::{
     origin::{HUGE, HUGE_BYTES, QUARTER, QUARTER_BYTES, SMALL},
     proxy::Proxy,
     statistics::float,
-    tollgate::{self, Addon, of_addon},
+    tollgate::{self, Addon, calls},
 };
 
 /// A quarter first: more memory for four times the bytes is memory that grows with them.
@@ -67,17 +66,17 @@ pub(super) fn chunks(bench: &Bench) -> Result<Outcome> {
         tollgate::start(bench, &bench.wants(REPLACES, &core), &[Addon::that(bench, "pieces", "replaces", "")])?,
     ];
     for proxy in &proxies {
-        let before = calls(proxy)?;
+        let before = calls(proxy, "pieces")?;
         let answer = Answer::of(proxy, SMALL, &[])?;
         ensure!(answer.status == 200 && answer.body.len() == 1024, "{} has another body", proxy.label);
-        let is_called = calls(proxy)? > before;
+        let is_called = calls(proxy, "pieces")? > before;
         ensure!(is_called == (proxy.label != PLAIN), "{}: the hook is called or not as was not meant", proxy.label);
     }
     let mut outcome = bench.alternate(&[PLAIN, LOOKS, REPLACES], |place| {
         let proxy = proxies.get_mut(place).context("a proxy")?;
-        let before = calls(proxy)?;
+        let before = calls(proxy, "pieces")?;
         let mut values = download(proxy, HUGE, HUGE_BYTES)?;
-        let calls = calls(proxy)? - before;
+        let calls = calls(proxy, "pieces")? - before;
         if calls > 0 {
             values.insert(Measure::Piece, float(HUGE_BYTES) / float(calls) / 1024.0);
         }
@@ -88,10 +87,4 @@ pub(super) fn chunks(bench: &Bench) -> Result<Outcome> {
         outcome.judge(format!("throughput / no hook, where it {what}"), ratio, AtLeast, 0.7, "");
     }
     Ok(outcome)
-}
-
-/// Calls of hooks of the addon; 0 without one.
-fn calls(proxy: &Proxy) -> Result<u64> {
-    let status = tollgate::addons(proxy.admin.context("no admin listener")?)?;
-    Ok(of_addon(&status, "pieces", "calls").and_then(Value::as_u64).unwrap_or(0))
 }
