@@ -123,9 +123,11 @@ pub trait Addon: Sized + 'static {
     /// What the configured addon asks for, at most 256; called once, after `configure`.
     fn subscriptions(&self) -> Vec<Subscription>;
 
-    /// Before anything is answered to a CONNECT to this host and port. Default: what the listener says.
-    fn connect(&mut self, flow: &Flow, host: &str, port: u16) -> Result<ConnectVerdict, Error> {
-        Ok(ConnectVerdict::Intercept)
+    /// Before anything is answered to a CONNECT to this host, in lower case and without brackets, and port. The first addon that
+    /// has an opinion decides; the request can be looked at. The CONNECT is a flow of its own, and so is each request inside
+    /// ([`Flow::connect_id`]).
+    fn connect(&mut self, flow: &Flow, request: &Request<'_>, host: &str, port: u16) -> Result<ConnectVerdict, Error> {
+        Ok(ConnectVerdict::Next)
     }
 
     /// Before anything is sent upstream. The request can be edited.

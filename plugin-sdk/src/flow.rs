@@ -72,6 +72,18 @@ impl Flow {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(self.host.started())).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
+    /// The flow of the CONNECT that this one is inside of, if it is inside of one.
+    #[must_use]
+    pub fn connect_id(&self) -> Option<u64> {
+        self.host.connect_id()
+    }
+
+    /// The name that the client has proven to the proxy by a password, on a forward listener with `users`.
+    #[must_use]
+    pub fn proxy_user(&self) -> Option<String> {
+        self.host.proxy_user()
+    }
+
     /// Number of the configuration in force when the flow started: it grows with every accepted change of code or options.
     #[must_use]
     pub fn generation(&self) -> u64 {

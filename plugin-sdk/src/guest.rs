@@ -40,8 +40,9 @@ impl<A: Slot> hooks::Guest for Exported<A> {
         Ok(subscriptions)
     }
 
-    fn on_connect(matched: Vec<u32>, host: String, port: u16) -> Result<hooks::ConnectVerdict, String> {
-        run(matched, |addon: &mut A, flow| addon.connect(flow, &host, port)).map(convert::connect_verdict)
+    fn on_connect(matched: Vec<u32>, request: &Request, host: String, port: u16) -> Result<hooks::ConnectVerdict, String> {
+        let request = crate::Request::new(request);
+        run(matched, |addon: &mut A, flow| addon.connect(flow, &request, &host, port)).map(convert::connect_verdict)
     }
 
     fn on_request(matched: Vec<u32>, request: &Request) -> Result<hooks::RequestVerdict, String> {

@@ -97,6 +97,10 @@ pub struct Facts {
     pub is_tls: bool,
     /// In nanoseconds since the Unix epoch. Default: the first second of 2025.
     pub started: u64,
+    /// Default: none.
+    pub connect_id: Option<u64>,
+    /// Default: none.
+    pub proxy_user: Option<String>,
     /// Default: 1.
     pub generation: u64,
     /// Default: `0000000000000001`.
@@ -135,6 +139,8 @@ impl Default for Facts {
             peer: "192.0.2.1:4711".to_owned(),
             is_tls: false,
             started: 1_735_689_600_000_000_000,
+            connect_id: None,
+            proxy_user: None,
             generation: 1,
             addon_generation: "0000000000000001".to_owned(),
             public_origin: None,

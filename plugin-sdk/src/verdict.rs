@@ -5,10 +5,13 @@ use crate::{MadeResponse, Refusal, SseEvent};
 /// What happens to a CONNECT.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ConnectVerdict {
-    /// Answer 200, end the client's TLS here and show what is inside, unless the listener is configured otherwise.
+    /// No opinion: on to the next addon; after the last one the listener's lists decide.
     #[default]
+    Next,
+    /// Answer 200, end the client's TLS here and show what is inside, whatever the listener's lists say. Fails the hook where the
+    /// listener has no authority.
     Intercept,
-    /// Answer 200 and copy bytes both ways, unseen.
+    /// Connect, answer 200 and copy bytes both ways, unseen, whatever the listener's lists say.
     Tunnel,
     /// Answer with this error.
     Refuse(Refusal),

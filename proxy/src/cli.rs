@@ -1,6 +1,7 @@
 //! The command line: which sources a configuration has, and what is done with it.
 
 mod ca;
+mod password;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -40,6 +41,8 @@ enum Command {
     /// Authorities for listeners that look into TLS.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Hash a password for `users` of a listener: one line of standard input, which is not shown.
+    HashPassword(password::HashArguments),
 }
 
 /// Where settings come from: the file, over it variables and flags, over these `--set`. A flag replaces its variable.
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => app::check(&arguments.sources(settings)),
         Command::Inspect { file, config } => app::inspect(&file, &config.sources(settings)),
         Command::Ca(command) => ca::run(command),
+        Command::HashPassword(arguments) => password::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -230,7 +234,7 @@ mod tests {
             Command::Run(arguments) | Command::Check(arguments) => {
                 Ok(arguments.sources(matches.subcommand().map(|(_, settings)| settings)))
             }
-            Command::Ca(_) => Ok(Sources { file: None, overrides: Vec::new() }),
+            Command::Ca(_) | Command::HashPassword(_) => Ok(Sources { file: None, overrides: Vec::new() }),
             Command::Inspect { config, .. } => Ok(config.sources(matches.subcommand().map(|(_, settings)| settings))),
         }
     }

@@ -34,23 +34,25 @@ mod tree;
 mod units;
 mod upstreams;
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
 use crate::{
     addons,
     hooks::{FailurePolicy, QuarantineRule},
-    http::{Authority, BearerToken, Origin},
+    http::{BearerToken, Origin},
     options::core::Options,
     routes::Routes,
-    targets::{Pattern, Targets},
-    upstream::{Credentials, ProxyKind, Upstreams},
+    upstream::Upstreams,
 };
 
 pub(crate) use admin::level as log_level;
 pub use errors::{ConfigError, ConfigErrors};
+pub use forward::{Forward, Intercept, Mirroring, UserList};
+pub use listener::ClientCert;
 pub use peers::{Network, Peers};
+pub use proxy::{Proxies, Proxy};
 pub use sources::{Change, Override, Sources};
 pub(crate) use suggest::nearest;
 pub(crate) use units::{Count, Size, Span, Unit};
@@ -227,6 +229,8 @@ pub struct Listener {
     pub upstream_ca: Option<PathBuf>,
     /// `proxy` and what goes with it. Default: none.
     pub proxies: Proxies,
+    /// `client_cert`, `client_key`, `client_cert_hosts`: who the proxy is to upstreams that ask for that. Default: nobody.
+    pub client_cert: Option<ClientCert>,
     /// `addons`: names in the order of request events; while one is not in force, requests are refused unless its `on_error`
     /// for them is open. None: every loaded addon, by name.
     pub addons: Option<Vec<String>>,
@@ -253,66 +257,14 @@ pub struct Listener {
     pub timeouts: Timeouts,
 }
 
-/// By way of which proxies requests go.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Proxies {
-    /// `proxy`: `http://`, `https://` or `socks5://`, with `USER:PASSWORD@`, or what `proxy_password_file` holds without white
-    /// space around, else the variable `TOLLGATE_PROXY_PASSWORD`. Default none.
-    pub otherwise: Option<Proxy>,
-    /// `no_proxy`: hosts, `*.domain` or networks that are reached without. Default none.
-    pub except: Vec<Pattern>,
-    /// `proxy` of those in `upstreams` that have one; none: `"none"`.
-    pub of: Vec<(Arc<Origin>, Option<Proxy>)>,
-    /// `proxy_ca`: PEM file of the only authorities that `https` proxies are verified against. Default: the system's.
-    pub ca: Option<PathBuf>,
-}
-
-/// A proxy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proxy {
-    /// What it speaks.
-    pub kind: ProxyKind,
-    /// Where it is, with its port.
-    pub authority: Authority,
-    /// Default none.
-    pub credentials: Option<Credentials>,
-    /// Where the password was read from; it is read again on reload.
-    pub password_file: Option<PathBuf>,
-}
-
 /// Where the requests of a listener go.
+#[allow(clippy::large_enum_variant, reason = "one a listener, made when the configuration is read")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// `reverse`: to `upstream`, or to one of `[[listener.upstreams]]`.
     Reverse(Upstreams),
     /// `forward`: where they say.
     Forward(Forward),
-}
-
-/// Who may use a forward listener, and where to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forward {
-    /// `clients`: `"any"`, `"loopback"` or networks. Default `["loopback"]`. Where it is anybody, `targets.allow` must be set.
-    pub clients: Peers,
-    /// `targets`.
-    pub targets: Targets,
-    /// `tls`, where it has `ca`: look into what clients send through CONNECT. Default: CONNECT is a blind tunnel.
-    pub intercept: Option<Intercept>,
-}
-
-/// How CONNECT is looked into. The files were readable when the configuration was loaded, and are read again on reload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intercept {
-    /// `ca`: PEM file of the authority that signs certificates for hosts, which clients have to trust.
-    pub ca: PathBuf,
-    /// `key`: PEM file of its key. Default: the key is in `ca`, too.
-    pub key: Option<PathBuf>,
-    /// `intercept`: hosts, `*.domain` or networks that are looked into, and no others. Default: all.
-    pub only: Option<Vec<Pattern>>,
-    /// `tunnel`: those that never are, whatever `intercept` says: blind tunnels. Default none.
-    pub tunnel: Vec<Pattern>,
-    /// `certificates`: how many are kept. Default 1000, 1 to 100000.
-    pub certificates: NonZeroUsize,
 }
 
 /// Files of a TLS identity; readable when the configuration was loaded, and read again on reload.

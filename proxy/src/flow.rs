@@ -5,6 +5,7 @@
 mod bodies;
 mod chain;
 mod collect;
+mod connect;
 mod depart;
 mod destination;
 mod events;
@@ -91,6 +92,10 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// Whether the client's connection is TLS.
     pub is_tls: bool,
+    /// The flow of the CONNECT that it is inside of.
+    pub connect: Option<u64>,
+    /// The user that the client has proven to be.
+    pub user: Option<Arc<str>>,
     /// Whether the client waits for 100 (Continue).
     pub expects_continue: bool,
     /// Protocols that the client offers to switch to.
@@ -107,6 +112,8 @@ pub enum Departure {
     Upgrade(ResponseHead, Tunnel, Ending),
     /// This 101, and then a WebSocket whose messages hooks decide about. The flow ends with the ending.
     Socket(ResponseHead, Tunnel, Box<Socket>, Ending),
+    /// This 200 to CONNECT, and then whatever is inside is served. The flow ends with the ending.
+    Intercept(ResponseHead, Ending),
     /// Nothing: close the connection or reset the stream.
     Drop,
 }
@@ -201,7 +208,8 @@ impl Flows {
         options: Option<Arc<Options>>,
         tape: Option<Arc<Tape>>,
     ) -> (Ending, Request) {
-        let Arrival { destination, mut head, body, framing: _, peer, is_tls, expects_continue, upgrade, interim } = arrival;
+        let Arrival { destination, mut head, body, framing: _, peer, is_tls, connect, user, expects_continue, upgrade, interim } =
+            arrival;
         let takes_trailers = forward::takes_trailers(&head.headers);
         let is_part = head.headers.contains("content-range");
         head.headers.strip_hop_by_hop();
@@ -216,6 +224,8 @@ impl Flows {
             listener: Arc::clone(&site.name),
             peer,
             is_tls,
+            connect,
+            user,
             started: SystemTime::now(),
             generation: chain.generation,
             upstream: Arc::clone(destination.origin()),

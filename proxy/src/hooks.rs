@@ -5,6 +5,7 @@
 //! hook has returned without an error, so that a failed hook leaves nothing behind.
 
 mod chunk;
+mod connect;
 mod event;
 mod exchange;
 mod ledger;
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use chunk::{Chunk, ChunkAction, ChunkVerdict};
+pub use connect::{Connecting, Ruling};
 pub use event::{Event, Events};
 pub use exchange::{Exchange, Follow, Guard, Messages, RequestMessage, ResponseMessage, Source, StagedBody, Step, Way};
 pub use ledger::{Change, Content, Digest, FieldChanges, Ledger, MessageKind, Mutation, differences};
@@ -144,6 +146,10 @@ pub struct Facts {
     pub peer: SocketAddr,
     /// Whether the client speaks TLS.
     pub is_tls: bool,
+    /// The flow of the CONNECT that it is inside of.
+    pub connect: Option<u64>,
+    /// The user that the client has proven to be, where the listener asks.
+    pub user: Option<Arc<str>>,
     /// When the request's head was complete.
     pub started: SystemTime,
     /// Of the chain that the flow keeps.
@@ -174,6 +180,8 @@ pub struct Call {
 /// A hook with what it is given besides the exchange.
 #[derive(Debug, Clone)]
 pub enum Hook {
+    /// May decide what becomes of a CONNECT.
+    Connect(Connecting),
     /// May edit the request.
     Request,
     /// May replace this piece of the request's body.
@@ -211,6 +219,8 @@ pub enum Verdict {
     Stream(StreamVerdict),
     /// Of a WebSocket message.
     Socket(SocketVerdict),
+    /// Of a CONNECT.
+    Connect(Ruling),
 }
 
 /// A response made by an addon; checked: the status is 200 to 599, the fields are legal and none is the core's.

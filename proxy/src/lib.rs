@@ -30,4 +30,5 @@ pub mod server;
 mod socket;
 pub mod targets;
 pub mod upstream;
+pub mod users;
 pub mod websocket;

@@ -5,6 +5,7 @@ mod authority;
 mod certificate;
 mod create;
 mod leaf;
+mod mirror;
 mod signer;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::{heavy, targets::Target};
 pub use authority::{Authority, AuthorityError, Description, pem};
 pub use create::{CreateError, New, Written, create};
 pub use leaf::{Leaf, MintError, Subject};
+pub use mirror::{AltName, Mirror, MirrorError};
 
 /// Certificates of an authority, each minted once and kept while it is of use.
 ///
@@ -75,13 +77,13 @@ impl Mint {
     /// Where the certificate is, or will be; in place of `stale`, if that is still there.
     fn slot(&self, subject: &Subject, stale: Option<&Arc<Slot>>) -> Arc<Slot> {
         let mut kept = self.kept.lock();
-        if let Some(slot) = kept.get(subject.name())
+        if let Some(slot) = kept.get(subject.key())
             && stale.is_none_or(|stale| !Arc::ptr_eq(slot, stale))
         {
             return Arc::clone(slot);
         }
         let slot = Arc::default();
-        kept.put(subject.name().into(), Arc::clone(&slot));
+        kept.put(subject.key().into(), Arc::clone(&slot));
         self.counts.kept.set(i64::try_from(kept.len()).unwrap_or(i64::MAX));
         slot
     }

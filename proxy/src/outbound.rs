@@ -205,6 +205,7 @@ async fn client() -> Result<Client, Error> {
     let roots: Result<_, tls::TlsError> = roots.await.map_err(|error| Error::Tls(error.to_string()))?;
     let (tls, tls_http1) = roots.map_err(|error| Error::Tls(error.to_string()))?;
     Ok(Client::new(Settings {
+        identified: None,
         protocol: Protocol::Auto,
         tls,
         tls_http1,

@@ -1,6 +1,7 @@
 //! Listeners: accepting connections, and speaking HTTP with clients.
 
 mod accept;
+mod door;
 mod http1;
 mod http2;
 mod intercept;
@@ -77,4 +78,11 @@ struct Peer {
     is_tls: bool,
     /// The CONNECT that it is inside of.
     inside: Option<Arc<intercept::Inside>>,
+}
+
+impl Peer {
+    /// The flow of the CONNECT that it is inside of.
+    fn connect(&self) -> Option<u64> {
+        self.inside.as_ref().map(|inside| inside.connect())
+    }
 }

@@ -10,6 +10,7 @@ mod dial;
 mod exchange;
 mod http1;
 mod http2;
+mod identity;
 mod insecure;
 mod lookup;
 mod marks;
@@ -26,6 +27,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
+use rustls::pki_types::CertificateDer;
 
 use crate::{
     hooks::{FailureKind, UpstreamFailure},
@@ -38,6 +40,7 @@ pub use choice::{Condition, FIELD as UPSTREAM_FIELD, Misdirected, Named, Upstrea
 pub use connect::ConnectError;
 use connect::Way;
 pub use dial::{Dial, Stream};
+pub use identity::{Identified, Identity};
 pub use lookup::Lookups;
 pub use marks::{Marks, Steps};
 pub use own::OwnAddresses;
@@ -65,6 +68,8 @@ pub struct Settings {
     pub tls: Arc<rustls::ClientConfig>,
     /// The same with HTTP/1.1 alone on offer, for upgrades: HTTP/2 has none.
     pub tls_http1: Arc<rustls::ClientConfig>,
+    /// Both with a certificate of the proxy's own, for upstreams that are to see it; none by default.
+    pub identified: Option<Identified>,
     /// Name lookup, connection and TLS handshake together; default 10 s.
     pub connect_timeout: Duration,
     /// From the end of sending to the head of the response; default 120 s.
@@ -170,6 +175,12 @@ impl Settings {
     fn proxy_for(&self, origin: &Origin) -> Option<&Arc<Proxy>> {
         self.proxies.as_ref()?.on_the_way_to(origin)
     }
+
+    /// TLS for this origin; where the connection is to be upgraded, HTTP/1.1 alone.
+    fn tls_for(&self, origin: &Origin, upgrades: bool) -> &Arc<rustls::ClientConfig> {
+        let identified = self.identified.as_ref().and_then(|identified| identified.tls(origin, upgrades));
+        identified.unwrap_or(if upgrades { &self.tls_http1 } else { &self.tls })
+    }
 }
 
 impl Client {
@@ -196,6 +207,7 @@ impl Client {
         }
         settings.tls = insecure::client_config(settings.protocol)?;
         settings.tls_http1 = insecure::client_config(Protocol::Http1)?;
+        settings.identified = settings.identified.as_ref().map(|identified| identified.moved(&settings.tls, &settings.tls_http1));
         let pool = unverified.get_or_init(|| pool::Pool::new(settings.max_idle, settings.max_kept, settings.idle_timeout));
         Ok(Self { pool: Arc::clone(pool), settings, unverified })
     }
@@ -238,6 +250,14 @@ impl Client {
         let tunnel = connect::tunnel(origin, &self.settings, may_dial, marks).await.map_err(|error| explain(origin, &error))?;
         mark(marks, |marks| marks.ready(None));
         Ok(tunnel)
+    }
+
+    /// The certificate that an upstream shows, verified as always: over a connection of its own, which carries nothing, within the
+    /// connect timeout.
+    ///
+    /// Cancel safe.
+    pub async fn certificate(&self, origin: &Origin, may_dial: Option<&MayDial>) -> Result<CertificateDer<'static>, SendFailure> {
+        connect::certificate(origin, &self.settings, may_dial).await.map_err(|error| explain(origin, &error))
     }
 
     async fn connection(&self, request: &Outgoing, may_reuse: bool) -> Result<pool::Taken, SendFailure> {

@@ -90,6 +90,11 @@ impl Echo {
         Self::start(Protocol::Http1, Some(TlsAcceptor::from(identity.server_config(alpn)))).await
     }
 
+    /// The same with TLS as it is given.
+    pub async fn tls_with(config: Arc<rustls::ServerConfig>) -> Self {
+        Self::start(Protocol::Http1, Some(TlsAcceptor::from(config))).await
+    }
+
     async fn start(protocol: Protocol, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");

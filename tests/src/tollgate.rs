@@ -1,6 +1,7 @@
 //! The real binary as a child process.
 
 mod binary;
+mod ended;
 mod file;
 mod output;
 
@@ -16,6 +17,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
+    io::AsyncWriteExt as _,
     process::{Child, Command},
     time::timeout,
 };
@@ -25,6 +27,7 @@ use crate::{
     tls::{Authority, Identity},
 };
 
+pub use ended::Ended;
 use output::Output;
 
 /// A running proxy. It is killed when this is dropped; if that is because the test fails, its log is shown.
@@ -44,17 +47,6 @@ pub struct Tollgate {
     addresses: BTreeMap<String, String>,
     stderr: Output,
     directory: TempDir,
-}
-
-/// How a proxy that was to end did so.
-#[derive(Debug)]
-pub struct Ended {
-    /// With which code or signal.
-    pub status: ExitStatus,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
 }
 
 /// A proxy to be. It listens on 127.0.0.1 at ports that the system chooses: one listener for each upstream, and the admin
@@ -100,12 +92,19 @@ impl Tollgate {
     pub async fn run(arguments: &[&str]) -> Ended {
         let mut command = Command::new(binary::path());
         clean(&mut command).args(arguments);
-        let output = within(command.kill_on_drop(true).output()).await.expect("the binary runs");
-        Ended {
-            status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ended::of(&within(command.kill_on_drop(true).output()).await.expect("the binary runs"))
+    }
+
+    /// The same with this on its standard input.
+    pub async fn run_with(arguments: &[&str], input: &[u8]) -> Ended {
+        let mut command = Command::new(binary::path());
+        clean(&mut command).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("an input");
+        // Who does not read it has closed it.
+        let _ = within(stdin.write_all(input)).await;
+        drop(stdin);
+        Ended::of(&within(child.wait_with_output()).await.expect("a child"))
     }
 
     /// Address of the listener `main`.
@@ -398,12 +397,7 @@ impl Builder {
     /// Starts it and waits for its end.
     pub async fn run(self) -> Ended {
         let directory = tempfile::tempdir().expect("a directory");
-        let output = within(self.spawn(directory.path()).wait_with_output()).await.expect("a child");
-        Ended {
-            status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ended::of(&within(self.spawn(directory.path()).wait_with_output()).await.expect("a child"))
     }
 
     fn spawn(self, directory: &Path) -> Child {

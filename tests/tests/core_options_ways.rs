@@ -19,6 +19,7 @@ use tollgate_tests::{Authority as Issuer, Echo};
 
 fn site(upstream: &str, issuer: &Issuer) -> Arc<Site> {
     let client = Client::new(Settings {
+        identified: None,
         protocol: Protocol::Auto,
         tls: tls::client_config(Some(&issuer.ca()), Protocol::Auto).expect("TLS"),
         tls_http1: tls::client_config(Some(&issuer.ca()), Protocol::Http1).expect("TLS"),

@@ -47,6 +47,7 @@ fn refusal(refusal: Refusal) -> hooks::Refusal {
 
 pub(super) fn connect_verdict(verdict: ConnectVerdict) -> hooks::ConnectVerdict {
     match verdict {
+        ConnectVerdict::Next => hooks::ConnectVerdict::Next,
         ConnectVerdict::Intercept => hooks::ConnectVerdict::Intercept,
         ConnectVerdict::Tunnel => hooks::ConnectVerdict::Tunnel,
         ConnectVerdict::Refuse(error) => hooks::ConnectVerdict::Refuse(refusal(error)),

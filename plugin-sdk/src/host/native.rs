@@ -113,6 +113,14 @@ impl Flow {
         self.facts.started
     }
 
+    pub(crate) const fn connect_id(&self) -> Option<u64> {
+        self.facts.connect_id
+    }
+
+    pub(crate) fn proxy_user(&self) -> Option<String> {
+        self.facts.proxy_user.clone()
+    }
+
     pub(crate) const fn generation(&self) -> u64 {
         self.facts.generation
     }

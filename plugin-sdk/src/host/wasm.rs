@@ -45,6 +45,14 @@ impl Flow {
         flow::started()
     }
 
+    pub(crate) fn connect_id(self) -> Option<u64> {
+        flow::connect_id()
+    }
+
+    pub(crate) fn proxy_user(self) -> Option<String> {
+        flow::proxy_user()
+    }
+
     pub(crate) fn generation(self) -> u64 {
         flow::generation()
     }

@@ -150,7 +150,7 @@ impl<A: Addon> TestFlow<A> {
         self.outbox.requests.borrow().clone()
     }
 
-    /// A CONNECT to this host and port.
+    /// A CONNECT to this host and port, with the fields of the flow's request, on a listener that can look into it.
     ///
     /// # Errors
     ///
@@ -158,9 +158,14 @@ impl<A: Addon> TestFlow<A> {
     pub fn connect(&mut self, host: &str, port: u16) -> Result<ConnectVerdict, HookFailure> {
         let check = |verdict: &ConnectVerdict| match verdict {
             ConnectVerdict::Refuse(refusal) => rules::check_refusal(refusal),
-            ConnectVerdict::Intercept | ConnectVerdict::Tunnel => Ok(()),
+            ConnectVerdict::Next | ConnectVerdict::Intercept | ConnectVerdict::Tunnel => Ok(()),
         };
-        self.call(Event::Connect, View::looking(), check, |addon, flow, _| addon.connect(flow, host, port))
+        let verdict = self.call(Event::Connect, View::editing_notes(), check, |addon, flow, lent| {
+            addon.connect(flow, &Request::new(&lent.request), host, port)
+        })?;
+        let answered = if let ConnectVerdict::Refuse(refusal) = &verdict { Some(refusal.status) } else { None };
+        self.changed(Event::Connect, answered.map(Change::Answered));
+        Ok(verdict)
     }
 
     /// The request arrived.

@@ -144,9 +144,6 @@ pub(super) fn check(answer: &[wit::Subscription], limits: &Limits) -> Result<Vec
 
 fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscription, String> {
     let event = Event::from(wanted.event);
-    if event == Event::Connect {
-        return Err("this version does not serve this event yet".to_owned());
-    }
     if wanted.filter.len() > MAX_FILTER {
         return Err(format!("a filter of {} bytes, limit {MAX_FILTER}", wanted.filter.len()));
     }
@@ -165,7 +162,8 @@ fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscript
             Err("the filter looks at the body (~b, ~bq, ~bs), so the subscription needs body full".to_owned())
         }
         (
-            Event::RequestChunk
+            Event::Connect
+            | Event::RequestChunk
             | Event::ResponseChunk
             | Event::SseEvent
             | Event::WebsocketMessage
@@ -181,7 +179,7 @@ fn subscription(wanted: &wit::Subscription, limits: &Limits) -> Result<Subscript
             let body = BodyMode::Full { cap: limits.max_body, over_cap: OverCap::Refuse };
             Ok(Subscription { event, filter, filter_text: wanted.filter.clone(), body })
         }
-        (Event::UpstreamError | Event::Finish, BodyMode::Full { .. }) => {
+        (Event::Connect | Event::UpstreamError | Event::Finish, BodyMode::Full { .. }) => {
             Err("body full is for messages and their pieces only".to_owned())
         }
         _ => Ok(Subscription { event, filter, filter_text: wanted.filter.clone(), body }),

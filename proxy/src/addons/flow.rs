@@ -85,6 +85,14 @@ impl flow::Host for HostState {
         Ok(nanoseconds(self.facts()?.started.duration_since(UNIX_EPOCH).unwrap_or_default()))
     }
 
+    fn connect_id(&mut self) -> Result<Option<u64>> {
+        Ok(self.facts()?.connect)
+    }
+
+    fn proxy_user(&mut self) -> Result<Option<String>> {
+        Ok(self.facts()?.user.as_deref().map(str::to_owned))
+    }
+
     fn generation(&mut self) -> Result<u64> {
         Ok(self.facts()?.generation)
     }

@@ -14,6 +14,7 @@ use crate::{
 
 /// What an addon may ask for and do. Default: everything that there is in a flow, and nothing outside of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a key of the configuration")]
 pub struct Grants {
     /// Events that it may subscribe to. Default all.
     pub events: Events,

@@ -12,7 +12,7 @@ use super::{
     state::HostState,
 };
 
-use crate::hooks::{Chunk, SocketMessage, StreamEvent};
+use crate::hooks::{Chunk, Connecting, SocketMessage, StreamEvent};
 
 /// A component whose imports are linked and whose hooks are found: what instances are made from.
 #[derive(Clone)]
@@ -30,6 +30,7 @@ pub(super) struct Guest {
 #[derive(Clone, Copy)]
 struct Hooks {
     configure: ComponentExportIndex,
+    on_connect: ComponentExportIndex,
     on_request: ComponentExportIndex,
     on_request_chunk: ComponentExportIndex,
     on_response: ComponentExportIndex,
@@ -53,6 +54,7 @@ impl Blueprint {
         };
         let hooks = Hooks {
             configure: find("configure")?,
+            on_connect: find("on-connect")?,
             on_request: find("on-request")?,
             on_request_chunk: find("on-request-chunk")?,
             on_response: find("on-response")?,
@@ -79,7 +81,7 @@ impl Guest {
         type Outcome = Resource<OutcomeHandle>;
         type Matched<'a> = &'a [u32];
         self.fits::<(&str,), std::result::Result<Vec<wit::Subscription>, Vec<wit::OptionError>>>(store, "configure")?;
-        self.fits::<(Matched, &str, u16), Answer<wit::ConnectVerdict>>(store, "on-connect")?;
+        self.fits::<(Matched, Request, &str, u16), Answer<wit::ConnectVerdict>>(store, "on-connect")?;
         self.fits::<(Matched, Request), Answer<wit::RequestVerdict>>(store, "on-request")?;
         self.fits::<(Matched, Request, &wit::Chunk), Answer<wit::ChunkVerdict>>(store, "on-request-chunk")?;
         self.fits::<(Matched, Request, Response), Answer<wit::ResponseVerdict>>(store, "on-response")?;
@@ -113,6 +115,15 @@ impl Guest {
         options: &str,
     ) -> Result<std::result::Result<Vec<wit::Subscription>, Vec<wit::OptionError>>> {
         self.call(store, &self.hooks.configure, (options,)).await
+    }
+
+    pub(super) async fn on_connect(
+        &self,
+        store: &mut Store<HostState>,
+        matched: &[u32],
+        connecting: &Connecting,
+    ) -> Result<Answer<wit::ConnectVerdict>> {
+        self.call(store, &self.hooks.on_connect, (matched, request(), &*connecting.host, connecting.port)).await
     }
 
     pub(super) async fn on_request(&self, store: &mut Store<HostState>, matched: &[u32]) -> Result<Answer<wit::RequestVerdict>> {

@@ -69,6 +69,7 @@ struct Live {
 
 /// What a hook answered, by event.
 enum Answer {
+    Connect(guest::Answer<wit::ConnectVerdict>, bool),
     Request(guest::Answer<wit::RequestVerdict>),
     Response(guest::Answer<wit::ResponseVerdict>),
     Chunk(guest::Answer<wit::ChunkVerdict>),
@@ -83,6 +84,7 @@ const MAX_ERROR: usize = 1 << 10;
 
 const fn event(hook: &Hook) -> Event {
     match hook {
+        Hook::Connect(_) => Event::Connect,
         Hook::Request => Event::Request,
         Hook::RequestChunk(_) => Event::RequestChunk,
         Hook::Response => Event::Response,
@@ -256,7 +258,11 @@ impl Live {
             Hook::Request => Access::Request,
             Hook::Response => Access::Response,
             Hook::SseEvent(_) => Access::Events,
-            Hook::RequestChunk(_) | Hook::ResponseChunk(_) | Hook::WebsocketMessage(_) | Hook::UpstreamError(_) => Access::Notes,
+            Hook::Connect(_)
+            | Hook::RequestChunk(_)
+            | Hook::ResponseChunk(_)
+            | Hook::WebsocketMessage(_)
+            | Hook::UpstreamError(_) => Access::Notes,
             Hook::Finish(_) => Access::Nothing,
         };
         let mut stage = Stage::new(exchange, access, call.body_cap, *limits, Arc::clone(grants));
@@ -288,6 +294,7 @@ impl Live {
             Err(error) => return Err(trapped(&error, &mut self.store).into()),
         };
         let verdict = match answer {
+            Answer::Connect(Ok(verdict), may_intercept) => verdict::connect(verdict, may_intercept),
             Answer::Request(Ok(verdict)) => verdict::request(verdict, limits),
             Answer::Response(Ok(verdict)) => verdict::response(verdict, limits),
             Answer::Chunk(Ok(verdict)) => verdict::chunk(verdict, edits.as_mut().and_then(Stage::edited_trailers), limits),
@@ -295,7 +302,8 @@ impl Live {
             Answer::Socket(Ok(verdict), is_text) => verdict::socket(verdict, is_text, limits),
             Answer::UpstreamError(Ok(verdict)) => verdict::upstream_error(verdict, limits),
             Answer::Finish(Ok(())) => Ok(Verdict::Next),
-            Answer::Request(Err(text))
+            Answer::Connect(Err(text), _)
+            | Answer::Request(Err(text))
             | Answer::Response(Err(text))
             | Answer::Chunk(Err(text))
             | Answer::Stream(Err(text))
@@ -316,6 +324,9 @@ impl Live {
     async fn guest(&mut self, call: Call) -> wasmtime::Result<Answer> {
         let (guest, store, matched) = (&self.guest, &mut self.store, &call.matched);
         Ok(match call.hook {
+            Hook::Connect(connecting) => {
+                Answer::Connect(guest.on_connect(store, matched, &connecting).await?, connecting.may_intercept)
+            }
             Hook::Request => Answer::Request(guest.on_request(store, matched).await?),
             Hook::Response => Answer::Response(guest.on_response(store, matched).await?),
             Hook::RequestChunk(chunk) => Answer::Chunk(guest.on_request_chunk(store, matched, &chunk).await?),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     hooks::{
-        ChunkAction, ChunkVerdict, Close, FailureKind, MadeResponse, Refusal, SocketVerdict, StreamAction, StreamEvent,
+        ChunkAction, ChunkVerdict, Close, FailureKind, MadeResponse, Refusal, Ruling, SocketVerdict, StreamAction, StreamEvent,
         StreamVerdict, UpstreamFailure, Verdict,
     },
     http::Headers,
@@ -22,6 +22,17 @@ const MAX_ERROR: usize = 4 << 10;
 
 /// Why a verdict cannot be carried out.
 type Impossible = String;
+
+/// For `on-connect`; on a listener that may intercept, or not.
+pub(super) fn connect(verdict: wit::ConnectVerdict, may_intercept: bool) -> Result<Verdict, Impossible> {
+    Ok(match verdict {
+        wit::ConnectVerdict::Next => Verdict::Next,
+        wit::ConnectVerdict::Intercept if may_intercept => Verdict::Connect(Ruling::Intercept),
+        wit::ConnectVerdict::Intercept => return Err("intercept, and the listener has no authority (tls.ca)".to_owned()),
+        wit::ConnectVerdict::Tunnel => Verdict::Connect(Ruling::Tunnel),
+        wit::ConnectVerdict::Refuse(refusal) => Verdict::Refuse(refused(refusal)?),
+    })
+}
 
 /// For `on-request`.
 pub(super) fn request(verdict: wit::RequestVerdict, limits: &Limits) -> Result<Verdict, Impossible> {
@@ -169,6 +180,15 @@ mod tests {
         ] {
             assert!(respond(status, headers, body).is_err(), "{status} {headers:?} {body}");
         }
+    }
+
+    #[test]
+    fn only_an_authority_can_intercept() {
+        use wit::ConnectVerdict::{Intercept, Next, Tunnel};
+        assert!(matches!(connect(Intercept, true), Ok(Verdict::Connect(Ruling::Intercept))));
+        assert!(connect(Intercept, false).is_err());
+        assert!(matches!(connect(Tunnel, false), Ok(Verdict::Connect(Ruling::Tunnel))));
+        assert!(matches!(connect(Next, false), Ok(Verdict::Next)));
     }
 
     #[test]

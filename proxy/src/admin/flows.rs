@@ -65,6 +65,8 @@ fn shown(flow: &EndedFlow) -> Value {
         "listener": &*facts.listener,
         "generation": facts.generation,
         "peer": facts.peer,
+        "connect": facts.connect,
+        "proxy_user": facts.user.as_deref(),
         "upstream": facts.upstream.to_string(),
         "started_milliseconds": facts.started.duration_since(UNIX_EPOCH).map_or(0, milliseconds),
         "method": flow.method,

@@ -161,8 +161,10 @@ fn files(sources: &Sources, config: &Config) -> Vec<PathBuf> {
         files.extend(listener.upstream_ca.iter().chain(&listener.proxies.ca).cloned());
         let of = listener.proxies.of.iter().filter_map(|(_, proxy)| proxy.as_ref());
         files.extend(listener.proxies.otherwise.iter().chain(of).filter_map(|proxy| proxy.password_file.clone()));
-        if let Mode::Forward(Forward { intercept: Some(intercept), .. }) = &listener.mode {
-            files.extend(std::iter::once(&intercept.ca).chain(&intercept.key).cloned());
+        files.extend(listener.client_cert.iter().flat_map(|shown| std::iter::once(&shown.cert).chain(&shown.key)).cloned());
+        if let Mode::Forward(Forward { intercept, users, .. }) = &listener.mode {
+            files.extend(intercept.iter().flat_map(|intercept| std::iter::once(&intercept.ca).chain(&intercept.key)).cloned());
+            files.extend(users.iter().filter_map(|users| users.file.clone()));
         }
     }
     files.extend(config.addons.values().filter_map(|addon| addon.options_token_file.clone()));

@@ -9,14 +9,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin::{Accepting, Controller},
-    config::{self, Mode, UpstreamProtocol},
+    config::{self, Mirroring, Mode, UpstreamProtocol},
     flow::{FOREVER, Flows, Forward, Intercept, Rewrite, Route, Site},
     http1::HeadLimits,
     metrics::{ListenerMetrics, Metrics},
-    mint::{self, Mint},
+    mint::{self, Mint, Mirror},
     options::core::Options,
     server::{Listener, Shared, Sited, tls},
-    upstream::{self, Client, Lookups, OwnAddresses, Protocol, Proxies, Proxy, ProxyKind, Settings},
+    targets::Target,
+    upstream::{self, Client, Identity, Lookups, OwnAddresses, Protocol, Proxies, Proxy, ProxyKind, Settings},
+    users::Doorkeeper,
 };
 
 /// Unused connections kept for one upstream.
@@ -172,10 +174,13 @@ impl Sites {
     fn site(&self, listener: &config::Listener) -> anyhow::Result<Site> {
         let limits = HeadLimits { count: listener.limits.header_count, bytes: listener.limits.header_bytes };
         let protocol = protocol(listener);
+        let tls = upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol)?;
+        let tls_http1 = upstream::tls::client_config(listener.upstream_ca.as_deref(), Protocol::Http1)?;
         let client = Client::new(Settings {
             protocol,
-            tls: upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol)?,
-            tls_http1: upstream::tls::client_config(listener.upstream_ca.as_deref(), Protocol::Http1)?,
+            identified: identity(listener)?.map(|identity| identity.upon(&tls, &tls_http1)),
+            tls,
+            tls_http1,
             connect_timeout: listener.timeouts.connect,
             response_timeout: listener.timeouts.response.unwrap_or(FOREVER),
             idle_timeout: listener.timeouts.idle,
@@ -210,10 +215,14 @@ impl Sites {
     fn route(&self, mode: &Mode, metrics: &ListenerMetrics) -> anyhow::Result<Route> {
         Ok(match mode {
             Mode::Reverse(upstreams) => Route::Reverse(Arc::new(upstreams.clone())),
-            Mode::Forward(config::Forward { clients, targets, intercept }) => Route::Forward(Forward {
+            Mode::Forward(config::Forward { clients, targets, users, intercept }) => Route::Forward(Forward {
                 clients: clients.clone(),
                 targets: Arc::new(targets.clone()),
                 own: self.own.clone(),
+                doorkeeper: match users {
+                    Some(list) => Some(Arc::new(Doorkeeper::new(Arc::clone(&list.users))?)),
+                    None => None,
+                },
                 intercept: intercept
                     .as_ref()
                     .map(|settings| self::intercept(settings, metrics.certificates.clone()))
@@ -255,14 +264,37 @@ pub(super) fn check(listener: &config::Listener) -> anyhow::Result<()> {
     }
     upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol(listener))?;
     proxies(&listener.proxies, &OwnAddresses::default())?;
+    identity(listener)?;
     Ok(())
+}
+
+/// What the proxy shows to upstreams, and to which.
+fn identity(listener: &config::Listener) -> anyhow::Result<Option<Identity>> {
+    let Some(config::ClientCert { cert, key, hosts }) = &listener.client_cert else { return Ok(None) };
+    let identity = match (hosts, &listener.mode) {
+        (None, Mode::Reverse(upstreams)) => {
+            let upstreams = upstreams.clone();
+            Identity::read(cert, key.as_deref(), move |origin| upstreams.have(origin))
+        }
+        (hosts, _) => {
+            let hosts = hosts.clone().unwrap_or_default();
+            let is_about = move |target: &Target| hosts.iter().any(|pattern| pattern.is_about(target));
+            Identity::read(cert, key.as_deref(), move |origin| Target::of(origin).as_ref().is_some_and(&is_about))
+        }
+    };
+    Ok(Some(identity?))
 }
 
 /// What looks into CONNECT, with no certificate yet.
 fn intercept(settings: &config::Intercept, counts: mint::Counts) -> anyhow::Result<Arc<Intercept>> {
     let authority = mint::Authority::read(&settings.ca, settings.key.as_deref(), OffsetDateTime::now_utc())?;
     let mint = Mint::new(authority, settings.certificates, counts);
-    Ok(Arc::new(Intercept { mint, tunnel: settings.tunnel.clone(), only: settings.only.clone() }))
+    let mirror = match settings.mirror {
+        Mirroring::Off => None,
+        Mirroring::Prefer => Some(Mirror::new(false, settings.certificates)),
+        Mirroring::Require => Some(Mirror::new(true, settings.certificates)),
+    };
+    Ok(Arc::new(Intercept { mint, mirror, tunnel: settings.tunnel.clone(), only: settings.only.clone() }))
 }
 
 /// Proxies on the way to upstreams, if there are any.

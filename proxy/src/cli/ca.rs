@@ -1,12 +1,15 @@
 //! `tollgate ca`: authorities for listeners that look into TLS.
 
+mod p12;
+
 use std::{
     fs::OpenOptions,
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
 use time::OffsetDateTime;
 
@@ -38,19 +41,27 @@ pub(super) enum CaCommand {
         #[arg(value_name = "FILE", default_value = "ca.pem")]
         ca: PathBuf,
     },
-    /// Write an authority's certificate, and never its key, for those who are to trust it.
+    /// Write an authority's certificate for those who are to trust it. Its key is never written, unless a p12 is asked for with --key.
     Export {
         /// PEM file with its certificate.
         #[arg(value_name = "FILE", default_value = "ca.pem")]
         ca: PathBuf,
 
-        /// `pem` for most programs, `der` for Windows, Android and Java.
+        /// `pem` for most programs, `der` for Windows, Android and Java, `p12` for stores with a password (PKCS#12).
         #[arg(long, value_enum, default_value_t = Format::Pem)]
         format: Format,
 
         /// Where it goes; a file that is there is not replaced [default: standard output].
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+
+        /// File whose first line is the password of the p12, `-` for standard input.
+        #[arg(long, value_name = "FILE", required_if_eq("format", "p12"))]
+        password_file: Option<PathBuf>,
+
+        /// PEM file of the authority's key (PKCS#8), to be written, too: p12 alone, and into a file that only you can read.
+        #[arg(long, value_name = "FILE", requires = "out")]
+        key: Option<PathBuf>,
     },
 }
 
@@ -59,6 +70,7 @@ pub(super) enum CaCommand {
 pub(super) enum Format {
     Pem,
     Der,
+    P12,
 }
 
 /// Does what was asked for.
@@ -73,14 +85,18 @@ pub(super) fn run(command: CaCommand) -> anyhow::Result<()> {
             show(&mut out, &description)?;
         }
         CaCommand::Show { ca } => show(&mut out, &Description::read(&ca)?.0)?,
-        CaCommand::Export { ca, format, out: to } => {
-            let (_, certificate) = Description::read(&ca)?;
-            let bytes = match format {
-                Format::Pem => mint::pem(&certificate).into_bytes(),
-                Format::Der => certificate.to_vec(),
+        CaCommand::Export { ca, format, out: to, password_file, key } => {
+            let (description, certificate) = Description::read(&ca)?;
+            let is_pair = key.is_some();
+            let bytes = match (format, password_file) {
+                (Format::P12, Some(password)) => p12::write(&description, &certificate, key.as_deref(), &password)?,
+                (_, password) if password.is_some() || is_pair => bail!("--password-file and --key are for --format p12"),
+                (Format::Der, _) => certificate.to_vec(),
+                _ => mint::pem(&certificate).into_bytes(),
             };
             match to {
-                Some(path) => write(&path, &bytes).with_context(|| format!("{}: cannot be written", path.display()))?,
+                Some(path) => write(&path, &bytes, format == Format::P12)
+                    .with_context(|| format!("{}: cannot be written", path.display()))?,
                 None => out.write_all(&bytes)?,
             }
         }
@@ -98,8 +114,10 @@ fn show(out: &mut impl std::io::Write, description: &Description) -> std::io::Re
     writeln!(out, "authority    {kind}\nSHA-256      {fingerprint}")
 }
 
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
+/// A file of its own; one that may hold a key is for its owner alone.
+fn write(path: &Path, bytes: &[u8], is_private: bool) -> std::io::Result<()> {
+    let mode = if is_private { 0o600 } else { 0o666 };
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(bytes)
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -172,7 +172,7 @@ fn scalar<T: Unit>(raw: &Scalar) -> Option<T> {
 fn shown(key: &Key, value: &Value) -> Option<String> {
     let text = match value {
         _ if matches!(key.last(), Some("token" | "options_token" | "filter" | "proxy"))
-            || key.0.iter().any(|segment| segment == "options") =>
+            || key.0.iter().any(|segment| segment == "options" || segment == "users") =>
         {
             return None;
         }

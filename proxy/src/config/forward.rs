@@ -1,21 +1,84 @@
 //! What `[[listener]]` says where `mode = "forward"`.
 
-use std::{num::NonZeroUsize, ops::RangeInclusive};
+use std::{
+    num::NonZeroUsize,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
-    Count, Forward, Intercept, Peers,
+    Count, Peers,
     check::Check,
+    files,
     key::Key,
-    raw::{RawListener, RawPeers, RawPorts, RawTargets, RawTls, Scalar},
+    raw::{RawListener, RawMirror, RawPeers, RawPorts, RawTargets, RawTls, Scalar},
 };
-use crate::targets::{InvalidPattern, Pattern, Targets};
+use crate::{
+    targets::{InvalidPattern, Pattern, Targets},
+    users::Users,
+};
+
+/// Who may use a forward listener, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// `clients`: `"any"`, `"loopback"` or networks. Default `["loopback"]`. Where it is anybody, `targets.allow` must be set.
+    pub clients: Peers,
+    /// `targets`.
+    pub targets: Targets,
+    /// `users` and `users_file`: who has to prove to be one of them by a password. Default: nobody has to.
+    pub users: Option<UserList>,
+    /// `tls`, where it has `ca`: look into what clients send through CONNECT. Default: CONNECT is a blind tunnel.
+    pub intercept: Option<Intercept>,
+}
+
+/// Users of a forward listener. The file is read again on reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserList {
+    /// Those of `users` and those of `users_file`.
+    pub users: Arc<Users>,
+    /// `users_file`, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+/// How CONNECT is looked into. The files were readable when the configuration was loaded, and are read again on reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intercept {
+    /// `ca`: PEM file of the authority that signs certificates for hosts, which clients have to trust.
+    pub ca: PathBuf,
+    /// `key`: PEM file of its key. Default: the key is in `ca`, too.
+    pub key: Option<PathBuf>,
+    /// `intercept`: hosts, `*.domain` or networks that are looked into, and no others. Default: all.
+    pub only: Option<Vec<Pattern>>,
+    /// `tunnel`: those that never are, whatever `intercept` says: blind tunnels. Default none.
+    pub tunnel: Vec<Pattern>,
+    /// `certificates`: how many are kept. Default 1000, 1 to 100000.
+    pub certificates: NonZeroUsize,
+    /// `mirror`: whether certificates are also for the names that the upstream's is for; `"prefer"`: where it can be asked, `"require"`:
+    /// or there is none. Default `"off"`: no upstream is asked.
+    pub mirror: Mirroring,
+}
+
+/// Whether names of upstreams are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mirroring {
+    /// No.
+    #[default]
+    Off,
+    /// Where they can be had.
+    Prefer,
+    /// Without them there is no certificate.
+    Require,
+}
 
 /// Keys that are about an upstream of the configuration, or about clients that are not the operator's own.
 const OF_REVERSE: [&str; 6] = ["upstream", "upstreams", "preserve_host", "trust_forwarded", "rewrite", "public_url"];
 /// Keys that are about clients who say where they go.
-const OF_FORWARD: [&str; 2] = ["clients", "targets"];
+const OF_FORWARD: [&str; 4] = ["clients", "targets", "users", "users_file"];
 /// Keys of `tls` that are about looking into what clients send through CONNECT.
-const OF_INTERCEPT: [&str; 3] = ["intercept", "tunnel", "certificates"];
+const OF_INTERCEPT: [&str; 4] = ["intercept", "tunnel", "certificates", "mirror"];
+/// Files of users may be this large: as many as there may be, with long names.
+const USERS_BYTES: u64 = 4 << 20;
 /// Certificates that are kept.
 const CERTIFICATES: RangeInclusive<Count> = Count(1)..=Count(100_000);
 /// The same, where nothing is said.
@@ -38,13 +101,14 @@ pub(super) fn forward(check: &mut Check, key: &Key, raw: &RawListener) -> Option
         }
     };
     let targets = targets(check, &key.join("targets"), raw.targets.as_ref());
+    let users = users(check, key, raw);
     let is_open = clients.as_ref().is_some_and(Peers::are_anybody);
     if is_open && raw.targets.as_ref().is_none_or(|targets| targets.allow.is_none()) {
         let allow = key.join("targets").join("allow");
         check.fail_missing(&allow, &format!("is missing: {at} lets in anybody, so it must be said where they may go"));
     }
     let intercept = intercept(check, &key.join("tls"), raw.tls.as_ref());
-    Some(Forward { clients: clients?, targets: targets?, intercept: intercept? })
+    Some(Forward { clients: clients?, targets: targets?, users: users?, intercept: intercept? })
 }
 
 /// Refuses the settings of a forward listener.
@@ -98,7 +162,39 @@ fn intercept(check: &mut Check, key: &Key, raw: Option<&RawTls>) -> Option<Optio
         only: only?,
         tunnel: tunnel?,
         certificates: NonZeroUsize::new(usize::try_from(certificates.0).ok()?)?,
+        mirror: match raw.mirror {
+            None | Some(RawMirror::Off) => Mirroring::Off,
+            Some(RawMirror::Prefer) => Mirroring::Prefer,
+            Some(RawMirror::Require) => Mirroring::Require,
+        },
     }))
+}
+
+/// Who has to prove to be one of them; none where nobody has to, nothing where something is wrong.
+#[allow(clippy::option_option, reason = "whether it is wrong, and whether it is there")]
+fn users(check: &mut Check, key: &Key, raw: &RawListener) -> Option<Option<UserList>> {
+    let (at, at_file) = (key.join("users"), key.join("users_file"));
+    if raw.users.is_none() && raw.users_file.is_none() {
+        // A list that is there and wrong is no list that is not there.
+        return (!check.has_failed(&at) && !check.has_failed(&at_file)).then_some(None);
+    }
+    let mut users = Users::default();
+    let mut is_good = true;
+    for (name, hash) in raw.users.iter().flatten() {
+        is_good &= users.add(name, hash).map_err(|error| check.fail(&at.join(name.as_str()), error.to_string())).is_ok();
+    }
+    let file = match &raw.users_file {
+        None => None,
+        Some(path) => {
+            let read = |path: &Path| users.add_file(&files::text(path, USERS_BYTES)?).map_err(|error| error.to_string());
+            Some(check.file(&at_file, path, read)?.0)
+        }
+    };
+    if is_good && users.is_empty() {
+        check.fail(if file.is_some() { &at_file } else { &at }, "must name somebody: without users nobody is let in");
+        return None;
+    }
+    is_good.then(|| Some(UserList { users: Arc::new(users), file }))
 }
 
 /// Patterns that say something of a target before it is looked up.

@@ -1,11 +1,11 @@
 //! `[[listener]]`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use super::{
     Limits, Listener, Mode, Peers, Timeouts, Tls, UpstreamProtocol, address,
     check::{Check, name},
-    forward::{forward, refuse_forward},
+    forward::{forward, narrow, refuse_forward},
     key::Key,
     limits::{limits, timeouts},
     proxy::proxies,
@@ -13,7 +13,18 @@ use super::{
     routes::routes,
     upstreams::upstreams,
 };
-use crate::http::Scheme;
+use crate::{http::Scheme, targets::Pattern};
+
+/// A certificate that is shown to upstreams. The files were readable when the configuration was loaded, and are read again on reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCert {
+    /// `client_cert`: PEM file, the certificate first.
+    pub cert: PathBuf,
+    /// `client_key`: PEM file of its key. Default: the key is in `client_cert`, too.
+    pub key: Option<PathBuf>,
+    /// `client_cert_hosts`: which upstreams see it. Default: those of a reverse listener; on a forward listener it must be said.
+    pub hosts: Option<Vec<Pattern>>,
+}
 
 /// What listeners stand on: settings that they inherit, and names and addresses that are taken.
 #[derive(Debug, Default)]
@@ -66,6 +77,7 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         check.fail(&key.join("upstream_ca"), "must not be set where the upstream is http://");
     }
     let proxies = proxies(check, key, &raw, mode.as_ref(), bind);
+    let client_cert = client_cert(check, key, &raw);
     let upstream_protocol = match raw.upstream_protocol {
         None | Some(RawProtocol::Auto) => UpstreamProtocol::Auto,
         Some(RawProtocol::Http1) => UpstreamProtocol::Http1,
@@ -103,6 +115,7 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         upstream_protocol,
         upstream_ca,
         proxies: proxies?,
+        client_cert,
         addons: raw.addons,
         preserve_host: raw.preserve_host,
         rewrite: raw.rewrite,
@@ -114,6 +127,35 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         limits,
         timeouts,
     })
+}
+
+/// What the proxy shows to upstreams; none where it shows nothing, or where something is wrong with that.
+fn client_cert(check: &mut Check, key: &Key, raw: &RawListener) -> Option<ClientCert> {
+    let (at_key, at_hosts) = (key.join("client_key"), key.join("client_cert_hosts"));
+    let Some(path) = &raw.client_cert else {
+        for at in [at_key, at_hosts] {
+            if check.is_set(&at) {
+                check.fail(&at, "must not be set where client_cert is not");
+            }
+        }
+        return None;
+    };
+    let cert = check.readable(&key.join("client_cert"), path);
+    let of_key = raw.client_key.as_ref().map(|path| check.readable(&at_key, path));
+    let hosts = match &raw.client_cert_hosts {
+        Some(texts) => Some(narrow(check, &at_hosts, texts)?),
+        None if matches!(raw.mode, Some(RawMode::Forward)) => {
+            let why = "is missing: clients choose where they go, so it must be said who is shown client_cert";
+            check.fail_missing(&at_hosts, why);
+            return None;
+        }
+        None => None,
+    };
+    let key = match of_key {
+        None => None,
+        Some(path) => Some(path?),
+    };
+    Some(ClientCert { cert: cert?, key, hosts })
 }
 
 fn required<T>(

@@ -1,15 +1,48 @@
 //! `proxy` of listeners and of their upstreams.
 
-use std::{env, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{Mode, Proxies, Proxy, check::Check, files, forward::narrow, key::Key, raw::RawListener};
+use super::{Mode, check::Check, files, forward::narrow, key::Key, raw::RawListener};
 use crate::{
     http::{Authority, Origin},
+    targets::Pattern,
     upstream::{Credentials, ProxyKind},
 };
+
+/// By way of which proxies requests go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proxies {
+    /// `proxy`: `http://`, `https://` or `socks5://`, with `USER:PASSWORD@`, or what `proxy_password_file` holds without white
+    /// space around, else the variable `TOLLGATE_PROXY_PASSWORD`. Default none.
+    pub otherwise: Option<Proxy>,
+    /// `no_proxy`: hosts, `*.domain` or networks that are reached without. Default none.
+    pub except: Vec<Pattern>,
+    /// `proxy` of those in `upstreams` that have one; none: `"none"`.
+    pub of: Vec<(Arc<Origin>, Option<Proxy>)>,
+    /// `proxy_ca`: PEM file of the only authorities that `https` proxies are verified against. Default: the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// A proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// What it speaks.
+    pub kind: ProxyKind,
+    /// Where it is, with its port.
+    pub authority: Authority,
+    /// Default none.
+    pub credentials: Option<Credentials>,
+    /// Where the password was read from; it is read again on reload.
+    pub password_file: Option<PathBuf>,
+}
 
 /// Where the password may be instead of a file.
 const PASSWORD: &str = "TOLLGATE_PROXY_PASSWORD";

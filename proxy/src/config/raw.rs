@@ -126,8 +126,13 @@ pub(super) struct RawListener {
     pub(super) proxy_password_file: Option<String>,
     pub(super) proxy_ca: Option<String>,
     pub(super) no_proxy: Option<Vec<String>>,
+    pub(super) client_cert: Option<String>,
+    pub(super) client_key: Option<String>,
+    pub(super) client_cert_hosts: Option<Vec<String>>,
     pub(super) clients: Option<RawPeers>,
     pub(super) targets: Option<RawTargets>,
+    pub(super) users: Option<BTreeMap<String, String>>,
+    pub(super) users_file: Option<String>,
     pub(super) addons: Option<Vec<String>>,
     pub(super) preserve_host: bool,
     pub(super) rewrite: bool,
@@ -216,6 +221,15 @@ pub(super) enum RawProtocol {
     H2,
 }
 
+/// `tls.mirror`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawMirror {
+    Off,
+    Prefer,
+    Require,
+}
+
 /// `trust_forwarded`: all or nobody, one network or several.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged, expecting = "must be true, false, \"loopback\" or an array of networks like \"10.0.0.0/8\"")]
@@ -264,6 +278,7 @@ pub(super) struct RawTls {
     pub(super) intercept: Option<Vec<String>>,
     pub(super) tunnel: Option<Vec<String>>,
     pub(super) certificates: Option<Scalar>,
+    pub(super) mirror: Option<RawMirror>,
 }
 
 /// `[addon.NAME]`.

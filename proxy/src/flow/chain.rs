@@ -93,7 +93,7 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Request, matched, Hook::Request).await {
-                Ok(Verdict::Next | Verdict::Chunk(_) | Verdict::Stream(_) | Verdict::Socket(_)) => {}
+                Ok(Verdict::Next | Verdict::Chunk(_) | Verdict::Stream(_) | Verdict::Socket(_) | Verdict::Connect(_)) => {}
                 Ok(Verdict::EndChain) => break,
                 Ok(Verdict::Drop) => {
                     self.dropped(addon.as_ref(), Event::Request);
@@ -156,7 +156,14 @@ impl<'a> Pass<'a> {
                 continue;
             }
             match self.call(index, addon.as_ref(), Event::Response, matched, Hook::Response).await {
-                Ok(Verdict::Next | Verdict::EndChain | Verdict::Chunk(_) | Verdict::Stream(_) | Verdict::Socket(_)) => {}
+                Ok(
+                    Verdict::Next
+                    | Verdict::EndChain
+                    | Verdict::Chunk(_)
+                    | Verdict::Stream(_)
+                    | Verdict::Socket(_)
+                    | Verdict::Connect(_),
+                ) => {}
                 // Another response is staged: nothing of the one before may come back. The same below.
                 Ok(Verdict::Respond(made)) => (body, upto) = (self.made(addon.as_ref(), Event::Response, made), index),
                 Ok(Verdict::Refuse(refusal)) => {
@@ -333,7 +340,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         index: usize,
         addon: &dyn Addon,
@@ -357,7 +364,7 @@ impl<'a> Pass<'a> {
 
     /// Stages a response that an addon made, and gives its body: it goes out as the addon wrote it, and where Content-Encoding
     /// says that it is coded, hooks see it without, as they see that of an upstream.
-    fn made(&self, addon: &dyn Addon, event: Event, mut made: MadeResponse) -> Held {
+    pub(super) fn made(&self, addon: &dyn Addon, event: Event, mut made: MadeResponse) -> Held {
         made.body = self.record.exchange.holdings().count(made.body);
         self.record.exchange.lock().ledger.push(addon.name(), event, Change::Answered(made.status));
         let mut head = ResponseHead::new(made.status);

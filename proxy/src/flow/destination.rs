@@ -51,7 +51,9 @@ impl Destination {
         &self.origin
     }
 
-    pub(super) fn guard(&self) -> Option<Guard> {
+    /// What is asked about each address there, where the client chose it.
+    #[must_use]
+    pub fn guard(&self) -> Option<Guard> {
         self.chosen.as_ref().map(|chosen| chosen.guard.clone())
     }
 

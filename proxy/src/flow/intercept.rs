@@ -1,7 +1,7 @@
 //! Which targets of CONNECT a listener looks into, and with which certificates.
 
 use crate::{
-    mint::Mint,
+    mint::{Mint, Mirror},
     targets::{Pattern, Target},
 };
 
@@ -9,6 +9,8 @@ use crate::{
 pub struct Intercept {
     /// Makes certificates for hosts.
     pub mint: Mint,
+    /// Takes over the names of upstreams' certificates, if it does.
+    pub mirror: Option<Mirror>,
     /// `tls.tunnel`: what is never looked into.
     pub tunnel: Vec<Pattern>,
     /// `tls.intercept`: if it is there, nothing else is.

@@ -107,6 +107,8 @@ mod tests {
             listener: "main".into(),
             peer: "127.0.0.1:1".parse().expect("an address"),
             is_tls: false,
+            connect: None,
+            user: None,
             started: SystemTime::UNIX_EPOCH,
             generation: 1,
             upstream: Arc::new("http://127.0.0.1:1".parse().expect("an origin")),

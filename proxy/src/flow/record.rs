@@ -143,6 +143,16 @@ impl Record {
         }
     }
 
+    /// Gives up instances that a CONNECT, which may last for hours, needs no more: `finish` alone follows.
+    pub(super) fn keep_for_finish(&self) {
+        let mut instances = self.instances.lock();
+        for (slot, addon) in instances.iter_mut().zip(&self.chain.addons) {
+            if !addon.subscriptions().iter().any(|subscription| subscription.event == Event::Finish) {
+                *slot = None;
+            }
+        }
+    }
+
     /// Notes that the addon at `index` has stopped the request's body, and why.
     pub(super) fn stopped_by(&self, index: usize, why: String) {
         let _ = self.stopper.set((index, why));
@@ -348,6 +358,8 @@ fn log(record: &Record, outcome: &Outcome, ledger: &Ledger) {
         flow.id = record.facts.id,
         flow.listener = %record.facts.listener,
         flow.generation = record.facts.generation,
+        flow.connect = record.facts.connect,
+        proxy.user = record.facts.user.as_deref(),
         client.address = %record.facts.peer,
         upstream.origin = %record.facts.upstream,
         request.method = %head.method,
@@ -386,8 +398,10 @@ async fn hashed(mut ledger: Ledger) -> Ledger {
 /// instance is gone, by a failure or since the client left in the middle of a hook, a fresh one is told.
 async fn finish(record: Arc<Record>, outcome: Outcome) {
     for (index, addon) in record.chain.addons.iter().enumerate() {
+        // Who does not ask about CONNECT does not know that there are such flows.
+        let is_unseen = record.method == Method::CONNECT && !record.chain.subscribes(index, Event::Connect);
         let matched = filters::matched(&record, index, Event::Finish);
-        if matched.is_empty() {
+        if matched.is_empty() || is_unseen {
             continue;
         }
         let call = Call { matched, hook: Hook::Finish(outcome.clone()), body_cap: None };

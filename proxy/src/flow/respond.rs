@@ -14,7 +14,11 @@ use crate::{
 /// An answer of the core, to a request with this method, in the shape that Matrix and Mastodon clients read: `{"errcode":…,"error":…}`.
 #[must_use]
 pub fn refuse(method: &Method, status: StatusCode, error: &str) -> (ResponseHead, Body) {
-    let (head, body) = refusal_parts(status, errcode(status), error);
+    let (mut head, body) = refusal_parts(status, errcode(status), error);
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        // RFC 9110, 11.7.1; RFC 7617, 2.1.
+        head.headers.push(Field::from_static("Proxy-Authenticate", "Basic realm=\"tollgate\", charset=\"UTF-8\""));
+    }
     head.with_content(method, body)
 }
 
@@ -26,6 +30,17 @@ pub(super) fn staged(status: StatusCode, error: &str) -> ResponseMessage {
         body: StagedBody::Replaced(body.into()),
         origin: Source::Core,
         may_have_body: true,
+        extent: Extent::Whole,
+    }
+}
+
+/// The answer to CONNECT, with whose end the rest of the connection begins.
+pub(super) fn established(head: &ResponseHead) -> ResponseMessage {
+    ResponseMessage {
+        head: head.clone(),
+        body: StagedBody::Streaming,
+        origin: Source::Core,
+        may_have_body: false,
         extent: Extent::Whole,
     }
 }
@@ -93,7 +108,7 @@ pub(super) fn date() -> Option<Field> {
 const fn errcode(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "M_TOO_LARGE",
-        StatusCode::FORBIDDEN => "M_FORBIDDEN",
+        StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => "M_FORBIDDEN",
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::EXPECTATION_FAILED => "M_UNRECOGNIZED",
         _ => "M_UNKNOWN",
     }

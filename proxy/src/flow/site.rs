@@ -12,6 +12,7 @@ use crate::{
     routes::Routes,
     targets::{Refused, Target, Targets},
     upstream::{Client, Deviation, OwnAddresses, Upstreams},
+    users::Doorkeeper,
 };
 
 /// The settings of a listener that its flows work by. A reload or a change of options makes a new one; flows keep theirs.
@@ -76,6 +77,8 @@ pub struct Forward {
     pub targets: Arc<Targets>,
     /// Where nobody may go, since this process listens there.
     pub own: OwnAddresses,
+    /// Asks clients who they are; none: nobody does.
+    pub doorkeeper: Option<Arc<Doorkeeper>>,
     /// How what is in CONNECT is looked into; none: it is not.
     pub intercept: Option<Arc<Intercept>>,
 }

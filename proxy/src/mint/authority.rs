@@ -134,6 +134,16 @@ impl Authority {
         Ok(authority)
     }
 
+    /// Whether a key belongs to a certificate; if not, why.
+    ///
+    /// # Errors
+    /// When it does not, or one of them cannot be read.
+    pub fn owns(certificate: &[u8], key: &PrivateKeyDer<'_>) -> Result<(), &'static str> {
+        let signer = Signer::new(key).ok_or("the private key cannot be used")?;
+        let certificate = certificate::read(certificate).map_err(|_| "the certificate cannot be read")?;
+        if signer.fits(&certificate.key) { Ok(()) } else { Err("the private key does not belong to the certificate") }
+    }
+
     /// Its own certificate, the first one.
     #[must_use]
     pub fn certificate(&self) -> &[u8] {

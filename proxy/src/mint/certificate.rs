@@ -2,6 +2,8 @@
 
 #![allow(clippy::redundant_closure_for_method_calls, reason = "the methods alone are for one lifetime, and closures for all")]
 
+use std::net::IpAddr;
+
 use rcgen::{DistinguishedName, DnType, DnValue};
 use time::OffsetDateTime;
 use yasna::{
@@ -9,6 +11,8 @@ use yasna::{
     models::ObjectIdentifier,
     tags::{TAG_GENERALIZEDTIME, TAG_IA5STRING, TAG_PRINTABLESTRING, TAG_UTCTIME, TAG_UTF8STRING},
 };
+
+use super::AltName;
 
 /// What a certificate says.
 pub(super) struct Certificate {
@@ -26,11 +30,14 @@ pub(super) struct Certificate {
     pub(super) may_sign: bool,
     /// Subject key identifier.
     pub(super) key_id: Option<Vec<u8>>,
+    /// Subject alternative names in DER.
+    pub(super) alternatives: Option<Vec<u8>>,
 }
 
 /// Identifiers of extensions (RFC 5280, 4.2.1).
 const KEY_ID: [u64; 4] = [2, 5, 29, 14];
 const KEY_USAGE: [u64; 4] = [2, 5, 29, 15];
+const ALTERNATIVES: [u64; 4] = [2, 5, 29, 17];
 const CONSTRAINTS: [u64; 4] = [2, 5, 29, 19];
 /// keyCertSign is bit 5 of key usage, counted from the highest.
 const CERT_SIGN: u8 = 0x80 >> 5;
@@ -60,8 +67,18 @@ fn to_be_signed(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<Certificate> {
         reader
             .read_optional(|reader| reader.read_tagged_implicit(Tag::context(identifier), |reader| reader.read_bitvec_bytes()))?;
     }
-    let mut certificate =
-        Certificate { serial, issuer, subject, begin, end, key, is_authority: false, may_sign: true, key_id: None };
+    let mut certificate = Certificate {
+        serial,
+        issuer,
+        subject,
+        begin,
+        end,
+        key,
+        is_authority: false,
+        may_sign: true,
+        key_id: None,
+        alternatives: None,
+    };
     reader.read_optional(|reader| {
         reader.read_tagged(Tag::context(3), |reader| reader.read_sequence_of(|reader| extension(reader, &mut certificate)))
     })?;
@@ -76,6 +93,8 @@ fn extension(reader: BERReader<'_, '_>, certificate: &mut Certificate) -> ASN1Re
     })?;
     if is(&kind, &KEY_ID) {
         certificate.key_id = Some(yasna::parse_der(&value, |reader| reader.read_bytes())?);
+    } else if is(&kind, &ALTERNATIVES) {
+        certificate.alternatives = Some(value);
     } else if is(&kind, &KEY_USAGE) {
         let (bits, _) = yasna::parse_der(&value, |reader| reader.read_bitvec_bytes())?;
         certificate.may_sign = bits.first().is_some_and(|first| first & CERT_SIGN != 0);
@@ -101,6 +120,26 @@ fn moment(reader: BERReader<'_, '_>) -> ASN1Result<OffsetDateTime> {
         TAG_GENERALIZEDTIME => Ok(*reader.read_generalized_time()?.datetime()),
         _ => Err(ASN1Error::new(ASN1ErrorKind::Invalid)),
     }
+}
+
+/// The names and addresses that a certificate is for (RFC 5280, 4.2.1.6); names of other kinds are left out.
+pub(super) fn alternative_names(der: &[u8]) -> ASN1Result<Vec<AltName>> {
+    let Some(alternatives) = read(der)?.alternatives else { return Ok(Vec::new()) };
+    let names = yasna::parse_der(&alternatives, |reader| {
+        reader.collect_sequence_of(|reader| {
+            let tag = reader.lookahead_tag()?;
+            if tag == Tag::context(2) {
+                Ok(AltName::dns(&reader.read_tagged_implicit(tag, |reader| reader.read_ia5_string())?))
+            } else if tag == Tag::context(7) {
+                let bytes = reader.read_tagged_implicit(tag, |reader| reader.read_bytes())?;
+                let address = <[u8; 4]>::try_from(&*bytes).map(IpAddr::from);
+                Ok(address.or_else(|_| <[u8; 16]>::try_from(&*bytes).map(IpAddr::from)).ok().map(AltName::Address))
+            } else {
+                reader.read_der().map(|_| None)
+            }
+        })
+    })?;
+    Ok(names.into_iter().flatten().collect())
 }
 
 /// A name, so that it can be written again.

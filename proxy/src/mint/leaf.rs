@@ -18,7 +18,7 @@ use rustls::{
 };
 use time::{Duration, OffsetDateTime};
 
-use super::Authority;
+use super::{AltName, Authority};
 use crate::key_log::key_log;
 
 /// How long a certificate is good for: short, since nobody can take it back.
@@ -37,6 +37,10 @@ const SERIAL: usize = 20;
 pub struct Subject {
     name: Box<str>,
     address: Option<IpAddr>,
+    /// Whatever else the certificate is for.
+    names: Arc<[AltName]>,
+    /// Tells it from others.
+    key: Box<str>,
 }
 
 /// A certificate and its key, ready for handshakes.
@@ -69,8 +73,38 @@ pub enum MintError {
 
 impl Subject {
     /// A host by its name, or by its address and that as text.
-    pub(super) const fn new(name: Box<str>, address: Option<IpAddr>) -> Self {
-        Self { name, address }
+    pub(super) fn new(name: Box<str>, address: Option<IpAddr>) -> Self {
+        Self { key: name.clone(), name, address, names: Arc::default() }
+    }
+
+    /// The same host, with other names that its certificate is for as well.
+    pub(super) fn with_names(&self, names: &Arc<[AltName]>) -> Self {
+        let mut key = self.name.to_string();
+        for name in names.iter() {
+            // No name has a space.
+            key.push(' ');
+            match name {
+                AltName::Dns(name) => key.push_str(name),
+                AltName::Address(address) => key.push_str(&address.to_string()),
+            }
+        }
+        Self { name: self.name.clone(), address: self.address, names: Arc::clone(names), key: key.into() }
+    }
+
+    /// What else its certificate is for.
+    #[must_use]
+    pub fn names(&self) -> &[AltName] {
+        &self.names
+    }
+
+    /// Whether a certificate for these names is for this host.
+    pub(super) fn is_among(&self, names: &[AltName]) -> bool {
+        names.iter().any(|name| name.is_about(&self.name, self.address))
+    }
+
+    /// What tells it from others.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     /// As it is known by.
@@ -92,10 +126,17 @@ impl Leaf {
         params.not_before = (now - BACKDATED).max(begin);
         params.not_after = (now + LIFETIME).min(end);
         params.serial_number = Some(serial()?);
-        params.subject_alt_names = vec![match subject.address {
-            Some(address) => SanType::IpAddress(address),
-            None => SanType::DnsName(subject.name().try_into()?),
-        }];
+        let own = match subject.address {
+            Some(address) => AltName::Address(address),
+            None => AltName::Dns(subject.name().into()),
+        };
+        let others = subject.names.iter().filter(|name| **name != own);
+        for name in std::iter::once(&own).chain(others) {
+            params.subject_alt_names.push(match name {
+                AltName::Address(address) => SanType::IpAddress(*address),
+                AltName::Dns(name) => SanType::DnsName((&**name).try_into()?),
+            });
+        }
         params.distinguished_name = DistinguishedName::new();
         if subject.name().len() <= COMMON_NAME {
             params.distinguished_name.push(DnType::CommonName, subject.name());

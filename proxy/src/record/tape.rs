@@ -38,6 +38,7 @@ struct State {
     request: Taken,
     response: Taken,
     is_lost: bool,
+    is_unwanted: bool,
 }
 
 /// What the client was sent, and since when.
@@ -90,7 +91,7 @@ impl Tape {
         let bytes = head.headers.wire_len() + head.target.len() + head.authority.as_str().len();
         hold.grow(bytes + ROOM).ok()?;
         let taken = || Taken::nothing(&recorder.holdings);
-        let state = State { hold, departed: None, request: taken(), response: taken(), is_lost: false };
+        let state = State { hold, departed: None, request: taken(), response: taken(), is_lost: false, is_unwanted: false };
         let request =
             RequestHead { target: Bytes::copy_from_slice(&head.target), headers: copied(&head.headers), ..head.clone() };
         Some(Arc::new(Self {
@@ -134,11 +135,19 @@ impl Tape {
         state.departed = Some(Departed { at: Instant::now(), head, is_tunnel });
     }
 
+    /// Nobody wants to have it.
+    pub(crate) fn discard(&self) {
+        self.state.lock().is_unwanted = true;
+    }
+
     /// The flow is over.
     pub(crate) fn finish(&self, facts: &Arc<Facts>, outcome: &Outcome, sent: impl FnOnce() -> Sent) {
         let steps = self.marks.steps();
         let fresh = || Taken::nothing(&self.recorder.holdings);
         let mut state = self.state.lock();
+        if state.is_unwanted {
+            return;
+        }
         if state.is_lost {
             return self.recorder.counts.lose(Loss::Memory);
         }

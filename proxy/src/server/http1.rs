@@ -13,7 +13,7 @@ use http_body::Body as _;
 use tokio::time::timeout;
 
 use super::{
-    Peer, Shared, intercept,
+    Peer, Shared, door, intercept,
     interim::Interims,
     page,
     request_body::{Input, method_of},
@@ -65,7 +65,7 @@ enum Next {
     /// The end at once.
     Close,
     /// What a CONNECT is looked into for.
-    Intercept(Box<intercept::Connected>),
+    Intercept(Box<intercept::Connected>, Ending),
     /// Another protocol.
     Tunnel(Tunnel, Option<Box<Socket>>, Ending),
 }
@@ -93,10 +93,10 @@ impl Connection {
                     return None;
                 }
                 Next::Close => return None,
-                Next::Intercept(connected) => {
+                Next::Intercept(connected, ending) => {
                     let (reader, buffer) = self.input.into_reader()?.into_parts();
                     let client = Tunnel { reader, buffer, writer: self.writer.into_io(), end: self.end };
-                    intercept::run(self.shared, self.peer, client, *connected).await;
+                    intercept::run(self.shared, self.peer, client, *connected, ending).await;
                     return None;
                 }
                 Next::Tunnel(upstream, socket, ending) => {
@@ -160,6 +160,10 @@ impl Connection {
     }
 
     async fn exchange(&mut self, site: &Arc<Site>, mut head: RequestHead, form: TargetForm, size: HeadSize) -> Next {
+        let user = match door::enter(site, &self.peer, &mut head).await {
+            Ok(user) => user,
+            Err((status, why)) => return self.refuse(site, &head.method, status, &why).await,
+        };
         let (way, framing, expects_continue) = match self.admit(site, &mut head, form, size) {
             Ok(admitted) => admitted,
             Err((status, why)) => return self.refuse(site, &head.method, status, &why).await,
@@ -176,13 +180,12 @@ impl Connection {
             upgrades: parse::upgrade(&head.headers, head.version),
         };
         let shared = Arc::clone(&self.shared);
-        let mut connected = None;
-        let (destination, is_tunnel) = match (way, &shared.controller) {
-            (Way::Flow(destination), _) => (destination, false),
-            (Way::Tunnel(destination), _) => (destination, true),
-            (Way::Intercept(found, destination), _) => {
-                connected = Some(found);
-                (destination, true)
+        let mut asked = None;
+        let destination = match (way, &shared.controller) {
+            (Way::Flow(destination), _) => destination,
+            (Way::Connect(connect, destination), _) => {
+                asked = Some(connect);
+                destination
             }
             (Way::Page(intercept), _) => {
                 let (head, body) = page::answer(&head, intercept.mint.authority());
@@ -205,16 +208,15 @@ impl Connection {
             framing,
             peer: self.peer.address,
             is_tls: self.peer.is_tls,
+            connect: self.peer.connect(),
+            user,
             expects_continue,
             upgrade: request.upgrades.clone(),
             interim: (request.version == Version::Http11).then(|| interims.sink()),
         };
-        if let Some(connected) = connected.filter(|_| shared.flows.may_intercept(site, &arrival)) {
-            drop(arrival);
-            return self.intercept(connected).await;
-        }
-        let departure = if is_tunnel {
-            self.attend(site, &interims, Box::pin(shared.flows.tunnel(site, arrival))).await
+        let departure = if let Some(asked) = &asked {
+            let connect = shared.flows.connect(site, arrival, &asked.connecting, asked.otherwise);
+            self.attend(site, &interims, Box::pin(connect)).await
         } else {
             self.attend(site, &interims, Box::pin(shared.flows.run(site, arrival))).await
         };
@@ -222,15 +224,19 @@ impl Connection {
             Some(Departure::Response(head, body)) => self.respond(site, &request, head, body).await,
             Some(Departure::Upgrade(head, tunnel, ending)) => self.switch(&head, tunnel, None, ending).await,
             Some(Departure::Socket(head, tunnel, socket, ending)) => self.switch(&head, tunnel, Some(socket), ending).await,
+            Some(Departure::Intercept(head, ending)) => match asked.and_then(|asked| asked.connected) {
+                Some(connected) => self.intercept(&head, connected, ending).await,
+                None => Next::Close,
+            },
             Some(Departure::Drop) | None => Next::Close,
         }
     }
 
     /// Tells the client that the other end is there, though nobody has been asked: that comes with the first request.
-    async fn intercept(&mut self, connected: Box<intercept::Connected>) -> Next {
-        self.writer.push_response(&ResponseHead::established(), Framing::None, None, None);
+    async fn intercept(&mut self, head: &ResponseHead, connected: intercept::Connected, ending: Ending) -> Next {
+        self.writer.push_response(head, Framing::None, None, None);
         match self.writer.flush().await {
-            Ok(()) => Next::Intercept(connected),
+            Ok(()) => Next::Intercept(Box::new(connected), ending),
             Err(_) => Next::Close,
         }
     }
@@ -255,7 +261,7 @@ impl Connection {
         let framing = Framing::of_request(&head.headers, head.version).map_err(explain)?;
         let expects_continue = parse::expects_continue(&head.headers, head.version).map_err(explain)?;
         let way = way(&self.shared, site, &self.peer, head, form, size)?;
-        if matches!(way, Way::Tunnel(_) | Way::Intercept(..)) {
+        if matches!(way, Way::Connect(..)) {
             route::may_tunnel(framing)?;
         }
         Ok((way, framing, expects_continue))

@@ -19,7 +19,7 @@ use activity::{Active, Activity};
 use paced::Paced;
 
 use super::{
-    Peer, Shared, page,
+    Peer, Shared, door, page,
     route::{HeadSize, Way, way},
 };
 use crate::{
@@ -85,12 +85,9 @@ async fn exchange(
     let (parts, incoming) = request.into_parts();
     let length = incoming.size_hint().exact();
     let body = http2::body(incoming, body::Peer::Client);
-    let admitted = read_head(&parts, shared.head_limits(&site), &peer).and_then(|(mut head, size)| {
-        let form = TargetForm::Absolute(scheme(&parts, &site)?);
-        Ok((way(&shared, &site, &peer, &mut head, form, size)?, head))
-    });
+    let admitted = admit(&shared, &site, &peer, &parts).await;
     let patience = match &admitted {
-        Ok((way, _)) => shared.body_idle(way, &site),
+        Ok((way, ..)) => shared.body_idle(way, &site),
         Err(_) => site.timeouts.body_idle,
     };
     let (head, body) = match (admitted, &shared.controller) {
@@ -98,18 +95,18 @@ async fn exchange(
             site.metrics.refused(status);
             refuse(&parts.method, status, &why)
         }
-        (Ok((Way::Controller, head)), Some(controller)) => {
+        (Ok((Way::Controller, head, _)), Some(controller)) => {
             let (head, body) = controller.answer(head, body).await;
             site.metrics.refused(head.status);
             (head, body)
         }
-        (Ok((Way::Page(intercept), head)), _) => {
+        (Ok((Way::Page(intercept), head, _)), _) => {
             let (head, body) = page::answer(&head, intercept.mint.authority());
             site.metrics.refused(head.status);
             (head, body)
         }
-        (Ok((Way::Tunnel(_) | Way::Intercept(..) | Way::Controller, _)), _) => return Err(Dropped),
-        (Ok((Way::Flow(destination), head)), _) => {
+        (Ok((Way::Connect(..) | Way::Controller, ..)), _) => return Err(Dropped),
+        (Ok((Way::Flow(destination), head, user)), _) => {
             let arrival = Arrival {
                 destination,
                 head,
@@ -117,17 +114,34 @@ async fn exchange(
                 framing: length.map_or(Framing::Chunked, Framing::Length),
                 peer: peer.address,
                 is_tls: peer.is_tls,
+                connect: peer.connect(),
+                user,
                 expects_continue: false,
                 upgrade: None,
                 interim: None,
             };
             match shared.flows.run(&site, arrival).await {
                 Departure::Response(head, body) => (head, body),
-                Departure::Upgrade(..) | Departure::Socket(..) | Departure::Drop => return Err(Dropped),
+                Departure::Upgrade(..) | Departure::Socket(..) | Departure::Intercept(..) | Departure::Drop => {
+                    return Err(Dropped);
+                }
             }
         }
     };
     into_response(&parts.method, &head, Paced::new(body, active, patience))
+}
+
+/// What becomes of a request, and who sent it.
+async fn admit(
+    shared: &Shared,
+    site: &Site,
+    peer: &Peer,
+    parts: &http::request::Parts,
+) -> Result<(Way, RequestHead, Option<Arc<str>>), Refusal> {
+    let (mut head, size) = read_head(parts, shared.head_limits(site), peer)?;
+    let user = door::enter(site, peer, &mut head).await?;
+    let form = TargetForm::Absolute(scheme(parts, site)?);
+    Ok((way(shared, site, peer, &mut head, form, size)?, head, user))
 }
 
 type Refusal = (StatusCode, String);

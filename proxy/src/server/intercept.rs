@@ -15,10 +15,11 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
 
 use super::{Peer, Shared, accept::speak, http2, sniff::Replay};
 use crate::{
+    flow::{Ending, Route},
     http::Scheme,
     http1::ReadSide,
     metrics::{Interception, ListenerMetrics},
-    mint::{Leaf, Subject},
+    mint::{Leaf, MirrorError, Subject},
     socket::End,
     upstream::Tunnel,
 };
@@ -28,8 +29,8 @@ pub(super) use inside::{Connected, Inside};
 /// The first byte of a TLS connection: a record of the handshake (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 0x16;
 
-/// Serves what comes on a connection after the response to CONNECT, to its end. TLS must stand within the time that a head may
-/// take.
+/// Serves what comes on a connection after the response to CONNECT, to its end, which is that of the flow. TLS must stand within the
+/// time that a head may take.
 ///
 /// A box, since connections inside of connections would have no size.
 pub(super) fn run(
@@ -37,25 +38,27 @@ pub(super) fn run(
     peer: Peer,
     client: Tunnel,
     connected: Connected,
+    mut ending: Ending,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         let deadline = Instant::now() + shared.patience().timeouts.header_read;
         let metrics = Arc::clone(&shared.sites.now().metrics);
-        let handshake = Handshake { connected: &connected, metrics: &metrics, deadline };
+        let handshake = Handshake { shared: &shared, peer: &peer, connected: &connected, metrics: &metrics, deadline };
         let begun = tokio::select! {
             begun = handshake.begin(client) => begun,
-            () = shared.draining.cancelled() => return,
+            () = shared.draining.cancelled() => return ending.record().fail("the proxy stops"),
         };
+        let facts = Arc::clone(&ending.record().facts);
         match begun {
-            None => {}
+            None => return ending.record().fail("nothing came that could be looked into"),
             Some(Begun::Cleartext(client)) => {
-                let inside = Inside::new(&connected, Scheme::Http, None);
+                let inside = Inside::new(&connected, &facts, Scheme::Http, None);
                 drop(connected);
                 serve(shared, peer.inside(inside, false), client).await;
             }
             Some(Begun::Tls(stream, name, end)) => {
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let peer = peer.inside(Inside::new(&connected, Scheme::Https, name), true);
+                let peer = peer.inside(Inside::new(&connected, &facts, Scheme::Https, name), true);
                 drop(connected);
                 if is_http2 {
                     http2::serve(shared, peer, *stream).await;
@@ -66,6 +69,8 @@ pub(super) fn run(
                 }
             }
         }
+        // How it ended is told by the flows inside.
+        ending.complete();
     })
 }
 
@@ -87,6 +92,8 @@ enum Begun {
 
 /// The beginning of what comes after CONNECT.
 struct Handshake<'a> {
+    shared: &'a Shared,
+    peer: &'a Peer,
     connected: &'a Connected,
     metrics: &'a ListenerMetrics,
     deadline: Instant,
@@ -113,7 +120,15 @@ impl Handshake<'_> {
             Err(_) => return self.failed(Interception::Late, "the TLS handshake took too long"),
         };
         let name = start.client_hello().server_name().map(Box::<str>::from);
-        let subject = self.connected.subject_for(name.as_deref());
+        let subject = match timeout_at(self.deadline, self.subject(name.as_deref())).await {
+            Ok(Ok(subject)) => subject,
+            Ok(Err(error)) => {
+                self.metrics.intercepted(Interception::Unminted);
+                tracing::warn!(connect.target = %self.connected, %error, "the upstream's names cannot be had, and tls.mirror requires them");
+                return None;
+            }
+            Err(_) => return self.failed(Interception::Late, "the upstream took too long to show its names"),
+        };
         match timeout_at(self.deadline, self.connected.intercept().mint.leaf(&subject)).await {
             Ok(Ok(leaf)) => self.finish(start, &leaf, name, end).await,
             Ok(Err(error)) => {
@@ -122,6 +137,30 @@ impl Handshake<'_> {
                 None
             }
             Err(_) => self.failed(Interception::Late, "the TLS handshake took too long"),
+        }
+    }
+
+    /// Who the certificate is for, with the names of the upstream where these are wanted.
+    async fn subject(&self, name: Option<&str>) -> Result<Subject, MirrorError> {
+        let subject = self.connected.subject_for(name);
+        let is_own = name.is_none_or(|name| self.connected.is_host(name));
+        let Some(mirror) = self.connected.intercept().mirror.as_ref().filter(|_| is_own) else { return Ok(subject) };
+        let origin = self.connected.origin(Scheme::Https);
+        let site = self.shared.sites.now();
+        let ask = async {
+            let Route::Forward(forward) = &site.route else { return Err("this is no forward listener any more".to_owned()) };
+            let destination = forward.destination(origin.clone(), self.connected.target().clone(), self.peer.address.ip());
+            let guard = destination.map_err(|refused| refused.to_string())?.guard();
+            let asked = site.client.certificate(&origin, guard.map(|guard| guard.0).as_ref()).await;
+            asked.map_err(|failure| failure.to_string())
+        };
+        match mirror.names(&origin.to_string(), &subject, ask).await {
+            Ok(mirrored) => Ok(mirrored),
+            Err(error) if mirror.is_required() => Err(error),
+            Err(error) => {
+                tracing::debug!(connect.target = %self.connected, %error, "the upstream's names cannot be had");
+                Ok(subject)
+            }
         }
     }
 

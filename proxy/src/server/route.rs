@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use super::{Peer, Shared, intercept::Connected, page};
 use crate::{
     flow::{Destination, Forward, Intercept, Route, Site},
+    hooks::{Connecting, Ruling},
     http::{Authority, Origin, RequestHead, Scheme},
     http1::{Framing, HeadLimits, ParseError, parse::TargetForm},
     targets::Target,
@@ -16,14 +17,22 @@ use crate::{
 pub(super) enum Way {
     /// A flow.
     Flow(Destination),
-    /// A tunnel.
-    Tunnel(Destination),
-    /// A connection that is looked into; where options do not want that, a tunnel.
-    Intercept(Box<Connected>, Destination),
+    /// What hooks and lists decide about: a tunnel, or a connection that is looked into.
+    Connect(Box<Asked>, Destination),
     /// The pages of the admin listener.
     Controller,
     /// The page that hands out the authority of interception.
     Page(Arc<Intercept>),
+}
+
+/// A CONNECT that the lists of targets let pass.
+pub(super) struct Asked {
+    /// What hooks are told.
+    pub(super) connecting: Connecting,
+    /// What becomes of it where they have no opinion.
+    pub(super) otherwise: Ruling,
+    /// With what it can be looked into, if it can.
+    pub(super) connected: Option<Connected>,
 }
 
 /// What limits of heads are about.
@@ -92,11 +101,6 @@ pub(super) fn may_tunnel(framing: Framing) -> Result<(), Refusal> {
 }
 
 fn forwarded(shared: &Shared, forward: &Forward, peer: &Peer, head: &mut RequestHead, form: TargetForm) -> Result<Way, Refusal> {
-    let client = peer.address.ip();
-    if !forward.clients.contains(client) {
-        let why = "clients of your address may not use this listener: its setting clients says who may";
-        return Err((StatusCode::FORBIDDEN, why.to_owned()));
-    }
     if let Some(controller) = shared.controller.as_ref().filter(|controller| controller.is_named(&head.authority)) {
         let is_page = matches!(form, TargetForm::Origin | TargetForm::Absolute(Scheme::Http));
         if is_page && head.authority.port().is_none_or(|port| port == Scheme::Http.default_port()) {
@@ -123,17 +127,20 @@ fn forwarded(shared: &Shared, forward: &Forward, peer: &Peer, head: &mut Request
             let port = authority.port().ok_or_else(|| bad("CONNECT needs host and port"))?;
             forward.targets.may_tunnel(port).map_err(|refused| (StatusCode::FORBIDDEN, refused.to_string()))?;
             let origin = Origin { scheme: Scheme::Http, authority: authority.clone() };
-            let destination = destination(forward, origin.clone(), peer)?;
-            let target = Target::of(&origin).zip(forward.intercept.as_ref());
-            Ok(match target.filter(|(target, intercept)| intercept.is_about(target)) {
-                Some((target, intercept)) => {
-                    let connected = Connected::new(authority, port, target, Arc::clone(intercept));
-                    Way::Intercept(Box::new(connected), destination)
-                }
-                None => Way::Tunnel(destination),
-            })
+            let target = Target::of(&origin).ok_or_else(|| bad("the target has no legal host"))?;
+            let destination = destination(forward, origin, peer)?;
+            Ok(Way::Connect(Box::new(asked(forward, authority, port, target)), destination))
         }
     }
+}
+
+fn asked(forward: &Forward, authority: Authority, port: u16, target: Target) -> Asked {
+    let intercept = forward.intercept.as_ref();
+    let otherwise =
+        if intercept.is_some_and(|intercept| intercept.is_about(&target)) { Ruling::Intercept } else { Ruling::Tunnel };
+    let connecting = Connecting { host: target.name().into(), port, may_intercept: intercept.is_some() };
+    let connected = intercept.map(|intercept| Connected::new(authority, port, target, Arc::clone(intercept)));
+    Asked { connecting, otherwise, connected }
 }
 
 fn destination(forward: &Forward, origin: Origin, peer: &Peer) -> Result<Destination, Refusal> {

@@ -71,6 +71,13 @@ impl Upstreams {
         self.otherwise.iter().chain(named).all(|origin| origin.scheme == scheme)
     }
 
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn have(&self, origin: &Origin) -> bool {
+        let named = self.named.iter().map(|named| &named.origin);
+        self.otherwise.iter().chain(named).any(|own| **own == *origin)
+    }
+
     /// The upstream of this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Origin>> {

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
@@ -75,7 +75,7 @@ pub(super) async fn connect(
 ) -> Result<Transport, ConnectError> {
     let origin = &request.origin;
     let deadline = Instant::now() + settings.connect_timeout;
-    let tls = if request.upgrade.is_some() { &settings.tls_http1 } else { &settings.tls };
+    let tls = settings.tls_for(origin, request.upgrade.is_some());
     let dial = dial(request, settings, way, tls);
     let (stream, peer) = timeout_at(deadline, dial).await.map_err(|_| ConnectError::Timeout)??;
     let line = |end| Line { origin: Arc::clone(origin), peer, end, proxy: way.asked_for_urls().map(Arc::clone) };
@@ -154,16 +154,8 @@ pub(super) async fn tunnel(
     may_dial: Option<&MayDial>,
     marks: Option<&Marks>,
 ) -> Result<Tunnel, ConnectError> {
-    let connected = async {
-        match settings.proxy_for(origin) {
-            Some(proxy) => {
-                may_reach(origin, may_dial)?;
-                proxy.connect(Some(origin), settings, marks).await
-            }
-            None => direct(origin, settings, may_dial, marks).await,
-        }
-    };
-    let (stream, _) = timeout(settings.connect_timeout, connected).await.map_err(|_| ConnectError::Timeout)??;
+    let connected = bare(origin, settings, may_dial, marks);
+    let stream = timeout(settings.connect_timeout, connected).await.map_err(|_| ConnectError::Timeout)??;
     let (reader, writer, end) = stream.halves().map_err(ConnectError::Connect)?;
     Ok(Tunnel { reader, buffer: BytesMut::new(), writer, end })
 }
@@ -183,14 +175,55 @@ async fn dial(
     match origin.scheme {
         Scheme::Http => Ok((Stream::Plain(stream), peer)),
         Scheme::Https => {
-            let host = origin.authority.bare_host().to_owned();
-            let name = ServerName::try_from(host).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
-            let connector = TlsConnector::from(Arc::clone(tls));
-            let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
+            let stream = secure(stream, origin, tls).await?;
             mark(marks, Marks::secure);
             Ok((Stream::Tls(Box::new(stream)), peer))
         }
     }
+}
+
+/// The certificate of the peer, within the connect timeout.
+pub(super) async fn certificate(
+    origin: &Origin,
+    settings: &Settings,
+    may_dial: Option<&MayDial>,
+) -> Result<CertificateDer<'static>, ConnectError> {
+    let asked = async {
+        let stream = bare(origin, settings, may_dial, None).await?;
+        let stream = secure(stream, origin, settings.tls_for(origin, false)).await?;
+        let first =
+            stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|first| first.clone().into_owned());
+        first.ok_or_else(|| ConnectError::Tls(io::Error::other("no certificate")))
+    };
+    timeout(settings.connect_timeout, asked).await.map_err(|_| ConnectError::Timeout)?
+}
+
+/// A connection without anything on top, by way of the proxy if there is one.
+async fn bare(
+    origin: &Origin,
+    settings: &Settings,
+    may_dial: Option<&MayDial>,
+    marks: Option<&Marks>,
+) -> Result<Base, ConnectError> {
+    let (stream, _) = match settings.proxy_for(origin) {
+        Some(proxy) => {
+            may_reach(origin, may_dial)?;
+            proxy.connect(Some(origin), settings, marks).await?
+        }
+        None => direct(origin, settings, may_dial, marks).await?,
+    };
+    Ok(stream)
+}
+
+async fn secure(
+    stream: Base,
+    origin: &Origin,
+    tls: &Arc<rustls::ClientConfig>,
+) -> Result<tokio_rustls::client::TlsStream<Base>, ConnectError> {
+    let host = origin.authority.bare_host().to_owned();
+    let name = ServerName::try_from(host).map_err(|error| ConnectError::Tls(io::Error::other(error)))?;
+    let connector = TlsConnector::from(Arc::clone(tls));
+    connector.connect(name, stream).await.map_err(ConnectError::Tls)
 }
 
 async fn direct(

@@ -1,6 +1,7 @@
 //! Forward listeners, the controller, and the flags that make them.
 
 use super::*;
+use crate::targets::Targets;
 
 const FORWARD: &str = "[[listener]]\nname = 'f'\nmode = 'forward'\nbind = '127.0.0.1:0'\n";
 
@@ -221,4 +222,39 @@ fn broken_interception_is_told() {
     }
     let error = only_error(&format!("{LISTENER}tls = {{ ca = 'ca.pem', key = 'ca.key' }}"));
     assert_eq!(error, "listener.0.tls.ca = \"ca.pem\": must not be set where mode is reverse");
+}
+
+#[test]
+fn users_are_read_from_table_and_file() {
+    let hash = crate::users::hash(b"secret", crate::users::Kind::Bcrypt(4)).expect("a hash");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("users");
+    std::fs::write(&file, format!("bea:{hash}\n")).expect("a file");
+    assert_eq!(forward("").users, None);
+    let both = forward(&format!("users = {{ ann = '{hash}' }}\nusers_file = '{}'", file.display())).users.expect("users");
+    assert_eq!((both.users.len(), both.file.as_deref()), (2, Some(file.as_path())));
+    // Nobody is in both.
+    std::fs::write(&file, format!("ann:{hash}\n")).expect("a file");
+    let error = only_error(&format!("{FORWARD}users = {{ ann = '{hash}' }}\nusers_file = '{}'", file.display()));
+    assert!(error.contains("listener.0.users_file") && error.contains("line 1: ann is there twice"), "{error}");
+    let large = "#".repeat((4 << 20) + 1);
+    std::fs::write(&file, large).expect("a file");
+    assert!(only_error(&format!("{FORWARD}users_file = '{}'", file.display())).contains("larger than 4096 KiB"));
+}
+
+#[test]
+fn mirroring_is_off_unless_it_is_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ca = directory.path().join("ca.pem");
+    std::fs::write(&ca, "x").expect("a file");
+    for (more, expected) in [
+        ("", Mirroring::Off),
+        (", mirror = 'off'", Mirroring::Off),
+        (", mirror = 'prefer'", Mirroring::Prefer),
+        (", mirror = 'require'", Mirroring::Require),
+    ] {
+        let forward = forward(&format!("tls = {{ ca = '{}'{more} }}", ca.display()));
+        assert_eq!(forward.intercept.map(|intercept| intercept.mirror), Some(expected), "{more}");
+    }
+    assert!(load(&format!("{FORWARD}tls.mirror = 'prefer'")).is_err());
 }

@@ -1,6 +1,7 @@
 //! Proxies on the way to upstreams.
 
 use super::*;
+use crate::upstream::{Credentials, ProxyKind};
 
 const START: &str = "[[listener]]\nname = 'l'\nbind = '127.0.0.1:7777'\nupstream = 'http://o'\n";
 

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use super::super::{Peer, route::Refusal};
 use crate::{
     flow::{Destination, Intercept, Route, Site},
+    hooks::Facts,
     http::{Authority, Origin, RequestHead, Scheme},
     http1::parse::TargetForm,
     targets::Target,
@@ -27,6 +28,9 @@ pub(in crate::server) struct Inside {
     host: Box<str>,
     /// The name in TLS that is not that of CONNECT.
     other_name: Option<Box<str>>,
+    /// The flow of CONNECT, and who the client has proven to be in it.
+    connect: u64,
+    user: Option<Arc<str>>,
 }
 
 impl Connected {
@@ -43,6 +47,13 @@ impl Connected {
         &self.intercept
     }
 
+    /// Where requests of this scheme go: without the port, where that is the scheme's own.
+    pub(super) fn origin(&self, scheme: Scheme) -> Origin {
+        let host = self.authority.host();
+        let text = if self.port == scheme.default_port() { host.to_owned() } else { format!("{host}:{}", self.port) };
+        Origin { scheme, authority: text.parse().unwrap_or_else(|_| self.authority.clone()) }
+    }
+
     /// Whether this is the host of CONNECT.
     pub(super) fn is_host(&self, name: &str) -> bool {
         is_same(name, self.authority.bare_host())
@@ -56,13 +67,11 @@ impl fmt::Display for Connected {
 }
 
 impl Inside {
-    /// With what is spoken there, and the name that the client asked for in TLS.
-    pub(super) fn new(connected: &Connected, scheme: Scheme, name: Option<Box<str>>) -> Self {
-        let host = connected.authority.host();
+    /// With what is known of its flow, what is spoken there, and the name that the client asked for in TLS.
+    pub(super) fn new(connected: &Connected, connect: &Facts, scheme: Scheme, name: Option<Box<str>>) -> Self {
         let other_name = name.filter(|name| !connected.is_host(name));
-        let text = if connected.port == scheme.default_port() { host.to_owned() } else { format!("{host}:{}", connected.port) };
-        let authority = text.parse().unwrap_or_else(|_| connected.authority.clone());
-        Self { origin: Origin { scheme, authority }, host: host.into(), other_name }
+        let (connect, user) = (connect.id, connect.user.clone());
+        Self { origin: connected.origin(scheme), host: connected.authority.host().into(), other_name, connect, user }
     }
 
     /// Where a request goes, if it may: what lists say now holds, not what they said when the connection began. The head gets the
@@ -102,6 +111,16 @@ impl Inside {
         forward.targets.may_tunnel(self.origin.port()).map_err(|refused| forbidden(refused.to_string()))?;
         let target = Target::of(&self.origin).ok_or_else(|| misdirected("the target has no legal host".to_owned()))?;
         forward.destination(self.origin.clone(), target, client).map_err(|refused| forbidden(refused.to_string()))
+    }
+
+    /// The flow of CONNECT.
+    pub(in crate::server) const fn connect(&self) -> u64 {
+        self.connect
+    }
+
+    /// Who the client has proven to be in CONNECT.
+    pub(in crate::server) const fn user(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
     }
 
     /// Whether a request for this authority belongs here. One without any can only mean this.

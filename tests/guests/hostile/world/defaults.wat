@@ -14,7 +14,7 @@
 (func $configure (param $options i32) (param $bytes i32) (result i32)
   (global.get $configured))
 
-(func $on_connect (param i32 i32 i32 i32 i32) (result i32)
+(func $on_connect (param i32 i32 i32 i32 i32 i32) (result i32)
   unreachable)
 
 (func $on_request (param $matched i32) (param $count i32) (param $request i32) (result i32)

@@ -83,7 +83,7 @@ impl Guest for Raw {
         Ok(())
     }
 
-    fn on_connect(_matched: Vec<u32>, _host: String, _port: u16) -> Result<ConnectVerdict, String> {
+    fn on_connect(_matched: Vec<u32>, _request: &Request, _host: String, _port: u16) -> Result<ConnectVerdict, String> {
         Ok(ConnectVerdict::Tunnel)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Its variants for tests are made by changing the digits of `BUILD` in the compiled component.
 
+mod connects;
 mod fetch;
 mod handles;
 mod kept;
@@ -19,11 +20,12 @@ use std::{
 };
 
 use tollgate_sdk::{
-    Addon, Chunk, ChunkVerdict, EditError, Error, Flow, MadeResponse, OptionErrors, Origin, Outcome, Refusal, Request,
-    RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription, UpstreamFailure, WebsocketMessage,
+    Addon, Chunk, ChunkVerdict, ConnectVerdict, EditError, Error, Flow, MadeResponse, OptionErrors, Origin, Outcome, Refusal,
+    Request, RequestVerdict, Response, ResponseVerdict, SseEvent, SseVerdict, Subscription, UpstreamFailure, WebsocketMessage,
     WebsocketVerdict,
 };
 
+use connects::Ruling;
 use fetch::Fetched;
 use kept::Kept;
 use messages::Asked;
@@ -53,6 +55,7 @@ struct Scripted {
 
 /// What a hook was given.
 enum Given<'a, 'b> {
+    Connect(&'a Request<'a>, &'a str, u16),
     Request(&'a mut Request<'b>),
     Response(&'a Request<'a>, &'a mut Response<'b>),
     Piece(&'a Request<'a>, Option<&'a Response<'a>>, &'a Chunk),
@@ -68,6 +71,7 @@ enum Done {
     Refuse(Refusal),
     EndChain,
     Drop,
+    Rule(Ruling),
 }
 
 impl Addon for Scripted {
@@ -101,9 +105,13 @@ impl Addon for Scripted {
         std::iter::repeat_with(|| once.clone()).take(times).flatten().collect()
     }
 
+    fn connect(&mut self, flow: &Flow, request: &Request<'_>, host: &str, port: u16) -> Result<ConnectVerdict, Error> {
+        self.connected(flow, request, host, port)
+    }
+
     fn request(&mut self, flow: &Flow, request: &mut Request<'_>) -> Result<RequestVerdict, Error> {
         Ok(match self.run(flow, &mut Given::Request(request))? {
-            Done::Next => RequestVerdict::Next,
+            Done::Next | Done::Rule(_) => RequestVerdict::Next,
             Done::Respond(response) => RequestVerdict::Respond(response),
             Done::Refuse(refusal) => RequestVerdict::Refuse(refusal),
             Done::EndChain => RequestVerdict::EndChain,
@@ -113,7 +121,7 @@ impl Addon for Scripted {
 
     fn response(&mut self, flow: &Flow, request: &Request<'_>, response: &mut Response<'_>) -> Result<ResponseVerdict, Error> {
         Ok(match self.run(flow, &mut Given::Response(request, response))? {
-            Done::Next | Done::EndChain => ResponseVerdict::Next,
+            Done::Next | Done::Rule(_) | Done::EndChain => ResponseVerdict::Next,
             Done::Respond(response) => ResponseVerdict::Replace(response),
             Done::Refuse(refusal) => refusal.into(),
             Done::Drop => ResponseVerdict::Drop,
@@ -156,7 +164,7 @@ impl Addon for Scripted {
         Ok(match self.run(flow, &mut Given::UpstreamError(request, failure))? {
             Done::Respond(response) => Some(response),
             Done::Refuse(refusal) => Some(refusal.into_response()),
-            Done::Next | Done::EndChain | Done::Drop => None,
+            Done::Next | Done::Rule(_) | Done::EndChain | Done::Drop => None,
         })
     }
 
@@ -203,6 +211,7 @@ impl Scripted {
             Action::Refuse(status, code, text) => {
                 return Ok(Done::Refuse(Refusal::new(*status, code, self.fill(text, flow, given))));
             }
+            Action::Rule(ruling) => return Ok(Done::Rule(*ruling)),
             Action::EndChain => return Ok(Done::EndChain),
             Action::Drop => return Ok(Done::Drop),
             Action::Note(key, value) => flow.set_note(key, &self.fill(value, flow, given))?,
@@ -311,6 +320,8 @@ impl Scripted {
             "note" => flow.note(argument).unwrap_or_else(|| "none".to_owned()),
             "matched" => listed(flow.matched()),
             "id" => flow.id().to_string(),
+            "connect" => flow.connect_id().map_or_else(|| "none".to_owned(), |id| id.to_string()),
+            "user" => flow.proxy_user().unwrap_or_else(|| "none".to_owned()),
             "generation" => flow.generation().to_string(),
             "own-generation" => flow.addon_generation(),
             "listener" => flow.listener(),
@@ -349,7 +360,8 @@ impl<'b> Given<'_, 'b> {
     fn value(&self, name: &str, argument: &str) -> String {
         let request: &Request<'_> = match self {
             Self::Request(request) => request,
-            Self::Response(request, _)
+            Self::Connect(request, ..)
+            | Self::Response(request, _)
             | Self::Piece(request, ..)
             | Self::Message(request, _)
             | Self::UpstreamError(request, _)
@@ -361,6 +373,8 @@ impl<'b> Given<'_, 'b> {
             return shown;
         }
         match (name, self) {
+            ("host", Self::Connect(_, host, _)) => (*host).to_owned(),
+            ("port", Self::Connect(_, _, port)) => port.to_string(),
             ("method", _) => request.method(),
             ("target", _) => request.path_and_query(),
             ("authority", _) => request.authority(),

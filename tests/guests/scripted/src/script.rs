@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tollgate_sdk::{Event, OverCap, Subscription};
 
-use crate::{fetch::Fetch, kept::Kv, messages::Message, pieces::Piece};
+use crate::{connects::Ruling, fetch::Fetch, kept::Kv, messages::Message, pieces::Piece};
 
 /// Everything that the guest is told.
 #[derive(Debug, Default, Deserialize)]
@@ -132,6 +132,8 @@ pub(crate) enum Action {
     RespondBytes(u16, Vec<(String, String)>, Vec<u8>),
     /// Answers with status, code and text.
     Refuse(u16, String, String),
+    /// Decides about a CONNECT.
+    Rule(Ruling),
     EndChain,
     Drop,
 }
