@@ -88,6 +88,8 @@ pub(crate) struct Bench {
     seconds: u64,
     is_quick: bool,
     origin: Origin,
+    /// What else the machine had to do in the minute before: programs that wanted a core.
+    others: String,
     is_stopped: Arc<AtomicBool>,
 }
 
@@ -157,6 +159,8 @@ impl Wanted {
 
 impl Bench {
     fn prepare(workspace: &Workspace, wanted: &Wanted, is_stopped: Arc<AtomicBool>) -> Result<Self> {
+        let loads = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+        let others = loads.split_whitespace().next().unwrap_or_default().to_owned();
         let home = workspace.target.join("bench");
         let run = home.join("run");
         if run.exists() {
@@ -191,6 +195,7 @@ impl Bench {
             run,
             tollgate,
             tools,
+            others,
             is_stopped,
         })
     }

@@ -51,7 +51,7 @@ fn open_files(limits: &str) -> Option<(u64, u64)> {
 /// A connection on which a request was answered, and which is kept; with the head of the answer.
 pub(crate) fn kept(address: SocketAddr, path: &str) -> Result<(TcpStream, String)> {
     let mut stream = connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: matrix.example.org\r\n\r\n")?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: matrix.example.org\r\n\r\n").as_bytes())?;
     let head = head(&mut stream)?;
     let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned));
     let length: usize = length.and_then(|length| length.trim().parse().ok()).context("the answer has no length")?;
@@ -82,18 +82,18 @@ impl Echo {
 
     pub(crate) fn open(&self, proxy: SocketAddr) -> Result<Socket> {
         let mut client = connect(proxy)?;
-        write!(
-            client,
+        let handshake = format!(
             "GET / HTTP/1.1\r\nHost: matrix.example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
-        )?;
+        );
+        client.write_all(handshake.as_bytes())?;
         let mut server = self.accept()?;
         let asked = head(&mut server)?;
         ensure!(asked.contains(KEY), "the handshake arrives with another key: {asked}");
-        write!(
-            server,
+        let switch = format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
-        )?;
+        );
+        server.write_all(switch.as_bytes())?;
         let answered = head(&mut client)?;
         ensure!(answered.starts_with("HTTP/1.1 101 "), "{}", answered.lines().next().unwrap_or_default());
         Ok(Socket { client, server })

@@ -1,6 +1,6 @@
 //! What came of it: on the terminal, and in files of `target/bench/`.
 
-use std::{fmt::Write as _, fs};
+use std::{env, fmt::Write as _, fs};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ struct Circumstances {
     machine: String,
     kernel: String,
     cores: String,
+    others: String,
     /// By program.
     versions: Vec<(String, String)>,
 }
@@ -65,6 +66,7 @@ impl Circumstances {
         let git = |arguments: &[&str]| output(command("git").arg("-C").arg(&workspace.root).args(arguments));
         let changes = git(&["status", "--porcelain"])?;
         let dirt = if changes.trim().is_empty() { "" } else { ", with changes" };
+        let other = if env::var_os("TOLLGATE_BIN").is_some() { ", the binary of TOLLGATE_BIN" } else { "" };
         let processor = fs::read_to_string("/proc/cpuinfo")?;
         let model = processor
             .lines()
@@ -76,10 +78,11 @@ impl Circumstances {
         versions.extend(bench.tools.versions.iter().cloned());
         Ok(Self {
             date: output(command("date").args(["--utc", "+%Y-%m-%dT%H:%M:%SZ"]))?.trim().to_owned(),
-            commit: format!("{}{dirt}", git(&["rev-parse", "--short=12", "HEAD"])?.trim()),
+            commit: format!("{}{dirt}{other}", git(&["rev-parse", "--short=12", "HEAD"])?.trim()),
             machine: format!("{model}, {} cores", cores.all.len()),
             kernel: kernel.trim().to_owned(),
             cores: format!("proxy on core {}, origin on {}, load on {}", cores.proxy, cores.origin, cores.load),
+            others: bench.others.clone(),
             versions,
         })
     }
@@ -87,12 +90,13 @@ impl Circumstances {
     fn shown(&self) -> String {
         let versions: Vec<String> = self.versions.iter().map(|(program, version)| format!("  {program}: {version}")).collect();
         format!(
-            "{}, commit {}, {}, Linux {}; {}\n{}",
+            "{}, commit {}, {}, Linux {}; {}; load average before {}\n{}",
             self.date,
             self.commit,
             self.machine,
             self.kernel,
             self.cores,
+            self.others,
             versions.join("\n")
         )
     }
@@ -199,6 +203,7 @@ fn document(bench: &Bench, circumstances: &Circumstances, done: &[(&Case, Outcom
         "machine": circumstances.machine,
         "kernel": circumstances.kernel,
         "cores": circumstances.cores,
+        "load_average_before": circumstances.others,
         "versions": versions,
         "rounds": bench.rounds,
         "seconds": bench.seconds,
