@@ -119,6 +119,11 @@ pub(crate) fn of_addon<'a>(status: &'a Value, name: &str, key: &str) -> Option<&
     addons.iter().find(|addon| addon.get("name").and_then(Value::as_str) == Some(name))?.get(key)
 }
 
+/// Why the first addon that is not in force is not.
+fn error_of(status: &Value) -> Option<&str> {
+    status.get("addons")?.as_array()?.iter().find_map(|addon| addon.get("error")?.as_str())
+}
+
 /// `GET /addons` of the admin listener.
 pub(crate) fn addons(admin: SocketAddr) -> Result<Value> {
     let (status, body) = ask(admin, "GET", "/addons")?;
@@ -140,6 +145,9 @@ pub(crate) fn until(admin: SocketAddr, what: &str, is_wanted: impl Fn(&Value) ->
         if is_wanted(&status) {
             return Ok(());
         }
+        if let Some(error) = error_of(&status) {
+            bail!("an addon is refused: {error}");
+        }
         if start.elapsed() > PATIENCE {
             bail!("not so after {} s: {what}: {status:#}", PATIENCE.as_secs());
         }
@@ -156,6 +164,14 @@ mod tests {
         let status = json!({"addons": [{"name": "a", "state": "replay"}, {"name": "b", "state": "snapshot"}]});
         assert_eq!(of_addon(&status, "b", "state"), Some(&json!("snapshot")));
         assert_eq!(of_addon(&status, "c", "state"), None);
+    }
+
+    #[test]
+    fn refused_addons_are_told() {
+        let fine = json!({"addons": [{"name": "a", "error": null}]});
+        assert_eq!(error_of(&fine), None);
+        let refused = json!({"addons": [{"name": "a", "error": null}, {"name": "b", "error": "no"}]});
+        assert_eq!(error_of(&refused), Some("no"));
     }
 
     #[test]
