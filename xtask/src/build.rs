@@ -30,7 +30,7 @@ pub(crate) fn addons(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     step("building addons", || {
-        add_target()?;
+        add_target(TARGET)?;
         let mut compile = cargo();
         compile.args(["build", "--target", TARGET, "--profile", "addon"]);
         for (name, _) in &addons {
@@ -59,15 +59,15 @@ fn folder_of(workspace: &Workspace, package: &Package) -> PathBuf {
     }
 }
 
-/// Adds the target to the toolchain if it is missing.
-fn add_target() -> Result<()> {
+/// Adds a target to the toolchain if it is missing.
+pub(crate) fn add_target(target: &str) -> Result<()> {
     let rustc = || command(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    let library = output(rustc().args(["--print", "target-libdir", "--target", TARGET]))?;
+    let library = output(rustc().args(["--print", "target-libdir", "--target", target]))?;
     if Path::new(library.trim()).is_dir() {
         return Ok(());
     }
-    process::run(command("rustup").args(["target", "add", TARGET]))
-        .with_context(|| format!("the compiler has no {TARGET}, and rustup could not add it"))
+    process::run(command("rustup").args(["target", "add", target]))
+        .with_context(|| format!("the compiler has no {target}, and rustup could not add it"))
 }
 
 /// Copies a file by way of a temporary one beside the new; tells whether anything changed.

@@ -13,11 +13,12 @@ use crate::{
 
 /// Runs all checks, also after one has failed.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let checks: [(&str, &dyn Fn() -> Result<()>); 5] = [
+    let checks: [(&str, &dyn Fn() -> Result<()>); 6] = [
         ("format", &|| process::run(cargo().args(["fmt", "--all", "--check"]))),
         ("boundaries", &|| boundaries(workspace)),
         ("clippy", &|| process::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
         ("clippy for components", &|| clippy_for_components(workspace)),
+        ("clippy of the filter for Envoy", &|| filter(workspace)),
         ("documentation", &|| process::run(cargo().args(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings"))),
     ];
     let failed: Vec<&str> = checks.iter().filter(|(title, check)| reports(step(title, check))).map(|(title, _)| *title).collect();
@@ -44,6 +45,15 @@ fn clippy_for_components(workspace: &Workspace) -> Result<()> {
         clippy.args(["--package", name]);
     }
     process::run(clippy.args(["--", "-D", "warnings"]))
+}
+
+/// The filter that `bench` compares with is outside of the workspace, and kept to the same rules.
+fn filter(workspace: &Workspace) -> Result<()> {
+    let manifest = workspace.root.join("tests/bench/filter/Cargo.toml");
+    process::run(cargo().args(["fmt", "--check", "--manifest-path"]).arg(&manifest))?;
+    let mut clippy = cargo();
+    clippy.args(["clippy", "--locked", "--manifest-path"]).arg(&manifest);
+    process::run(clippy.arg("--target-dir").arg(workspace.target.join("bench/filter")).args(["--", "-D", "warnings"]))
 }
 
 /// Who may depend on whom, and what may be named where.

@@ -40,6 +40,22 @@ impl Server {
         Some(line.trim_end().to_owned()).filter(|line| !line.is_empty())
     }
 
+    /// Waits for a line that it prints; its output must be piped. Fails if it ends before.
+    pub(crate) fn wait_for_line(&mut self, wanted: &str) -> Result<()> {
+        let output = self.child.stdout.take().with_context(|| format!("the output of the {} is read already", self.name))?;
+        for line in BufReader::new(output).lines() {
+            if line? == wanted {
+                return Ok(());
+            }
+        }
+        bail!("the {} ended, and never said {wanted:?}", self.name)
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Fails if it has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {

@@ -10,19 +10,24 @@ use super::{call::Course, over::BudgetKind, state::HostState, ticker::TICK};
 /// What is left of the budget of one call.
 #[derive(Debug)]
 pub(super) struct Budget {
-    ticks: u32,
-    /// Ticks until the call counts as long.
-    short: u32,
-    /// Ticks that are left when the call counts as late.
-    late: u32,
+    /// Time on the processor.
+    left: Duration,
+    /// What is left of it when the call counts as late.
+    late: Duration,
+    /// Time on the processor since the first tick, if there was one.
+    since_first: Option<Duration>,
     course: Course,
     cpu: Over,
     wall: Over,
     deadline: Instant,
 }
 
-// The first tick may come right after the call began, so one that saw two has run for more than one.
-const SHORT: u32 = 2;
+// Calls that ran for longer than this after their first tick are long. That one may have come right after they began, and many
+// ticks may go by while others run: neither makes a call long.
+const SHORT: Duration = TICK.checked_div(2).unwrap_or(TICK);
+
+// What a tick takes from the budget at the least, so that there is an end to them.
+const LEAST: Duration = TICK.checked_div(16).unwrap_or(TICK);
 
 // Calls that have used this part of their ticks get what is left over of the processor: few sound hooks ever do.
 const LATE: u32 = 4;
@@ -53,8 +58,8 @@ impl Budget {
         let now = Instant::now();
         // A deadline beyond the clock is one in thirty years.
         let deadline = now.checked_add(wall.limit).unwrap_or_else(|| now + Duration::from_secs(1_000_000_000));
-        let late = ticks - ticks.div_ceil(LATE);
-        Self { ticks, short: SHORT, late, course, cpu, wall, deadline }
+        let (left, late) = (TICK.saturating_mul(ticks), TICK.saturating_mul(ticks - ticks.div_ceil(LATE)));
+        Self { left, late, since_first: None, course, cpu, wall, deadline }
     }
 
     /// When waits end.
@@ -68,20 +73,21 @@ impl Budget {
     }
 
     /// A tick went by while the guest ran. Ticks in which it waited are not counted: the engine calls this only from
-    /// running code, and at most once for all ticks that went by since the guest was last let on. What the guest kept the
-    /// engine from telling of in between, by an instruction or a host function that takes long, is counted by the processor's
-    /// clock.
+    /// running code, and at most once for all ticks that went by since the guest was last let on. From the second on it is the
+    /// processor's clock that counts: for what the guest kept the engine from telling of in between, by an instruction or a host
+    /// function that takes long, and not for time in which others kept the guest off the processor.
     fn tick(&mut self) -> Result<(), Over> {
-        let ran = self.course.ran().as_nanos() / TICK.as_nanos();
-        self.ticks = self.ticks.saturating_sub(u32::try_from(ran).unwrap_or(u32::MAX).max(1));
-        self.short = self.short.saturating_sub(1);
-        if self.short == 0 {
+        let ran = self.course.ran().unwrap_or(TICK);
+        self.left = self.left.saturating_sub(ran.max(LEAST));
+        let since_first = self.since_first.map_or(Duration::ZERO, |before| before.saturating_add(ran));
+        self.since_first = Some(since_first);
+        if since_first >= SHORT {
             self.course.is_long();
         }
-        if self.ticks <= self.late {
+        if self.left <= self.late {
             self.course.late();
         }
-        if self.ticks == 0 {
+        if self.left.is_zero() {
             return Err(self.cpu);
         }
         if Instant::now() >= self.deadline {
