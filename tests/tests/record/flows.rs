@@ -335,7 +335,8 @@ async fn upgrades_and_tunnels_have_no_body() {
     let entry = tollgate.recorded(2).await.remove(1);
     assert_eq!((&entry["request"]["method"], &entry["request"]["url"]), (&json!("CONNECT"), &json!(format!("http://{target}/"))));
     assert_eq!((&entry["_tunnel"], &entry["_listener"]), (&json!({"sent": 0, "received": 0}), &json!("forward")));
-    assert_eq!(entry["request"]["headers"][1], json!({"name": "Proxy-Authorization", "value": "[redacted]"}));
+    // It is for the proxy, and no part of a flow.
+    assert!(!entry["request"].to_string().contains("Proxy-Authorization"), "{entry}");
     assert!(entry["timings"]["connect"].as_f64() >= Some(0.0), "{entry}");
 }
 
