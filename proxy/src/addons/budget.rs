@@ -24,10 +24,10 @@ pub(super) struct Budget {
 
 // Calls that ran for longer than this after their first tick are long. That one may have come right after they began, and many
 // ticks may go by while others run: neither makes a call long.
-const SHORT: Duration = TICK.checked_div(2).unwrap_or(TICK);
+const SHORT: Duration = Duration::from_micros(500);
 
 // What a tick takes from the budget at the least, so that there is an end to them.
-const LEAST: Duration = TICK.checked_div(16).unwrap_or(TICK);
+const LEAST: Duration = Duration::from_micros(60);
 
 // Calls that have used this part of their ticks get what is left over of the processor: few sound hooks ever do.
 const LATE: u32 = 4;
@@ -121,7 +121,11 @@ impl std::error::Error for Over {}
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::task::yield_now;
+
     use super::*;
+    use crate::addons::call::Measured;
 
     #[test]
     fn cpu_ends_at_the_last_tick() {
@@ -142,6 +146,46 @@ mod tests {
             }
             assert!(course.is_late(), "{milliseconds}");
         }
+    }
+
+    /// Ticks of a guest that runs for so long before each; whether it counts as long then.
+    async fn ticks(count: u32, each: Duration) -> bool {
+        let course = Course::default();
+        let told = course.clone();
+        let work = async move {
+            let mut budget = Budget::new(Duration::from_millis(50), Duration::from_mins(1), told.clone());
+            for tick in 0..count {
+                spend(each);
+                assert_eq!(budget.tick(), Ok(()), "{tick}");
+                yield_now().await;
+            }
+            told.was_long()
+        };
+        Measured::new(work.boxed(), course).await
+    }
+
+    /// Of the thread's time on the processor.
+    fn spend(time: Duration) {
+        let spent = Course::default();
+        let mut work = Measured::new(std::future::pending::<()>().boxed(), spent.clone());
+        let mut sum = Duration::ZERO;
+        while sum < time {
+            let _ = spent.ran();
+            assert!((&mut work).now_or_never().is_none());
+            for _ in 0..1_000 {
+                std::hint::spin_loop();
+            }
+            sum += spent.ran().unwrap_or_default();
+        }
+    }
+
+    #[tokio::test]
+    async fn time_of_others_is_not_the_guests() {
+        assert!(!ticks(10, Duration::ZERO).await);
+        // Far more of them than the budget has.
+        ticks(200, Duration::ZERO).await;
+        assert!(!ticks(1, Duration::from_millis(2)).await);
+        assert!(ticks(3, Duration::from_micros(300)).await);
     }
 
     #[test]
