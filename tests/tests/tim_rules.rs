@@ -49,6 +49,7 @@ async fn each_rule_refuses_what_it_is_for() {
     let reaction = r#"{"m.relates_to":{"rel_type":"m.annotation","event_id":"$e","key":"no"}}"#;
     let rows = [
         ("POST", format!("{CLIENT}/register?kind=guest"), "{}", 403, "M_FORBIDDEN"),
+        ("POST", format!("{CLIENT}/register?x=1;kind=guest"), "{}", 403, "M_FORBIDDEN"),
         ("PUT", format!("{CLIENT}/presence/@a:home/status"), &long, 403, "M_TOO_LARGE"),
         ("POST", format!("{CLIENT}/createRoom"), r#"{"room_version":"11"}"#, 400, "M_UNSUPPORTED_ROOM_VERSION"),
         ("POST", format!("{room}/upgrade"), r#"{"new_version":"11"}"#, 400, "M_UNSUPPORTED_ROOM_VERSION"),
@@ -62,6 +63,15 @@ async fn each_rule_refuses_what_it_is_for() {
         ("POST", format!("{CLIENT}/createRoom"), r#"{"invite":["@a:b","@c:d"]}"#, 403, "M_FORBIDDEN"),
         ("POST", format!("{CLIENT}/createRoom"), r#"{"visibility":"private","visibility":"public"}"#, 400, "M_BAD_JSON"),
         ("POST", format!("{room}/invite"), r#"{"medium":"email","address":"a@b"}"#, 400, "M_BAD_JSON"),
+        ("POST", format!("{room}/invite"), r#"{"user_id":"@a:b","medium":"email","address":"a@b"}"#, 400, "M_BAD_JSON"),
+        ("POST", format!("{CLIENT}/createRoom"), r#"{"invite_3pid":[{"medium":"email","address":"a@b"}]}"#, 400, "M_BAD_JSON"),
+        (
+            "POST",
+            format!("{CLIENT}/createRoom"),
+            r#"{"initial_state":[{"type":"m.room.member","state_key":"@a:b","content":{"membership":"invite"}}]}"#,
+            400,
+            "M_BAD_JSON",
+        ),
         ("PUT", format!("{room}/send/m.room.message/1"), thread, 400, "M_FORBIDDEN"),
         ("PUT", format!("{room}/send/m.reaction/1"), reaction, 400, "M_BAD_JSON"),
         ("PUT", format!("{room}/state/m.room.join_rules"), r#"{"join_rule":"public"}"#, 400, "M_INVALID_ROOM_STATE"),
@@ -176,16 +186,34 @@ async fn edits_touch_nothing_else() {
 }
 
 #[tokio::test]
-async fn coded_bodies_are_judged_too() {
+async fn forms_register_nobody() {
+    let (host, homeserver) = ruled().await;
+    for (kind, status) in
+        [("application/x-www-form-urlencoded", 415), ("multipart/form-data; boundary=x", 415), ("text/plain", 200)]
+    {
+        let body = r#"{"x":"&kind=guest&y="}"#;
+        let request = Request::post(format!("{CLIENT}/register")).header("content-type", kind).body(full(body));
+        let answer = Client::connect(Version::Http1, host.address()).await.ask(request.expect("a request")).await;
+        assert_eq!(answer.status, status, "{kind}: {}", answer.text());
+    }
+    assert_eq!(homeserver.requests().len(), 1);
+}
+
+/// Homeservers do not look at codings: what is judged has none.
+#[tokio::test]
+async fn coded_bodies_are_not_taken() {
     let (host, homeserver) = ruled().await;
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(br#"{"room_version":"1"}"#).expect("a vector takes all");
+    encoder.write_all(br#"{"room_version":"10"}"#).expect("a vector takes all");
     let coded = encoder.finish().expect("a vector takes all");
-    for (coding, status) in [("gzip", 400), ("x-unknown", 400), ("gzip, gzip, gzip, gzip, gzip", 503)] {
+    for (coding, status) in [("gzip", 415), ("x-unknown", 415), ("gzip, gzip, gzip, gzip, gzip", 503)] {
         let request = Request::post(format!("{CLIENT}/createRoom")).header("content-encoding", coding).body(full(coded.clone()));
         let answer = Client::connect(Version::Http1, host.address()).await.ask(request.expect("a request")).await;
         assert_eq!(answer.status, status, "{coding}: {}", answer.text());
     }
+    let plain = Request::post(format!("{CLIENT}/createRoom")).header("content-encoding", "identity");
+    let plain = plain.body(full(r#"{"room_version":"1"}"#)).expect("a request");
+    assert_eq!(Client::connect(Version::Http1, host.address()).await.ask(plain).await.status, 400);
     assert_eq!(homeserver.requests().len(), 0);
 }
 
@@ -308,6 +336,11 @@ async fn invitees_may_not_want_to_be_invited() {
     let event = json!({ "event": { "sender": "@a:home", "state_key": "@b:home", "content": { "membership": "invite" } } });
     let answer = ask(&host, Version::Http1, "PUT", "/_matrix/federation/v2/invite/!a:other/$e", event.to_string()).await;
     assert_refused(&answer, 403, "M_FORBIDDEN", "a federated invitation");
+    let event = |key: &str| json!({ "sender": "@a:home", "state_key": key, "content": { "membership": "invite" } });
+    let mut decoy = event("@b:home");
+    decoy["event"] = event("@c:home");
+    let answer = ask(&host, Version::Http1, "PUT", "/_matrix/federation/v1/invite/!a:other/$e", decoy.to_string()).await;
+    assert_refused(&answer, 403, "M_FORBIDDEN", "a federated invitation of version 1");
 }
 
 #[tokio::test]

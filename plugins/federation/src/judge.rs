@@ -1,6 +1,9 @@
 //! What is checked of a request.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use tollgate_sdk::{Error, Request, log, serde_json};
 
 use crate::{
@@ -9,7 +12,7 @@ use crate::{
     options::{Settings, Supply},
     refresh::Had,
     refusal::{Refused, Stop},
-    routes::{Route, Side},
+    routes::{Place, Route, Side},
     server_name::ServerName,
     signature,
     target::{Answer, Target},
@@ -32,12 +35,33 @@ pub(crate) struct Judge<'a> {
 struct Room {
     #[serde(default)]
     invite: Option<Vec<String>>,
+    #[serde(default)]
+    invite_3pid: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    initial_state: Option<Vec<State>>,
 }
 
+#[derive(Deserialize)]
+struct State {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    state_key: Option<String>,
+}
+
+/// By user or, where one of the others is there, by what an identity server knows somebody by.
 #[derive(Deserialize)]
 struct Invitation {
     #[serde(default)]
     user_id: Option<String>,
+    #[serde(default, deserialize_with = "there")]
+    medium: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "there")]
+    address: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "there")]
+    id_server: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "there")]
+    id_access_token: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -46,18 +70,31 @@ struct Membership {
     membership: Option<String>,
 }
 
-/// Version 2 has the event inside, version 1 is the event.
 #[derive(Deserialize)]
 struct ServerInvitation {
-    event: Option<Event>,
-    state_key: Option<String>,
-    sender: Option<String>,
+    event: Event,
 }
 
 #[derive(Deserialize)]
 struct Event {
     state_key: String,
     sender: String,
+}
+
+/// Of events that say who is in a room, who is invited, and who is banned.
+const MEMBER: &str = "m.room.member";
+
+/// What is there, be it null.
+fn there<'de, D: Deserializer<'de>>(value: D) -> Result<Option<IgnoredAny>, D::Error> {
+    IgnoredAny::deserialize(value).map(Some)
+}
+
+impl Invitation {
+    /// None where it names none, or somebody else beside.
+    fn user(self) -> Option<String> {
+        let others = [self.medium, self.address, self.id_server, self.id_access_token];
+        self.user_id.filter(|_| others.iter().all(Option::is_none))
+    }
 }
 
 impl<'a> Judge<'a> {
@@ -72,26 +109,33 @@ impl<'a> Judge<'a> {
             Route::Free => Ok(()),
             _ if self.is_let_off()? => Ok(()),
             Route::Server => self.server(),
-            Route::Invite => {
+            Route::Invite(place) => {
                 self.server()?;
-                let invitation: ServerInvitation = self.body()?;
-                let (invited, sender) = match invitation {
-                    ServerInvitation { event: Some(event), .. } => (event.state_key, event.sender),
-                    ServerInvitation { event: None, state_key: Some(invited), sender: Some(sender) } => (invited, sender),
-                    ServerInvitation { .. } => return Err(Refused::BadBody.into()),
+                let event = match place {
+                    Place::Body => self.body()?,
+                    Place::Event => self.body::<ServerInvitation>()?.event,
                 };
-                self.user(&invited)?;
-                self.user(&sender)
+                self.user(&event.state_key)?;
+                self.user(&event.sender)
             }
             Route::Media { server, is_signed } => self.media(&server, is_signed),
             Route::CreateRoom => {
                 let room: Room = self.body()?;
+                if room.invite_3pid.is_some_and(|invited| !invited.is_empty()) {
+                    return Err(Refused::NoUser.into());
+                }
                 self.own()?;
-                room.invite.unwrap_or_default().iter().try_for_each(|user| self.user(user))
+                let mut invited = room.invite.unwrap_or_default();
+                for event in room.initial_state.unwrap_or_default() {
+                    if event.kind.as_deref() == Some(MEMBER) {
+                        invited.push(event.state_key.ok_or(Refused::BadBody)?);
+                    }
+                }
+                invited.iter().try_for_each(|user| self.user(user))
             }
             Route::ClientInvite => {
                 let invitation: Invitation = self.body()?;
-                let user = invitation.user_id.ok_or(Refused::NoUser)?;
+                let user = invitation.user().ok_or(Refused::NoUser)?;
                 self.own()?;
                 self.user(&user)
             }
@@ -168,6 +212,7 @@ impl<'a> Judge<'a> {
         }
         let content = match self.request.body().ok_or_else(|| Error::new("the body was not asked for"))? {
             body if body.is_empty() => None,
+            _ if self.is_coded() => return Err(Refused::Coded.into()),
             body => Some(serde_json::from_slice(&body).map_err(|_| Refused::BadBody)?),
         };
         let key = match keys::find(server, id, &self.request.upstream())? {
@@ -220,12 +265,22 @@ impl<'a> Judge<'a> {
     }
 
     fn body<T: DeserializeOwned>(&self) -> Result<T, Stop> {
+        if self.is_coded() {
+            return Err(Refused::Coded.into());
+        }
         let body = self.request.body().ok_or_else(|| Error::new("the body was not asked for"))?;
         // Serde would read a struct from an array too, by position.
         if !body.trim_ascii_start().starts_with(b"{") {
             return Err(Refused::BadBody.into());
         }
         serde_json::from_slice(&body).map_err(|_| Refused::BadBody.into())
+    }
+
+    /// Whether the body goes on otherwise than it is read here. Homeservers do not look at Content-Encoding.
+    fn is_coded(&self) -> bool {
+        let is_none = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"identity") || coding.trim_ascii().is_empty();
+        let fields = self.request.header_values("Content-Encoding");
+        fields.iter().flat_map(|field| field.split(|byte| *byte == b',')).any(|coding| !is_none(coding))
     }
 
     fn is_listed(&mut self, name: &ServerName) -> Result<bool, Stop> {

@@ -11,8 +11,8 @@ use tollgate_sdk::{
     serde_json,
 };
 
-/// For a lookup with all its questions, so that others wait for it no longer.
-const LOOKUP: Duration = Duration::from_secs(20);
+/// For a lookup with all its questions, so that others wait for it no longer. Keys may take four questions of eight seconds.
+const LOOKUP: Duration = Duration::from_secs(40);
 /// Between two looks at what another one finds out: the first, and the longest. A look takes of the hook's CPU.
 pub(crate) const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(320));
 
@@ -34,11 +34,15 @@ pub(crate) fn find<T: Serialize + DeserializeOwned, R>(
         if let Some(found) = known.as_ref().and_then(&read) {
             return Ok(Some(found));
         }
+        let locked = Instant::now();
         if bucket.insert(&lock, "", LOOKUP)? {
             let (known, lifetime) = ask();
             let value = serde_json::to_vec(&known).map_err(|error| kv::Error::Value(error.to_string()))?;
             bucket.set(key, value, lifetime)?;
-            bucket.delete(&lock)?;
+            // After that it may be another one's.
+            if locked.elapsed() < LOOKUP {
+                bucket.delete(&lock)?;
+            }
             return Ok(read(&known));
         }
         if begun.elapsed() > LOOKUP {

@@ -24,6 +24,8 @@ pub(crate) enum Refused {
     BadBody,
     /// An invitation of nobody, or by e-mail.
     NoUser,
+    /// The body has a content coding.
+    Coded,
     /// The request goes elsewhere than to the server.
     Target(ServerName),
     /// The server has not signed the request.
@@ -59,6 +61,8 @@ pub struct Texts {
     pub bad_body: String,
     /// 400.
     pub no_user: String,
+    /// 415.
+    pub coded: String,
     /// 403, outbound; has `{domain}`.
     pub wrong_target: String,
     /// 503, outbound; has `{domain}`.
@@ -81,6 +85,7 @@ impl Default for Texts {
             no_list: "the federation list is not available".to_owned(),
             bad_body: "Failed to deserialize request body".to_owned(),
             no_user: "InviteUser.Request.userId is missing".to_owned(),
+            coded: "a body with a Content-Encoding is not taken here".to_owned(),
             wrong_target: "the request is for {domain} and goes elsewhere".to_owned(),
             lost: "cannot find out where {domain} is".to_owned(),
             bad_signature: "no good signature of {domain}: {reason}".to_owned(),
@@ -100,6 +105,7 @@ impl Texts {
             ("no_list", &self.no_list),
             ("bad_body", &self.bad_body),
             ("no_user", &self.no_user),
+            ("coded", &self.coded),
             ("wrong_target", &self.wrong_target),
             ("lost", &self.lost),
             ("bad_signature", &self.bad_signature),
@@ -120,6 +126,7 @@ impl Refused {
             Self::NoList => (503, "M_UNKNOWN", texts.no_list.clone()),
             Self::BadBody => (400, "M_BAD_JSON", texts.bad_body.clone()),
             Self::NoUser => (400, "M_BAD_JSON", texts.no_user.clone()),
+            Self::Coded => (415, "M_UNRECOGNIZED", texts.coded.clone()),
             Self::Target(name) => (403, "M_FORBIDDEN", domain(&texts.wrong_target, &name.to_string())),
             Self::Lost(name) => (503, "M_UNKNOWN", domain(&texts.lost, &name.to_string())),
             Self::Signature(name, reason) => {

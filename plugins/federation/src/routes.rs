@@ -17,7 +17,7 @@ pub(crate) enum Route {
     /// The server that X-Matrix names.
     Server,
     /// The same, and the users of an invitation between servers.
-    Invite,
+    Invite(Place),
     /// The server whose media these are; where `is_signed` also that of X-Matrix.
     Media { server: String, is_signed: bool },
     /// Users that are invited with a new room.
@@ -26,6 +26,15 @@ pub(crate) enum Route {
     ClientInvite,
     /// The user whose membership a client sets, if that is an invitation.
     Member { user: String },
+}
+
+/// Where the event of an invitation between servers is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is the body: version 1.
+    Body,
+    /// Under `event`: version 2, and whatever comes after it.
+    Event,
 }
 
 /// Paths of the homeserver's requests that need no X-Matrix.
@@ -118,7 +127,8 @@ impl Route {
     fn server(side: Side, path: &[&str]) -> Option<Self> {
         let media = |server: &&str, is_signed| Self::Media { server: (*server).to_owned(), is_signed };
         match path {
-            ["_matrix", "federation", _, "invite", ..] => Some(Self::Invite),
+            ["_matrix", "federation", "v1", "invite", ..] => Some(Self::Invite(Place::Body)),
+            ["_matrix", "federation", _, "invite", ..] => Some(Self::Invite(Place::Event)),
             ["_matrix", "federation", ..] => Some(Self::Server),
             ["_matrix", "media", version, "download" | "thumbnail", server, ..] => Some(media(server, *version == "r0")),
             ["_matrix", "client", _, "media", "download" | "thumbnail", server, ..]
@@ -152,7 +162,9 @@ mod tests {
             ("GET", "/_matrix/federation/v1/version", Route::Server),
             ("PUT", "/_matrix/federation/v1/send/1", Route::Server),
             ("GET", "/_matrix/federation/unstable/org.matrix.foo/x", Route::Server),
-            ("PUT", "/_matrix/federation/v2/invite/!a/$b", Route::Invite),
+            ("PUT", "/_matrix/federation/v1/invite/!a/$b", Route::Invite(Place::Body)),
+            ("PUT", "/_matrix/federation/v2/../v1/invite/!a/$b", Route::Invite(Place::Body)),
+            ("PUT", "/_matrix/federation/v2/invite/!a/$b", Route::Invite(Place::Event)),
             ("GET", "/_matrix/federation/v1/openid/userinfo", Route::Free),
             ("GET", "/_matrix/key/v2/server", Route::Free),
             ("GET", "/_matrix/media/v3/download/a.de/1", media(false)),
@@ -179,7 +191,7 @@ mod tests {
             ("/_matrix/federation/v1/send/1", Route::Server),
             ("/_matrix/federation/v1/openid/userinfo", Route::Server),
             ("/_matrix/federation/v1/media/download/1", Route::Server),
-            ("/_matrix/federation/v1/invite/!a/$b", Route::Invite),
+            ("/_matrix/federation/v1/invite/!a/$b", Route::Invite(Place::Body)),
             ("/_matrix/client/v3/createRoom", Route::Server),
             ("/", Route::Server),
             ("/.well-known/matrix/server", Route::Free),

@@ -158,10 +158,62 @@ fn invitations_between_servers_are_of_listed_users() {
         assert_eq!(invite("v1", event("@u:a.de", "@v:b.de")).0, 200, "{side}");
         assert_eq!(invite("v1", event("@u:a.de", "@v:c.de")), unlisted, "{side}");
         assert_eq!(invite("v1", json!({"sender": "@u:a.de"})).0, 400, "{side}");
-        // A body with both is judged by its event, which homeservers read, too.
-        let both = json!({"state_key": "@u:a.de", "sender": "@u:a.de", "event": event("@u:c.de", "@v:b.de")});
-        assert_eq!(invite("v2", both), unlisted, "{side}");
+        // A body with both is judged by what homeservers read of it.
+        for (invited, sender) in [("@u:c.de", "@v:b.de"), ("@u:a.de", "@v:c.de")] {
+            let decoy = json!({"state_key": "@u:a.de", "sender": "@u:a.de", "event": event(invited, sender)});
+            assert_eq!(invite("v2", decoy), unlisted, "{side}");
+            let decoy = json!({"state_key": invited, "sender": sender, "event": event("@u:a.de", "@u:a.de")});
+            assert_eq!(invite("v1", decoy), unlisted, "{side}");
+        }
+        assert_eq!(invite("v2", event("@u:a.de", "@v:b.de")).0, 400, "{side}");
+        assert_eq!(invite("v1", whole("@u:a.de", "@v:b.de")).0, 400, "{side}");
     }
+}
+
+#[test]
+fn nobody_is_invited_by_the_first_state_of_a_room() {
+    let room = |state: Value| {
+        let room = json!({"initial_state": [{"type": "m.room.topic", "content": {}}, state]});
+        inbound(TestRequest::post("/_matrix/client/v3/createRoom").with_json(&room))
+    };
+    let member = |user: &str| json!({"type": "m.room.member", "state_key": user, "content": {"membership": "invite"}});
+    assert_eq!(room(member("@u:a.de")).0, 200);
+    assert_eq!(room(member("@u:c.de")), refusal(403, "M_FORBIDDEN", "c.de is not part of the federation"));
+    assert_eq!(room(json!({"type": "m.room.member"})).0, 400);
+    assert_eq!(room(json!({"type": "m.room.name", "state_key": "@u:c.de"})).0, 200);
+}
+
+#[test]
+fn nobody_is_invited_by_an_address() {
+    let no_user = refusal(400, "M_BAD_JSON", "InviteUser.Request.userId is missing");
+    for key in ["medium", "address", "id_server", "id_access_token"] {
+        let body = json!({"user_id": "@u:a.de", key: "x"});
+        let invite = TestRequest::post("/_matrix/client/v3/rooms/!r:a.de/invite").with_json(&body);
+        assert_eq!(inbound(invite), no_user, "{key}");
+        let body = json!({"user_id": "@u:a.de", key: null});
+        let invite = TestRequest::post("/_matrix/client/v3/rooms/!r:a.de/invite").with_json(&body);
+        assert_eq!(inbound(invite), no_user, "{key}: null");
+    }
+    let room = |invited: Value| {
+        let body = json!({"invite": ["@u:a.de"], "invite_3pid": invited});
+        inbound(TestRequest::post("/_matrix/client/v3/createRoom").with_json(&body))
+    };
+    assert_eq!(room(json!([{"medium": "email", "address": "x"}])), no_user);
+    assert_eq!(room(json!([])).0, 200);
+}
+
+#[test]
+fn bodies_that_are_judged_have_no_coding() {
+    let room = |coding: &str| {
+        let room = TestRequest::post("/_matrix/client/v3/createRoom").with_json(&json!({"invite": ["@u:a.de"]}));
+        inbound(room.with_header("Content-Encoding", coding))
+    };
+    let coded = refusal(415, "M_UNRECOGNIZED", "a body with a Content-Encoding is not taken here");
+    for coding in ["gzip", "x-unknown", "identity, gzip"] {
+        assert_eq!(room(coding), coded, "{coding}");
+    }
+    assert_eq!(room("Identity").0, 200);
+    assert_eq!(inbound(server("a.de").with_header("Content-Encoding", "gzip")).0, 200);
 }
 
 #[test]

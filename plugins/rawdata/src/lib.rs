@@ -62,7 +62,7 @@ impl Addon for Rawdata {
             return Ok(());
         }
         let is_outbound = settings.outbound_listeners.contains(&flow.listener());
-        let invited = Invited::of(&self.body, settings.home_domain.as_deref());
+        let invited = Invited::of(&request.path(), &self.body, settings.home_domain.as_deref());
         let Some(operation) = Operation::of(&request.method(), &request.path(), is_outbound, invited) else { return Ok(()) };
         let report = Report::new(settings, operation, flow, request, outcome);
         let letter = match settings.letter().json(&report) {

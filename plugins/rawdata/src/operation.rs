@@ -61,7 +61,7 @@ const TABLE: [(&str, &str, Operation); 44] = [
     ("GET", "client/v3/rooms/*/context/*", Operation::EventWithin),
     ("GET", "client/v3/rooms/*/event/*", Operation::EventWithin),
     ("GET PUT", "client/v3/rooms/*/state/*", Operation::EventWithin),
-    ("GET PUT", "client/v3/rooms/*/state/*/*", Operation::EventWithin),
+    ("GET PUT", "client/v3/rooms/*/state/*/?", Operation::EventWithin),
     ("POST", "client/v3/rooms/*/ban", Operation::EventWithin),
     ("POST", "client/v3/rooms/*/forget", Operation::EventWithin),
     ("POST", "client/v3/rooms/*/join", Operation::EventWithin),
@@ -134,7 +134,7 @@ impl Operation {
     }
 }
 
-/// Whether a path is like a pattern, in which `*` is one segment that is not empty.
+/// Whether a path is like a pattern, in which `*` is one segment that is not empty, and `?` one that may be.
 fn is_like(pattern: &str, path: &str) -> bool {
     let Some(path) = path.strip_prefix("/_matrix/") else { return false };
     let (mut patterns, mut segments) = (pattern.split('/'), path.split('/'));
@@ -142,6 +142,7 @@ fn is_like(pattern: &str, path: &str) -> bool {
         match (patterns.next(), segments.next()) {
             (None, None) => return true,
             (Some("*"), Some(segment)) if !segment.is_empty() => {}
+            (Some("?"), Some(_)) => {}
             (Some(pattern), Some(segment)) if pattern == segment => {}
             _ => return false,
         }
@@ -149,8 +150,8 @@ fn is_like(pattern: &str, path: &str) -> bool {
 }
 
 impl Invited {
-    /// By the body of an invitation or of a new room; what can't be read invites nobody.
-    pub(crate) fn of(body: &[u8], home_domain: Option<&str>) -> Self {
+    /// By the path and the body of an invitation or of a new room; what can't be read invites nobody.
+    pub(crate) fn of(path: &str, body: &[u8], home_domain: Option<&str>) -> Self {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Body {
@@ -158,8 +159,8 @@ impl Invited {
             invite: Value,
         }
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
-        let first = body.invite.as_array().and_then(|invite| invite.first());
-        match body.user_id.as_str().or_else(|| first.and_then(Value::as_str)) {
+        let invited = if path.ends_with("/invite") { Some(&body.user_id) } else { body.invite.get(0) };
+        match invited.and_then(Value::as_str) {
             None => Self::Nobody,
             Some(user) if user.split_once(':').map(|(_, domain)| domain) == home_domain && home_domain.is_some() => Self::Within,
             Some(_) => Self::Outside,
@@ -178,19 +179,22 @@ mod tests {
     #[test]
     fn invitations_are_told_apart_by_server() {
         let home = Some("home.de");
-        for (body, invited) in [
-            (r#"{"user_id":"@a:home.de"}"#, Invited::Within),
-            (r#"{"user_id":"@a:home.de:8448"}"#, Invited::Outside),
-            (r#"{"user_id":"@home.de:b.de"}"#, Invited::Outside),
-            (r#"{"invite":["@a:home.de"]}"#, Invited::Within),
-            (r#"{"invite":["@a:b.de","@a:home.de"]}"#, Invited::Outside),
-            (r#"{"invite":[]}"#, Invited::Nobody),
-            (r#"{"user_id":7}"#, Invited::Nobody),
-            ("", Invited::Nobody),
+        let (room, invite) = ("/_matrix/client/v3/createRoom", "/_matrix/client/v3/rooms/!a/invite");
+        for (path, body, invited) in [
+            (invite, r#"{"user_id":"@a:home.de"}"#, Invited::Within),
+            (invite, r#"{"user_id":"@a:home.de:8448"}"#, Invited::Outside),
+            (invite, r#"{"user_id":"@home.de:b.de"}"#, Invited::Outside),
+            (room, r#"{"invite":["@a:home.de"]}"#, Invited::Within),
+            (room, r#"{"invite":["@a:b.de","@a:home.de"]}"#, Invited::Outside),
+            (room, r#"{"invite":["@a:b.de"],"user_id":"@a:home.de"}"#, Invited::Outside),
+            (room, r#"{"user_id":"@a:home.de"}"#, Invited::Nobody),
+            (room, r#"{"invite":[]}"#, Invited::Nobody),
+            (invite, r#"{"user_id":7}"#, Invited::Nobody),
+            (invite, "", Invited::Nobody),
         ] {
-            assert_eq!(Invited::of(body.as_bytes(), home), invited, "{body}");
+            assert_eq!(Invited::of(path, body.as_bytes(), home), invited, "{path} {body}");
         }
-        assert_eq!(Invited::of(br#"{"user_id":"@a"}"#, None), Invited::Outside);
+        assert_eq!(Invited::of(invite, br#"{"user_id":"@a"}"#, None), Invited::Outside);
     }
 
     #[test]
@@ -200,6 +204,19 @@ mod tests {
             ["/_matrix/client/v3/login/", "/_matrix/client/v3//login", "/_matrix/client/r0/login", "/_matrix/client/v3/sync"]
         {
             assert_eq!(of("GET", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn keys_of_state_may_be_empty() {
+        let state = "/_matrix/client/v3/rooms/!r/state";
+        for method in ["GET", "PUT"] {
+            for path in ["/m.room.name", "/m.room.name/", "/m.room.member/@a:b"] {
+                assert_eq!(of(method, &format!("{state}{path}")), Some(Operation::EventWithin), "{method} {path}");
+            }
+        }
+        for path in ["//", "//x", "/m.room.name//", "/"] {
+            assert_eq!(of("GET", &format!("{state}{path}")), None, "{path}");
         }
     }
 

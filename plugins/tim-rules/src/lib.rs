@@ -12,6 +12,7 @@ mod path;
 mod permission;
 mod presence;
 mod push_rules;
+mod query;
 mod redaction;
 mod refusal;
 mod route;
@@ -77,6 +78,9 @@ impl TimRules {
         let mut edited: Option<String> = None;
         // A request that may mean two things has to be right as each of them.
         for (index, route) in Route::readings(&method, &target).into_iter().enumerate() {
+            if route.is_judged_by_body(settings) {
+                refusal::coded(request)?;
+            }
             let body = || edited.clone().map(String::into_bytes).or_else(|| request.body()).unwrap_or_default();
             let judged = match route {
                 Route::Register => refusal::guests(settings, request).map(|()| None),
@@ -92,7 +96,7 @@ impl TimRules {
                     None => Ok(None),
                 }),
                 Route::Redact { room, event } => self.redaction(request, now, (&room, &event), index).map(|()| None),
-                Route::FederatedInvite => invite::federated(settings, request, &body()).map(|()| None),
+                Route::FederatedInvite { is_body } => invite::federated(settings, request, &body(), is_body).map(|()| None),
             };
             if let Some(body) = judged? {
                 edited = Some(body);
@@ -111,7 +115,7 @@ impl TimRules {
 
     fn state(&self, request: &Request, kind: &str, key: &str, body: &[u8]) -> Result<(), Refused> {
         state::check(&self.settings, kind, body)?;
-        if kind == "m.room.member" { invite::as_state(&self.settings, request, key, body) } else { Ok(()) }
+        if kind == state::MEMBER { invite::as_state(&self.settings, request, key, body) } else { Ok(()) }
     }
 }
 

@@ -52,6 +52,11 @@ impl<'a> Object<'a> {
         Ok(value.filter(|value| *value != "null"))
     }
 
+    /// Whether there is a value, be it null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, _)| name == key)
+    }
+
     /// A value that is a string; none where it is something else.
     ///
     /// # Errors

@@ -194,6 +194,14 @@ impl Options {
     }
 }
 
+impl Settings {
+    /// Whether a rule looks at new rooms.
+    pub(crate) const fn judges_rooms(&self) -> bool {
+        let rules = &self.rules;
+        rules.room_versions || rules.room_types || rules.one_invite || rules.invites || rules.federate || self.proxied.is_some()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

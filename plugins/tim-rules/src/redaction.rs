@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tollgate_sdk::{MadeResponse, Request, http, log};
 
-use crate::{object::Object, options::Settings, refusal::Refused};
+use crate::{object::Object, options::Settings, query, refusal::Refused};
 
 /// All but what is never special in a path (RFC 3986, 2.3).
 pub(crate) const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -68,10 +68,10 @@ impl Failure {
 
 /// With the credentials of the request.
 pub(crate) fn as_client(request: &Request, url: String) -> http::Request {
-    let query = request.query();
+    let query = query::pairs(request);
     // The second one is for application services that act as somebody.
     let pairs = ["access_token", "user_id"].into_iter().filter_map(|name| {
-        let value = utf8_percent_encode(query.get(name)?, IN_SEGMENT).to_string();
+        let value = utf8_percent_encode(&query.iter().find(|(key, _)| key == name)?.1, IN_SEGMENT).to_string();
         Some(format!("{name}={value}"))
     });
     let pairs: Vec<String> = pairs.collect();

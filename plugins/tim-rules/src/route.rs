@@ -1,6 +1,10 @@
 //! Which requests the rules are about.
 
-use crate::path::{name, readings, word};
+use crate::{
+    options::Settings,
+    path::{name, readings, word},
+    state::MEMBER,
+};
 
 /// What a request is, as far as a rule is about it. Identifiers are decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,10 +14,22 @@ pub(crate) enum Route {
     CreateRoom,
     Upgrade,
     Invite,
-    State { kind: String, key: String },
-    Send { room: String, kind: String },
-    Redact { room: String, event: String },
-    FederatedInvite,
+    State {
+        kind: String,
+        key: String,
+    },
+    Send {
+        room: String,
+        kind: String,
+    },
+    Redact {
+        room: String,
+        event: String,
+    },
+    /// Where the event of it is: in version 1 it is the body, later it is in there.
+    FederatedInvite {
+        is_body: bool,
+    },
 }
 
 impl Route {
@@ -27,12 +43,27 @@ impl Route {
         routes
     }
 
+    /// Whether a rule in force looks at the body.
+    pub(crate) fn is_judged_by_body(&self, settings: &Settings) -> bool {
+        let (rules, is_proxied) = (&settings.rules, settings.proxied.is_some());
+        match self {
+            Self::Register | Self::Redact { .. } => false,
+            Self::Presence => rules.status_message,
+            Self::CreateRoom => settings.judges_rooms(),
+            Self::Upgrade => rules.room_versions,
+            Self::Invite => rules.invites || is_proxied,
+            Self::State { kind, .. } => rules.join_rules || (is_proxied && kind == MEMBER),
+            Self::Send { .. } => rules.threads || rules.reactions || rules.redactions,
+            Self::FederatedInvite { .. } => is_proxied,
+        }
+    }
+
     /// By a path of any version of the API: a homeserver may serve more of them than it says.
     fn of(segments: &[String]) -> Option<Self> {
         let words: Vec<String> = segments.iter().map(|segment| word(segment)).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         if let ["_matrix", "federation", version, "invite", ..] = words.as_slice() {
-            return is_version(version).then_some(Self::FederatedInvite);
+            return is_version(version).then_some(Self::FederatedInvite { is_body: *version == "v1" });
         }
         let segment = |index: usize| segments.get(index).map(String::as_str).unwrap_or_default();
         let start = client(&words)?;
@@ -118,7 +149,10 @@ mod tests {
             routes(&format!("{start}/state/m.room.join_rules")),
             [Route::State { kind: "m.room.join_rules".to_owned(), key: String::new() }]
         );
-        assert_eq!(routes("/_matrix/federation/v2/invite/!a:b/$e"), [Route::FederatedInvite]);
+        for (version, is_body) in [("v1", true), ("V1", true), ("v2", false), ("v3", false)] {
+            let target = format!("/_matrix/federation/{version}/invite/!a:b/$e");
+            assert_eq!(routes(&target), [Route::FederatedInvite { is_body }], "{version}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) fn check(settings: &Settings, kind: &str, body: &[u8]) -> Result<(), 
 }
 
 pub(crate) const JOIN_RULES: &str = "m.room.join_rules";
+pub(crate) const MEMBER: &str = "m.room.member";
 
 /// Whether this content of the event lets everybody join.
 pub(crate) fn is_public(content: &Object<'_>) -> Result<bool, Refused> {

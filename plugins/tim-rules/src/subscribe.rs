@@ -15,10 +15,7 @@ pub(crate) fn to(settings: &Settings) -> Vec<Subscription> {
     let invites = rules.invites || settings.proxied.is_some();
     let with_body: Vec<&str> = [
         (rules.status_message, "/presence/[^/]*/status"),
-        (
-            rules.room_versions || rules.room_types || rules.one_invite || rules.federate || settings.proxied.is_some(),
-            "/createroom",
-        ),
+        (settings.judges_rooms(), "/createroom"),
         (rules.room_versions, "/rooms/[^/]*/upgrade"),
         (invites, "/rooms/[^/]*/invite"),
         (rules.threads || rules.reactions || rules.redactions, "/rooms/[^/]*/send/[^/]*"),

@@ -36,6 +36,25 @@ async fn listed_servers_come_in_and_no_others() {
 }
 
 #[tokio::test]
+async fn no_origin_hides_within_another_parameter() {
+    let origin = RawOrigin::ok().await;
+    let host = guarded(&origin.url(), &json!({"inbound": ["main"], "list": list()})).start().await;
+    // Homeservers split at each comma, and take the last origin.
+    for rest in [
+        r#"x="a,origin=localhost:42415,destination=home.de,key=ed25519:k1,sig=ABC,y=""#,
+        r#"x="a\",origin=evil.de,z=""#,
+        r#"x="a",x="b""#,
+    ] {
+        let field = format!("Authorization: X-Matrix origin=\"a.de\",{rest}\r\n");
+        let response = request(&host, "GET /_matrix/federation/v1/version", &field, "").await;
+        let (status, errcode, error) = refusal(&response);
+        assert_eq!((status, &*errcode), (401, "M_UNAUTHORIZED"), "{rest}");
+        assert!(error.starts_with("malformed X-Matrix authorization header"), "{error}");
+    }
+    assert_eq!(origin.requests().len(), 0);
+}
+
+#[tokio::test]
 async fn users_of_other_servers_are_not_invited() {
     let origin = RawOrigin::ok().await;
     let host = guarded(&origin.url(), &json!({"inbound": ["main"], "list": list()})).start().await;
@@ -50,6 +69,18 @@ async fn users_of_other_servers_are_not_invited() {
     let event = |user: &str| format!(r#"{{"room_version":"10","event":{{"state_key":"{user}","sender":"@v:a.de"}}}}"#);
     assert_eq!(request(&host, between, field, &event("@u:b.de")).await.status, 200);
     assert_eq!(request(&host, between, field, &event("@u:c.de")).await.status, 403);
+    // What version 1 sends is the event, whatever is within it.
+    let decoy = |user: &str, sender: &str| {
+        format!(r#"{{"state_key":"{user}","sender":"{sender}","event":{{"state_key":"@u:b.de","sender":"@v:a.de"}}}}"#)
+    };
+    let before = "PUT /_matrix/federation/v1/invite/!r:a.de/$e";
+    for (user, sender) in [("@u:c.de", "@v:a.de"), ("@u:b.de", "@v:c.de")] {
+        assert_eq!(request(&host, before, field, &decoy(user, sender)).await.status, 403, "{user} {sender}");
+    }
+    assert_eq!(request(&host, between, &format!("{field}Content-Encoding: x-unknown\r\n"), &event("@u:b.de")).await.status, 415);
+    let state = r#"{"initial_state":[{"type":"m.room.member","state_key":"@u:c.de","content":{"membership":"invite"}}]}"#;
+    assert_eq!(request(&host, room, "", state).await.status, 403);
+    assert_eq!(request(&host, invite, "", r#"{"user_id":"@u:a.de","medium":"email","address":"x"}"#).await.status, 400);
     // What was let through has its body as it came.
     assert_eq!(origin.requests().last().map(|request| request.body.clone()), Some(event("@u:b.de").into_bytes()));
     assert_eq!(origin.requests().len(), 2);

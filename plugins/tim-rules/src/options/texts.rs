@@ -17,7 +17,7 @@ pub struct Texts {
     pub room_types: String,
     /// Where too many are invited into a new room.
     pub one_invite: String,
-    /// Where an invitation names no user.
+    /// Where an invitation names no user, or an address.
     pub invites: String,
     /// Where the invitee does not want it.
     pub invite_permission: String,
@@ -67,7 +67,7 @@ impl Default for Texts {
             room_versions: "rooms of this version are not allowed here".to_owned(),
             room_types: "rooms of this type are not allowed here".to_owned(),
             one_invite: "too many users are invited into the new room (A_25368-01)".to_owned(),
-            invites: "\"user_id\" is missing: only users can be invited".to_owned(),
+            invites: "only users can be invited, by \"user_id\" and nothing beside it".to_owned(),
             invite_permission: "the invited user does not want this invitation".to_owned(),
             threads: "there are no threads here (A_25395-02)".to_owned(),
             reactions: "a reaction is exactly one emoji".to_owned(),

@@ -47,6 +47,10 @@ fn invitations_name_a_user() {
     assert_refused("POST", &target, &other, 400, "M_BAD_JSON");
     assert_refused("POST", &target, r#"{"user_id":7}"#, 400, "M_BAD_JSON");
     assert_refused("POST", &target, r#"{"user_id":"@a:b","user_id":"@c:d"}"#, 400, "M_BAD_JSON");
+    for key in ["medium", "address", "id_server", "id_access_token"] {
+        assert_refused("POST", &target, &json!({ "user_id": "@a:b", key: "x" }).to_string(), 400, "M_BAD_JSON");
+        assert_refused("POST", &target, &json!({ "user_id": "@a:b", key: null }).to_string(), 400, "M_BAD_JSON");
+    }
     assert_passes("POST", &target, r#"{"user_id":"@a:b"}"#);
 }
 
@@ -101,6 +105,16 @@ fn other_homeservers_invite_whom_they_may() {
         assert_eq!(put(&harness, "v2", &json!({ "event": event, "room_version": "10" })).0, status, "{sender} {membership}");
         assert_eq!(put(&harness, "v1", &event).0, status, "{sender} {membership}");
     }
+    // Each version is judged by what homeservers read of it.
+    let (wanted, unwanted) = (event("@a:praxis.de", "invite"), event("@a:kasse.de", "invite"));
+    let beside = |mut event: Value, other: &Value| {
+        event["event"] = other.clone();
+        event
+    };
+    assert_eq!(put(&harness, "v1", &beside(unwanted.clone(), &wanted)).0, 403);
+    assert_eq!(put(&harness, "v1", &beside(wanted.clone(), &unwanted)).0, 200);
+    assert_eq!(put(&harness, "v2", &beside(wanted.clone(), &unwanted)).0, 403);
+    assert_eq!(put(&harness, "v2", &wanted).0, 403);
     assert_eq!(put(&harness, "v2", &json!({ "event": {} })), (403, "M_FORBIDDEN".to_owned()));
 }
 

@@ -10,15 +10,46 @@ use super::common::{CLIENT, asked_with, assert_passes, assert_refused, harness, 
 
 #[test]
 fn guests_cannot_register() {
-    for query in ["kind=guest", "x=y&kind=guest", "kind=user&kind=guest", "k%69nd=gu%65st", "kind=GUEST"] {
+    for query in [
+        "kind=guest",
+        "x=1;kind=guest",
+        "x=%26;k%69nd=guest;y",
+        "x=y&kind=guest",
+        "kind=user&kind=guest",
+        "k%69nd=gu%65st",
+        "kind=GUEST",
+    ] {
         assert_refused("POST", &format!("{CLIENT}/register?{query}"), "{}", 403, "M_FORBIDDEN");
     }
-    for query in ["", "?kind=user", "?kind=", "?other=guest"] {
+    let forms = [
+        "application/x-www-form-urlencoded",
+        "Application/X-WWW-Form-URLencoded; charset=utf-8",
+        "multipart/form-data; boundary=x",
+    ];
+    for form in forms {
+        let request = TestRequest::post(&format!("{CLIENT}/register")).with_body(r#"{"x":"&kind=guest&y="}"#);
+        let done = harness(&json!({})).request(request.with_header("Content-Type", form));
+        assert_eq!(verdict(&done), (415, "M_UNRECOGNIZED".to_owned()), "{form}");
+    }
+    for query in ["", "?kind=user", "?kind=", "?other=guest", "?x=%3Bkind=guest"] {
         assert_passes("POST", &format!("{CLIENT}/register{query}"), "{}");
     }
     assert_passes("GET", &format!("{CLIENT}/register/available?kind=guest"), "");
     let off = asked_with(&without("guests"), "POST", &format!("{CLIENT}/register?kind=guest"), "{}");
     assert_eq!(verdict(&off).0, 200);
+}
+
+#[test]
+fn bodies_that_are_judged_have_no_coding() {
+    let done = |options: &Value, coding: &str| {
+        let request = TestRequest::post(&format!("{CLIENT}/rooms/!a:b/upgrade")).with_body(r#"{"new_version":"10"}"#);
+        verdict(&harness(options).request(request.with_header("Content-Encoding", coding)))
+    };
+    for coding in ["gzip", "x-unknown", "identity, gzip"] {
+        assert_eq!(done(&json!({}), coding), (415, "M_UNRECOGNIZED".to_owned()), "{coding}");
+        assert_eq!(done(&without("room_versions"), coding).0, 200, "{coding}");
+    }
+    assert_eq!(done(&json!({}), "Identity").0, 200);
 }
 
 #[test]

@@ -52,16 +52,40 @@ fn new_rooms_begin_with_one_invitation() {
     for (users, others, is_allowed) in [(0, 0, true), (1, 0, true), (2, 0, false), (0, 1, true), (1, 1, false), (0, 2, false)] {
         let invite = vec![json!("@a:b"); users];
         let room = json!({ "room_version": "10", "invite": invite, "invite_3pid": vec![third.clone(); others] }).to_string();
-        if is_allowed {
-            assert_passes("POST", &create(), &room);
-        } else {
-            assert_refused("POST", &create(), &room, 403, "M_FORBIDDEN");
+        if others > 0 {
+            assert_refused("POST", &create(), &room, 400, "M_BAD_JSON");
         }
+        // Where an address may invite, it counts.
+        let done = asked_with(&without("invites"), "POST", &create(), &room);
+        assert_eq!(verdict(&done).0, if is_allowed { 200 } else { 403 }, "{room}");
     }
+    assert_passes("POST", &create(), r#"{"room_version":"10","invite":["@a:b"],"invite_3pid":[]}"#);
+    assert_refused("POST", &create(), &json!({ "invite": ["@a:b", "@c:d"] }).to_string(), 403, "M_FORBIDDEN");
     assert_refused("POST", &create(), r#"{"invite":"@a:b"}"#, 400, "M_BAD_JSON");
     let two = json!({ "room_version": "10", "invite": ["@a:b", "@c:d"] }).to_string();
     assert_eq!(verdict(&asked_with(&json!({ "max_invites": 2 }), "POST", &create(), &two)).0, 200);
     assert_eq!(verdict(&asked_with(&without("one_invite"), "POST", &create(), &two)).0, 200);
+}
+
+#[test]
+fn rooms_do_not_begin_with_members() {
+    let member = r#"{"type":"m.room.member","state_key":"@a:b","content":{"membership":"invite"}}"#;
+    for state in [
+        member.to_owned(),
+        format!(r#"{{"type":"m.room.topic","content":{{}}}},{member}"#),
+        member.replace("m.room.member", r"m.room.m\u0065mber"),
+        member.replace("\"type\"", "\"\\ud800\":1,\"type\""),
+        "7".to_owned(),
+    ] {
+        let room = format!(r#"{{"room_version":"10","initial_state":[{state}]}}"#);
+        assert_refused("POST", &create(), &room, 400, "M_BAD_JSON");
+        for (rule, is_allowed) in [("invites", false), ("one_invite", false), ("federate", false)] {
+            assert_eq!(verdict(&asked_with(&without(rule), "POST", &create(), &room)).0 == 200, is_allowed, "{rule} {state}");
+        }
+    }
+    let room = format!(r#"{{"room_version":"10","initial_state":[{member}]}}"#);
+    let neither = json!({ "rules": { "invites": false, "one_invite": false } });
+    assert_eq!(verdict(&asked_with(&neither, "POST", &create(), &room)).0, 200);
 }
 
 #[test]
