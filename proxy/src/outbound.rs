@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     hooks::Way,
-    http::{Field, Headers, Origin, Version},
+    http::{Field, Headers, Origin, ResponseHead, Version},
     http1::HeadLimits,
     upstream::{Client, Lookups, MayDial, OwnAddresses, Protocol, Settings, tls},
 };
@@ -155,6 +155,11 @@ impl Service {
     /// Cancel safe: dropping it closes the connection that is in use.
     pub async fn call(&self, request: Request, options: Options, caller: &Caller) -> Outcome {
         call::run(self, request, options, caller).await
+    }
+
+    /// The same for who wants no more of the response than its head.
+    async fn deliver(&self, request: &Request, within: Duration, caller: &Caller) -> Result<ResponseHead, Error> {
+        call::deliver(self, request, within, caller).await
     }
 
     async fn client(&self) -> Result<&Client, Error> {

@@ -3,6 +3,7 @@
 mod basic;
 mod doorkeeper;
 mod password;
+mod waiting;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -15,8 +16,10 @@ pub const MAX_USERS: usize = 10_000;
 const MAX_NAME: usize = 256;
 
 /// Names, and hashes of passwords. Nothing shows a hash.
+///
+/// The second is who has the hash that takes longest, of several the first one.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Users(BTreeMap<Arc<str>, Hash>);
+pub struct Users(BTreeMap<Arc<str>, Hash>, Option<(u64, Arc<str>)>);
 
 /// Why a user is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +58,11 @@ impl Users {
         if self.0.len() >= MAX_USERS {
             return Err(UserError::Crowd);
         }
-        let hash = hash.parse().map_err(|error| UserError::Hash(Arc::clone(&name), error))?;
+        let hash: Hash = hash.parse().map_err(|error| UserError::Hash(Arc::clone(&name), error))?;
+        let cost = hash.cost();
+        if self.1.as_ref().is_none_or(|(most, first)| cost > *most || (cost == *most && name < *first)) {
+            self.1 = Some((cost, Arc::clone(&name)));
+        }
         self.0.insert(name, hash);
         Ok(())
     }
@@ -85,11 +92,16 @@ impl Users {
         self.0.len()
     }
 
-    /// The name as it is kept, if the password is that user's. It takes as long where there is no such user, as if there were.
+    fn hash(&self, name: &str) -> Option<&Hash> {
+        self.0.get(name)
+    }
+
+    /// The name as it is kept, if the password is that user's. Where there is no such user it takes as long as for one whose hash
+    /// takes longest: so where all hashes are of one kind and cost, nobody learns which names there are.
     fn verify(&self, name: &str, password: &[u8]) -> Option<Arc<str>> {
         let (known, is_known) = match self.0.get_key_value(name) {
             Some(user) => (user, true),
-            None => (self.0.first_key_value()?, false),
+            None => (self.0.get_key_value(&self.1.as_ref()?.1)?, false),
         };
         let is_right = known.1.is_of(password);
         (is_known && is_right).then(|| Arc::clone(known.0))
@@ -148,6 +160,26 @@ mod tests {
         let mut users = Users::default();
         users.add("ann", ANN).expect("a user");
         assert_eq!(users.verify("ann", b"wrong"), None);
+    }
+
+    #[test]
+    fn unknown_names_take_the_hash_that_takes_longest() {
+        let (cheap, costly) = (hash(b"a", Kind::Bcrypt(4)).expect("a hash"), hash(b"a", Kind::Bcrypt(5)).expect("a hash"));
+        let argon2 = |m, t| format!("$argon2id$v=19$m={m},t={t},p=1$c29tZXNhbHQ$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A");
+        for (hashes, expected) in [
+            (vec![cheap.clone()], "0"),
+            (vec![cheap.clone(), costly.clone(), cheap.clone(), costly.clone()], "1"),
+            (vec![cheap.clone(), argon2(19_456, 2), argon2(19_456, 3), costly.clone()], "2"),
+            (vec![argon2(65_536, 1), argon2(19_456, 3), costly], "0"),
+            (vec![argon2(64, 1), cheap], "1"),
+        ] {
+            let mut users = Users::default();
+            // Whatever comes first in the file.
+            for (number, hash) in hashes.iter().enumerate().rev() {
+                users.add(&number.to_string(), hash).expect("a user");
+            }
+            assert_eq!(users.1.map(|(_, name)| name).as_deref(), Some(expected));
+        }
     }
 
     #[test]

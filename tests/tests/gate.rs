@@ -7,6 +7,8 @@ mod common;
 mod connect;
 #[path = "gate/failing.rs"]
 mod failing;
+#[path = "gate/guesses.rs"]
+mod guesses;
 #[path = "gate/identity.rs"]
 mod identity;
 #[allow(dead_code, reason = "tests of interception share more")]

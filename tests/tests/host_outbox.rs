@@ -300,3 +300,60 @@ async fn it_outlives_a_change_of_options() {
     service.release();
     until(&host, "delivered", 1).await;
 }
+
+#[tokio::test]
+async fn sixty_four_are_under_way_to_all_servers() {
+    let origin = RawOrigin::ok().await;
+    let mut services = Vec::new();
+    for _ in 0..10 {
+        services.push(Service::start().await);
+    }
+    let host = granted(&origin, &posting(json!({"times": 8}))).start().await;
+    let asked = || services.iter().map(|service| service.origin().targets().len()).sum::<usize>();
+    for service in &services {
+        assert_eq!(post(&host, &service.at("/held")).await, ["done"; 8].join("|"));
+    }
+    eventually(async || asked() == 64).await;
+    assert_eq!((outbox(&host).await["waiting"].clone(), outbox(&host).await["tries"].clone()), (json!(80), json!(64)));
+    assert_eq!(asked(), 64);
+    services.iter().for_each(Service::release);
+    until(&host, "delivered", 80).await;
+}
+
+#[tokio::test]
+async fn answers_are_not_kept() {
+    let origin = RawOrigin::ok().await;
+    // Larger than anybody wants, and one that never ends.
+    for (length, body) in [(8 << 20, 8 << 20), (100, 10)] {
+        let target = RawOrigin::start(move |mut conversation| async move {
+            while conversation.request().await.is_some() {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                if conversation.send(head.as_bytes()).await.is_err() || conversation.send(&vec![b'x'; body]).await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await;
+        let host = granted(&origin, &posting(json!({"timeout": 500}))).start().await;
+        assert_eq!(post(&host, &target.url()).await, "done");
+        assert_eq!(until(&host, "delivered", 1).await["tries"], 1, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn grants_that_are_taken_away_stop_what_waits() {
+    let origin = RawOrigin::ok().await;
+    let private = "outbox = [\"private\"]";
+    // Of the last one nothing is left in the configuration's file.
+    for (old, new) in [(private, "outbox = [\"127.0.0.1:1\"]"), (private, "outbox = []"), ("[addon.a]", "[addon.b]")] {
+        let target = failing(usize::MAX, "HTTP/1.1 503 Later\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n").await;
+        let host = Hosted::before(&origin.url()).scripted("a", &posting(json!({})));
+        let host = host.with(|builder| builder.config_toml("outbox = [\"private\"]")).start().await;
+        assert_eq!(post(&host, &target.url()).await, "done");
+        host.logged("requests of an outbox wait").await;
+        host.change_config(old, new).await;
+        let counters = until(&host, "revoked", 1).await;
+        assert_eq!((&counters["waiting"], target.requests().len()), (&json!(0), 1));
+        host.logged("not granted any more").await;
+    }
+}

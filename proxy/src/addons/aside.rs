@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::call::{Course, Measured};
+use crate::heavy::NICENESS;
 
 /// Runtimes of their own. Dropping it stops what runs there.
 pub(super) struct Aside {
@@ -62,10 +63,6 @@ enum Left<T> {
     // The machine has no time to spare: to end it takes a place aside again.
     Back(Measured<T>),
 }
-
-// Of Linux' 19 steps down: a thread that serves gets about ten times the share of one of these while both want to run, and
-// these get everything that is left over.
-const NICENESS: i32 = 10;
 
 // How long work stays in the last lane, where it gets nothing on a machine that is busy all the time.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -394,6 +394,7 @@ impl Shared {
 
     /// Takes over settings of addons and listeners, and loads what they change.
     pub(super) async fn update(self: &Arc<Self>, settings: Settings) {
+        self.engine().carrier().grant(settings.outboxes());
         self.settings.store(Arc::new(settings));
         let mut loads = JoinSet::new();
         for entry in self.entries() {

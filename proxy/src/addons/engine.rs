@@ -98,6 +98,7 @@ impl Engine {
         let seats = Seats::new(max_instances);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
         let carrier = Carrier::new(&service, Handle::current());
+        carrier.grant(settings.outboxes());
         let names = Arc::new(Names::new(settings.nameservers.clone()));
         let outbound = Outbound { service, names, runtime: Handle::current() };
         let store = Arc::clone(&settings.store);

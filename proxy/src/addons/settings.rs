@@ -1,13 +1,20 @@
 //! What the configuration says about addons.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{grants::Grants, limits::Limits};
 use crate::{
     hooks::{FailurePolicy, QuarantineRule},
     http::BearerToken,
     kv::{Memory, Store},
-    outbound,
+    outbound::{self, HttpGrants},
     upstream::OwnAddresses,
 };
 
@@ -116,6 +123,11 @@ impl Settings {
     #[must_use]
     pub fn addon(&self, name: &str) -> AddonSettings {
         self.addons.get(name).cloned().unwrap_or_default()
+    }
+
+    /// What each addon may have sent later, by its name.
+    pub(super) fn outboxes(&self) -> HashMap<String, HttpGrants> {
+        self.addons.iter().map(|(name, addon)| (name.clone(), addon.grants.outbox.clone())).collect()
     }
 
     /// Where this addon's component is.

@@ -196,7 +196,7 @@ impl Sites {
         let metrics = self.metrics.listener(&listener.name);
         Ok(Site {
             name: Arc::clone(&listener.name),
-            route: self.route(&listener.mode, &metrics)?,
+            route: self.route(listener, &metrics)?,
             routes: Arc::new(listener.routes.clone()),
             client: Arc::new(client),
             preserve_host: listener.preserve_host,
@@ -212,15 +212,18 @@ impl Sites {
         })
     }
 
-    fn route(&self, mode: &Mode, metrics: &ListenerMetrics) -> anyhow::Result<Route> {
-        Ok(match mode {
+    fn route(&self, listener: &config::Listener, metrics: &ListenerMetrics) -> anyhow::Result<Route> {
+        Ok(match &listener.mode {
             Mode::Reverse(upstreams) => Route::Reverse(Arc::new(upstreams.clone())),
             Mode::Forward(config::Forward { clients, targets, users, intercept }) => Route::Forward(Forward {
                 clients: clients.clone(),
                 targets: Arc::new(targets.clone()),
                 own: self.own.clone(),
                 doorkeeper: match users {
-                    Some(list) => Some(Arc::new(Doorkeeper::new(Arc::clone(&list.users))?)),
+                    Some(list) => Some(match self.doorkeeper(listener) {
+                        Some(before) => before.next(&list.users),
+                        None => Arc::new(Doorkeeper::new(Arc::clone(&list.users))?),
+                    }),
                     None => None,
                 },
                 intercept: intercept
@@ -229,6 +232,15 @@ impl Sites {
                     .transpose()?,
             }),
         })
+    }
+
+    /// Who keeps the door of the listener that goes on as this one.
+    fn doorkeeper(&self, listener: &config::Listener) -> Option<Arc<Doorkeeper>> {
+        let running = self.running.iter().find(|running| is_same(&running.config, listener))?;
+        match &running.shared.sites.configured().route {
+            Route::Forward(forward) => forward.doorkeeper.clone(),
+            Route::Reverse(_) => None,
+        }
     }
 
     /// Name and URL of each listener.

@@ -1,8 +1,9 @@
 //! One call: a request, the redirects after it, and the response.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use http_body::Body as _;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Caller, Error, Options, Outcome, Request, Response, Service, collect::collect, redirect, url::Target};
 use crate::{
@@ -28,6 +29,44 @@ pub(super) async fn run(service: &Service, request: Request, options: Options, c
         None => call.run(request).await,
     };
     Outcome { result, was_sent: call.was_sent }
+}
+
+/// Of a body that nobody wants so much is read, in bytes, to keep its connection; one that has more closes it.
+const UNWANTED: usize = 64 << 10;
+
+/// The head of the response to a call whose body nobody wants. Redirects are not followed. Once the head is there, nothing that
+/// becomes of the body is an error.
+pub(super) async fn deliver(
+    service: &Service,
+    request: &Request,
+    within: Duration,
+    caller: &Caller,
+) -> Result<ResponseHead, Error> {
+    let options = Options { timeout: within, redirects: 0, max_response: 0 };
+    let mut call = Call { service, options, caller, was_sent: false };
+    let mut answer = None;
+    let work = async {
+        let target = Target::parse(&request.url)?;
+        let (head, body) = call.exchange(request, &target).await?;
+        answer = Some(head);
+        discard(body).await;
+        Ok(())
+    };
+    let ended = timeout(within, work).await.unwrap_or(Err(Error::Timeout));
+    match answer {
+        Some(head) => Ok(head),
+        None => Err(ended.err().unwrap_or(Error::Timeout)),
+    }
+}
+
+async fn discard(mut body: Body) {
+    let mut left = UNWANTED;
+    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        match left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 impl Call<'_> {

@@ -20,7 +20,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 use super::{Caller, Error, Request};
 
@@ -61,20 +64,21 @@ pub enum Refused {
 }
 
 /// Requests of one addon that wait, and what became of those before.
-#[derive(Default)]
 pub struct Outbox {
     lanes: Mutex<HashMap<Box<str>, Queue>>,
     messages: AtomicUsize,
     bytes: AtomicUsize,
     ended: [AtomicU64; Ended::NAMES.len()],
     tries: AtomicU64,
+    /// For tries under way.
+    turns: Arc<Semaphore>,
 }
 
 /// What an outbox says at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct OutboxCounters {
     /// Requests, by what became of them: `delivered`; `rejected`, answered so that no other try would do better; `expired`; `lost`
-    /// with the end of the process; `full`, never taken.
+    /// with the end of the process; `full`, never taken; `revoked`, not granted any more.
     pub requests: std::collections::BTreeMap<&'static str, u64>,
     /// Tries.
     pub tries: u64,
@@ -83,6 +87,9 @@ pub struct OutboxCounters {
     /// Their bytes, as they count.
     pub waiting_bytes: usize,
 }
+
+/// Tries under way at one time, to all origins: more wait.
+const TURNS: usize = 64;
 
 /// Bytes that a request counts for beside its own.
 const OVERHEAD: usize = 256;
@@ -95,6 +102,7 @@ enum Ended {
     Expired,
     Lost,
     Full,
+    Revoked,
 }
 
 /// Those of a lane that were not tried yet.
@@ -184,7 +192,20 @@ impl Letter {
 
 impl Ended {
     /// In the order in which they are declared.
-    const NAMES: [&'static str; 5] = ["delivered", "rejected", "expired", "lost", "full"];
+    const NAMES: [&'static str; 6] = ["delivered", "rejected", "expired", "lost", "full", "revoked"];
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            lanes: Mutex::default(),
+            messages: AtomicUsize::default(),
+            bytes: AtomicUsize::default(),
+            ended: Default::default(),
+            tries: AtomicU64::default(),
+            turns: Arc::new(Semaphore::new(TURNS)),
+        }
+    }
 }
 
 impl Default for Room {

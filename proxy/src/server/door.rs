@@ -26,7 +26,7 @@ pub(super) async fn enter(site: &Site, peer: &Peer, head: &mut RequestHead) -> R
     may_come(forward, peer)?;
     let admitted = match &forward.doorkeeper {
         None => None,
-        Some(doorkeeper) => Some(doorkeeper.admit(&head.headers).await),
+        Some(doorkeeper) => Some(doorkeeper.admit(peer.address.ip(), &head.headers).await),
     };
     head.headers.remove("proxy-authorization");
     admitted.transpose().map_err(|refused| {

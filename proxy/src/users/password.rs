@@ -13,6 +13,8 @@ const MAX_PASSWORD: usize = 1024;
 const BCRYPT_PASSWORD: usize = 71;
 /// The cost that htpasswd and others stop at is 17; each one more takes twice the time.
 const BCRYPT_COST: u32 = 15;
+/// What a round of bcrypt counts in KiB of argon2: measured, within a factor of two.
+const BCRYPT_ROUND: u64 = 64;
 /// In KiB; with passes and lanes, what a single guess of a client may take.
 const ARGON2_MEMORY: u32 = 256 << 10;
 const ARGON2_PASSES: u32 = 16;
@@ -84,6 +86,22 @@ impl Hash {
         match &self.0 {
             Scheme::Argon2(hash) => is_possible && Argon2::default().verify_password(password, hash.as_ref()).is_ok(),
             Scheme::Bcrypt(hash) => is_possible && bcrypt::non_truncating_verify(password, hash).unwrap_or(false),
+        }
+    }
+}
+
+impl Hash {
+    /// About how long it takes to verify a password, to compare with others: memory times passes. One round of bcrypt takes as long
+    /// as argon2 with 64 KiB.
+    pub(super) fn cost(&self) -> u64 {
+        match &self.0 {
+            Scheme::Argon2(hash) => {
+                Params::try_from(&**hash).map_or(0, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))
+            }
+            Scheme::Bcrypt(hash) => {
+                let cost = hash.parse().map_or(0, |parts: bcrypt::HashParts| parts.get_cost());
+                BCRYPT_ROUND << cost.min(BCRYPT_COST)
+            }
         }
     }
 }

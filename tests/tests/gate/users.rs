@@ -194,14 +194,14 @@ async fn a_password_is_paid_for_once() {
     let host = gate(None, &upstreams, &json!({})).set("listener.forward.users.ann", format!("{hash:?}")).start().await;
     let proxy = host.address_of("forward");
     let first = format!("GET {}/", origin.url());
-    let before = host.cpu_of_threads("tokio-rt-worker");
+    let before = host.cpu_of_threads("passwords");
     assert_eq!(ask(proxy, &first, "a", &basic("ann", SECRET)).await.status, 200);
-    let once = host.cpu_of_threads("tokio-rt-worker") - before;
-    let before = host.cpu_of_threads("tokio-rt-worker");
+    let once = host.cpu_of_threads("passwords") - before;
+    let before = host.cpu_of_threads("passwords");
     for _ in 0..50 {
         assert_eq!(ask(proxy, &first, "a", &basic("ann", SECRET)).await.status, 200);
     }
-    let again = host.cpu_of_threads("tokio-rt-worker") - before;
+    let again = host.cpu_of_threads("passwords") - before;
     assert!(again < once * 10, "{once:?} for the first one, {again:?} for fifty more");
 }
 

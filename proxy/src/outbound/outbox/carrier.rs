@@ -1,13 +1,13 @@
 //! What takes requests to where they go.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    super::{Error, Options, Service, call, url::Target},
+    super::{Error, HttpGrants, Service, call, url::Target},
     Letter,
     pause::Waits,
 };
@@ -18,6 +18,7 @@ pub struct Carrier {
     check: Check,
     send: Send,
     waits: Waits,
+    granted: watch::Sender<Granted>,
     runtime: Handle,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -34,8 +35,8 @@ pub(super) struct Answer {
 pub(super) type Check = Arc<dyn Fn(&Letter) -> Result<Box<str>, Error> + std::marker::Send + Sync>;
 pub(super) type Send = Arc<dyn Fn(Letter) -> BoxFuture<'static, Result<Answer, Error>> + std::marker::Send + Sync>;
 
-/// Nobody reads answers: one over this is an error.
-const MAX_RESPONSE: usize = 1 << 20;
+/// What each addon may have sent, by its name; others nothing.
+pub(super) type Granted = Arc<HashMap<String, HttpGrants>>;
 
 impl Carrier {
     /// Sends with `service`, in tasks of this runtime.
@@ -51,17 +52,23 @@ impl Carrier {
         let send = move |letter: Letter| -> BoxFuture<'static, _> {
             let service = Arc::clone(&service);
             Box::pin(async move {
-                let options = Options { timeout: letter.timeout, redirects: 0, max_response: MAX_RESPONSE };
-                let response = service.call(letter.request, options, &letter.caller).await.result?;
-                let retry_after = response.headers.get_str("retry-after").and_then(|text| text.trim().parse().ok());
-                Ok(Answer { status: response.status.as_u16(), retry_after: retry_after.map(Duration::from_secs) })
+                let head = service.deliver(&letter.request, letter.timeout, &letter.caller).await?;
+                let retry_after = head.headers.get_str("retry-after").and_then(|text| text.trim().parse().ok());
+                Ok(Answer { status: head.status.as_u16(), retry_after: retry_after.map(Duration::from_secs) })
             })
         };
         Self::with(Arc::new(check), Arc::new(send), Waits::default(), runtime)
     }
 
     pub(super) fn with(check: Check, send: Send, waits: Waits, runtime: Handle) -> Self {
-        Self { check, send, waits, runtime, tasks: TaskTracker::new(), closing: CancellationToken::new() }
+        let (granted, _) = watch::channel(Granted::default());
+        Self { check, send, waits, granted, runtime, tasks: TaskTracker::new(), closing: CancellationToken::new() }
+    }
+
+    /// From now on addons may have sent what is said here, by their names: each try is held against it, and what waits and is not
+    /// granted any more is dropped.
+    pub fn grant(&self, granted: HashMap<String, HttpGrants>) {
+        self.granted.send_replace(Arc::new(granted));
     }
 
     /// The process ends: each request that waits is tried once more, at once. Waits for that, but not longer than this.
@@ -71,6 +78,11 @@ impl Carrier {
         if timeout(within, self.tasks.wait()).await.is_err() {
             tracing::warn!("requests that addons wanted sent later are lost: there was no time left for them");
         }
+    }
+
+    /// What is granted now, and whether that changes.
+    pub(super) fn granted(&self) -> watch::Receiver<Granted> {
+        self.granted.subscribe()
     }
 
     /// Where a letter goes, if it may.

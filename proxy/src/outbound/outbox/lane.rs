@@ -2,15 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures_util::future::{BoxFuture, OptionFuture};
 use tokio::{
-    sync::Notify,
+    sync::{AcquireError, Notify, OwnedSemaphorePermit, watch},
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
 
 use super::{
-    Ended, Kept, Outbox,
-    carrier::{Answer, Carrier},
+    Ended, Kept, Letter, Outbox,
+    carrier::{Answer, Carrier, Granted},
     pause::Pause,
 };
 use crate::outbound::Error;
@@ -28,7 +29,13 @@ pub(super) struct Lane {
     under_way: JoinSet<Try>,
     pause: Pause,
     told: Option<Instant>,
+    granted: watch::Receiver<Granted>,
+    /// While there is no turn for one more try.
+    turn: Option<BoxFuture<'static, Result<Turn, AcquireError>>>,
 }
+
+/// One of the tries that an outbox may have under way.
+type Turn = OwnedSemaphorePermit;
 
 /// A try that ended.
 struct Try {
@@ -65,13 +72,17 @@ const TELL_EVERY: Duration = Duration::from_mins(1);
 
 impl Lane {
     pub(super) fn new(outbox: Arc<Outbox>, addon: Arc<str>, origin: Box<str>, news: Arc<Notify>, carrier: Carrier) -> Self {
-        let (later, under_way, pause) = (BTreeMap::new(), JoinSet::new(), Pause::default());
-        Self { outbox, addon, origin, news, carrier, later, failed: 0, under_way, pause, told: None }
+        let (later, under_way, pause, granted) = (BTreeMap::new(), JoinSet::new(), Pause::default(), carrier.granted());
+        Self { outbox, addon, origin, news, carrier, later, failed: 0, under_way, pause, told: None, granted, turn: None }
     }
 
     pub(super) async fn run(mut self) {
+        let mut given = None;
         loop {
-            let wake = match self.start() {
+            if self.granted.has_changed().unwrap_or_default() {
+                self.drop_revoked();
+            }
+            let wake = match self.start(given.take()) {
                 Next::End => return,
                 Next::Nothing => None,
                 Next::Time(time) => Some(time),
@@ -80,22 +91,42 @@ impl Lane {
             tokio::select! {
                 Some(ended) = self.under_way.join_next() => self.ended(ended),
                 () = self.news.notified() => {}
+                Some(turn) = OptionFuture::from(self.turn.as_mut()) => {
+                    self.turn = None;
+                    given = turn.ok();
+                }
+                Ok(()) = self.granted.changed() => self.granted.mark_changed(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = closing.cancelled(), if wake.is_some() => {}
             }
         }
     }
 
-    /// Begins as many tries as may be.
-    fn start(&mut self) -> Next {
+    /// Begins as many tries as may be, the first one with a turn that was `given`.
+    fn start(&mut self, mut given: Option<Turn>) -> Next {
         let is_closing = self.carrier.closing().is_cancelled();
         let now = Instant::now();
         let pause = self.pause.until(now).filter(|_| !is_closing);
         let width = if self.pause.is_failing() && !is_closing { 1 } else { WIDTH };
         while pause.is_none() && self.under_way.len() < width {
+            if !self.has_next(now, is_closing) {
+                break;
+            }
+            let turns = &self.outbox.turns;
+            // One after the other, in the order in which lanes ask: those to many silent servers do not keep the others away.
+            let Some(turn) = given.take().or_else(|| Arc::clone(turns).try_acquire_owned().ok()) else {
+                self.turn.get_or_insert_with(|| Box::pin(Arc::clone(turns).acquire_owned()));
+                return Next::Nothing;
+            };
             let Some(mut kept) = self.next(now, is_closing) else { break };
             if kept.expires <= now {
                 self.outbox.count(Ended::Expired);
+                given = Some(turn);
+                continue;
+            }
+            if !self.is_granted(&mut kept.letter) {
+                self.revoked(1);
+                given = Some(turn);
                 continue;
             }
             kept.tries = kept.tries.saturating_add(1);
@@ -103,9 +134,12 @@ impl Lane {
             let sending = self.carrier.send(kept.letter.clone());
             self.under_way.spawn(async move {
                 let began = Instant::now();
-                Try { result: sending.await, kept, began }
+                let result = sending.await;
+                drop(turn);
+                Try { result, kept, began }
             });
         }
+        self.turn = None;
         if self.under_way.is_empty() && self.later.is_empty() && self.is_over() {
             return Next::End;
         }
@@ -126,6 +160,43 @@ impl Lane {
         let is_due = self.later.first_key_value().is_some_and(|((due, _), _)| is_closing || *due <= now);
         let due = if is_due { self.later.pop_first().map(|(_, kept)| kept) } else { None };
         due.or_else(|| self.fresh())
+    }
+
+    /// Whether there is one to be tried.
+    fn has_next(&self, now: Instant, is_closing: bool) -> bool {
+        self.later.first_key_value().is_some_and(|((due, _), _)| is_closing || *due <= now)
+            || self.outbox.lanes.lock().get(&self.origin).is_some_and(|queue| !queue.letters.is_empty())
+    }
+
+    /// Whether the configuration of now grants it; from now on it goes by that.
+    fn is_granted(&self, letter: &mut Letter) -> bool {
+        letter.caller.grants = self.granted.borrow().get(&*self.addon).cloned().unwrap_or_default();
+        self.carrier.check(letter).is_ok()
+    }
+
+    /// Drops what waits and is not granted any more.
+    fn drop_revoked(&mut self) {
+        self.granted.mark_unchanged();
+        let fresh = self.outbox.lanes.lock().get_mut(&self.origin).map(|queue| std::mem::take(&mut queue.letters));
+        let (mut fresh, mut later) = (fresh.unwrap_or_default(), std::mem::take(&mut self.later));
+        let before = fresh.len().saturating_add(later.len());
+        fresh.retain_mut(|kept| self.is_granted(&mut kept.letter));
+        later.retain(|_, kept| self.is_granted(&mut kept.letter));
+        self.revoked(before.saturating_sub(fresh.len()).saturating_sub(later.len()));
+        self.later = later;
+        if let Some(queue) = self.outbox.lanes.lock().get_mut(&self.origin) {
+            // What came meanwhile is behind them.
+            fresh.append(&mut queue.letters);
+            queue.letters = fresh;
+        }
+    }
+
+    fn revoked(&self, count: usize) {
+        if count > 0 {
+            (0..count).for_each(|_| self.outbox.count(Ended::Revoked));
+            let (addon, origin) = (&*self.addon, &*self.origin);
+            tracing::warn!(addon.name = addon, origin, count, "requests of an outbox are dropped: they are not granted any more");
+        }
     }
 
     fn fresh(&self) -> Option<Kept> {

@@ -44,7 +44,12 @@ fn world_with(first: Duration, answers: Arc<Answers>) -> World {
     let peer = Arc::<Peer>::default();
     let check: Check = Arc::new(|letter| {
         let url = &letter.request.url;
-        if url.contains("denied") { Err(Error::Denied(url.clone())) } else { Ok(url.as_str().into()) }
+        // Without grants to hold it against, whoever asks may.
+        if url.contains("denied") || letter.caller.grants.iter().any(|grant| grant.to_string() == "revoked") {
+            Err(Error::Denied(url.clone()))
+        } else {
+            Ok(url.as_str().into())
+        }
     });
     let at = Arc::clone(&peer);
     let send: Send = Arc::new(move |letter| {
@@ -82,6 +87,17 @@ fn letter(body: &str, lifetime: Duration) -> Letter {
 impl World {
     fn put(&self, body: &str) -> Result<(), Refused> {
         self.put_for(body, Duration::from_hours(1))
+    }
+
+    fn put_to(&self, url: &str, body: &str) -> Result<(), Refused> {
+        let mut letter = letter(body, Duration::from_hours(1));
+        url.clone_into(&mut letter.request.url);
+        self.outbox.put(&"a".into(), letter, self.room, &self.carrier)
+    }
+
+    fn grant(&self, addon: &str, grant: &str) {
+        let grants = std::iter::once(grant.parse::<super::super::HttpGrant>().expect("a grant")).collect();
+        self.carrier.grant(HashMap::from([(addon.to_owned(), grants)]));
     }
 
     fn put_for(&self, body: &str, lifetime: Duration) -> Result<(), Refused> {
@@ -208,6 +224,58 @@ async fn eight_are_on_their_way_at_one_time() {
     }
     assert_eq!(count(&world.settle().await, "delivered"), 64);
     assert_eq!(world.peer.most.load(Relaxed), 8);
+}
+
+#[tokio::test]
+async fn sixty_four_are_on_their_way_to_all_origins() {
+    for (origins, expected) in [(7, 56), (8, 64), (9, 64), (40, 64)] {
+        let world = world_with(Duration::from_millis(3), Arc::new(|_, _| status(200)));
+        for origin in 0..origins * 8 {
+            world.put_to(&format!("http://{}/", origin % origins), &origin.to_string()).expect("room");
+        }
+        assert_eq!(count(&world.settle().await, "delivered"), 8 * origins as u64);
+        assert_eq!(world.peer.most.load(Relaxed), expected, "{origins}");
+    }
+}
+
+#[tokio::test]
+async fn silent_origins_leave_turns_to_others() {
+    let world = world_with(Duration::from_mins(1), Arc::new(|_, _| status(200)));
+    let held = Arc::clone(&world.outbox.turns).acquire_many_owned(63).await.expect("turns");
+    for origin in 0..20 {
+        for body in 0..4 {
+            world.put_to(&format!("http://{origin}/"), &format!("{origin} {body}")).expect("room");
+        }
+    }
+    world.put_to("http://last/", "last").expect("room");
+    while !world.seen().contains(&"last".to_owned()) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    // Each of the others had its turn before, and not all of theirs.
+    assert!(world.seen().len() < 50, "{:?}", world.seen());
+    drop(held);
+    assert_eq!(count(&world.settle().await, "delivered"), 81);
+}
+
+#[tokio::test]
+async fn what_is_not_granted_any_more_is_dropped() {
+    let world = world_with(Duration::from_mins(1), Arc::new(|_, _| status(503)));
+    for body in 0..12 {
+        world.put(&body.to_string()).expect("room");
+    }
+    while world.peer.now.load(Relaxed) > 0 || world.seen().len() < 8 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(world.outbox.counters().waiting, 12);
+    world.grant("b", "revoked");
+    world.grant("a", "c");
+    assert_eq!(world.outbox.counters().waiting, 12);
+    world.grant("a", "revoked");
+    let counters = world.settle().await;
+    assert_eq!((count(&counters, "revoked"), counters.waiting_bytes, world.seen().len()), (12, 0, 8));
+    // Who still goes by old grants puts it in, and it is not tried.
+    world.put("late").expect("room");
+    assert_eq!((count(&world.settle().await, "revoked"), world.seen().len()), (13, 8));
 }
 
 #[tokio::test]
