@@ -68,7 +68,7 @@ pub(super) fn any(path: &[u8], mut holds: impl FnMut(&Segments<'_>, bool) -> boo
     let ways = ways(&pieces);
     ways.iter().any(|early| {
         let first = early.read(&pieces);
-        ways.iter().filter(|late| late.goes_on_from(early)).any(|late| {
+        ways.iter().filter(|late| late.goes_on_from(*early)).any(|late| {
             let is_loose = late.splits && !is_deep;
             let read = if late == early { None } else { Some(late.read(&first)) };
             let pieces = read.as_ref().unwrap_or(&first);
@@ -105,7 +105,7 @@ fn ways(pieces: &[Piece<'_>]) -> Vec<Way> {
 }
 
 impl Way {
-    fn goes_on_from(self, early: &Self) -> bool {
+    fn goes_on_from(self, early: Self) -> bool {
         self.drops >= early.drops
             && self.strips >= early.strips
             && self.splits >= early.splits
