@@ -2,23 +2,25 @@
 //!
 //! The first route that a request fits is the one. Paths are matched as they were sent, segment by segment and percent-decoded once:
 //! `%2F` is a part of its segment and ends none, and case counts. What servers do to paths beyond that differs, so a request that
-//! another route would get, or none, once dot segments are resolved, empty segments and `;…` left out, is [`Judged::Ambiguous`]: no
-//! way of writing a path leads past a route, or into one. What a variable has found is encoded anew wherever it is put in, and
+//! another route would get, or none, once dot segments are resolved, with empty segments and `;…` or without, is
+//! [`Judged::Ambiguous`]; so is one that another route would get if `%2F` or `%5C` ended its segment. What a variable has found is encoded anew wherever it is put in, and
 //! never becomes more than one segment.
 
 mod path;
+mod readings;
 mod template;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{cell::LazyCell, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use crate::{
     filter::{Answer as Says, Filter, View},
-    http::{Authority, Field, Headers, Origin, RequestHead, Scheme},
+    http::{Field, Headers, Origin, RequestHead, Scheme},
+    targets::{Host, Target},
 };
 
 use path::Segments;
@@ -43,8 +45,8 @@ pub struct Route {
 pub struct Conditions {
     /// `path`.
     pub path: Option<PathTemplate>,
-    /// `host`: hosts that were asked for, whatever their case; without a port any will do. None: all.
-    pub hosts: Vec<Authority>,
+    /// `host`: hosts that were asked for, however they are written; without a port any will do. None: all.
+    pub hosts: Vec<Host>,
     /// `method`: GET takes HEAD, too. None: all.
     pub methods: Vec<Method>,
     /// `filter`.
@@ -123,6 +125,9 @@ pub enum Unfit {
     /// Over 64 KiB.
     #[error("the path is too long")]
     TooLong,
+    /// A document over 256 KiB.
+    #[error("the path makes too long a document")]
+    TooLarge,
     /// What is to be text in JSON is not.
     #[error("the path is not UTF-8")]
     NotText,
@@ -153,9 +158,10 @@ impl Routes {
         }
         let path = view.request.path();
         let segments = Segments::of(path);
-        let found = self.first(view, segments.as_ref());
+        let asked = LazyCell::new(|| Target::asked(view.request));
+        let found = self.0.iter().position(|route| route.of.fits(segments.as_ref()) && route.of.hold_but_for_path(view, &asked));
         let has_path = self.0.iter().any(|route| route.of.path.is_some());
-        if has_path && Segments::others(path).iter().any(|other| self.first(view, Some(other)) != found) {
+        if has_path && self.is_ambiguous(path, found, |route| route.of.hold_but_for_path(view, &asked)) {
             return Judged::Ambiguous;
         }
         let Some(number) = found else { return Judged::Unrouted };
@@ -164,8 +170,13 @@ impl Routes {
         Judged::Routed(number, captures.unwrap_or_default())
     }
 
-    fn first(&self, view: &View<'_>, path: Option<&Segments<'_>>) -> Option<usize> {
-        self.0.iter().position(|route| route.of.hold_for(view, path))
+    /// Whether what servers may read in the path leads elsewhere.
+    fn is_ambiguous(&self, path: &[u8], found: Option<usize>, holds: impl Fn(&Route) -> bool) -> bool {
+        let candidates = LazyCell::new(|| self.0.iter().enumerate().filter(|(_, route)| holds(route)).collect::<Vec<_>>());
+        readings::any(path, |reading, is_loose| {
+            let first = candidates.iter().find(|(_, route)| route.of.fits(Some(reading))).map(|(number, _)| *number);
+            first != found && !(is_loose && first.is_none())
+        })
     }
 }
 
@@ -176,13 +187,16 @@ impl Conditions {
         self.path.is_none() && self.hosts.is_empty() && self.methods.is_empty() && self.filter.is_none()
     }
 
-    fn hold_for(&self, view: &View<'_>, path: Option<&Segments<'_>>) -> bool {
+    fn fits(&self, path: Option<&Segments<'_>>) -> bool {
+        self.path.as_ref().is_none_or(|template| path.is_some_and(|path| template.matches(path)))
+    }
+
+    fn hold_but_for_path(&self, view: &View<'_>, asked: &impl Deref<Target = Option<Target>>) -> bool {
         let request: &RequestHead = view.request;
         let is_asked_by =
             |method: &Method| *method == request.method || (*method == Method::GET && request.method == Method::HEAD);
-        self.path.as_ref().is_none_or(|template| path.is_some_and(|path| template.matches(path)))
-            && (self.methods.is_empty() || self.methods.iter().any(is_asked_by))
-            && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.is_about(&request.authority)))
+        (self.methods.is_empty() || self.methods.iter().any(is_asked_by))
+            && (self.hosts.is_empty() || asked.as_ref().is_some_and(|asked| self.hosts.iter().any(|host| host.is_about(asked))))
             && self.filter.as_ref().is_none_or(|condition| condition.filter.evaluate(view) == Says::Yes)
     }
 }

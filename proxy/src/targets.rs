@@ -3,16 +3,18 @@
 //! Nothing trusts a name: [`Targets`] are asked about it before it is looked up, and about every address that it has before that is
 //! dialled. So a name that changes its address in between, or has several, leads nowhere else.
 
+mod host;
 mod pattern;
 
 use std::{fmt, net::IpAddr, sync::LazyLock};
 
 use crate::{
     config::Network,
-    http::Origin,
+    http::{Authority, Origin, RequestHead},
     outbound::{self, reached},
 };
 
+pub use host::{Host, InvalidHost};
 pub use pattern::{InvalidPattern, Pattern};
 
 /// The lists of a forward listener.
@@ -69,6 +71,23 @@ impl Target {
     #[must_use]
     pub fn of(origin: &Origin) -> Option<Self> {
         outbound::Target::parse(&format!("{origin}/")).ok().map(Self)
+    }
+
+    /// What a request asks for; none also if it names no host.
+    #[must_use]
+    pub fn asked(head: &RequestHead) -> Option<Self> {
+        Self::of(&Origin { scheme: head.scheme, authority: head.authority.clone() })
+    }
+
+    /// An origin as a proxy is asked for it: where the host is an address, in the one way of writing it that everybody reads alike.
+    pub(crate) fn spelled(origin: &Origin) -> Origin {
+        let spell = |address: IpAddr| -> Option<Authority> {
+            let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
+            let port = origin.authority.port();
+            port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")).parse().ok()
+        };
+        let authority = Self::of(origin).and_then(|target| target.address()).and_then(spell);
+        Origin { scheme: origin.scheme, authority: authority.unwrap_or_else(|| origin.authority.clone()) }
     }
 
     /// The host in lower case, without a dot at its end.

@@ -8,7 +8,7 @@ use super::{
     forward::{forward, narrow, refuse_forward},
     key::Key,
     limits::{limits, timeouts},
-    proxy::proxies,
+    proxy::{proxies, refuse_circles},
     raw::{RawListener, RawMode, RawProtocol, RawTls, RawTrust},
     routes::routes,
     upstreams::upstreams,
@@ -77,6 +77,7 @@ pub(super) fn listener(check: &mut Check, key: &Key, raw: RawListener, ground: &
         check.fail(&key.join("upstream_ca"), "must not be set where the upstream is http://");
     }
     let proxies = proxies(check, key, &raw, mode.as_ref(), bind);
+    refuse_circles(check, key, &raw, bind, (mode.as_ref(), routes.as_ref()));
     let client_cert = client_cert(check, key, &raw);
     let upstream_protocol = match raw.upstream_protocol {
         None | Some(RawProtocol::Auto) => UpstreamProtocol::Auto,

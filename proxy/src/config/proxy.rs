@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,8 +12,9 @@ use url::Url;
 
 use super::{Mode, check::Check, files, forward::narrow, key::Key, raw::RawListener};
 use crate::{
-    http::{Authority, Origin},
-    targets::Pattern,
+    http::{Authority, Origin, Scheme},
+    routes::{Action, Onward, Routes},
+    targets::{Pattern, Target},
     upstream::{Credentials, ProxyKind},
 };
 
@@ -44,6 +45,13 @@ pub struct Proxy {
     pub password_file: Option<PathBuf>,
 }
 
+impl Proxy {
+    /// As if it were an upstream.
+    fn origin(&self) -> Origin {
+        Origin { scheme: Scheme::Http, authority: self.authority.clone() }
+    }
+}
+
 /// Where the password may be instead of a file.
 const PASSWORD: &str = "TOLLGATE_PROXY_PASSWORD";
 /// Bytes of a user or a password: SOCKS knows no longer ones.
@@ -69,10 +77,45 @@ pub(super) fn proxies(
     let ca = raw.proxy_ca.as_deref().filter(|_| is_used).and_then(|path| check.readable(&key.join("proxy_ca"), path));
     let proxies = Proxies { otherwise: otherwise?, except: except?, of: of?, ca };
     let mut all = proxies.otherwise.iter().chain(proxies.of.iter().filter_map(|(_, proxy)| proxy.as_ref()));
-    if bind.is_some_and(|bind| all.any(|proxy| is_at(proxy, bind))) {
+    if bind.is_some_and(|bind| all.any(|proxy| is_at(&proxy.origin(), bind))) {
         check.fail(&key.join("proxy"), "must not be this listener itself");
     }
     is_used.then_some(proxies)
+}
+
+/// Refuses what leads straight back to the listener. By way of a proxy an address may be that of another machine.
+pub(super) fn refuse_circles(
+    check: &mut Check,
+    key: &Key,
+    raw: &RawListener,
+    bind: Option<SocketAddr>,
+    (mode, routes): (Option<&Mode>, Option<&Routes>),
+) {
+    let Some(bind) = bind.filter(|_| raw.proxy.is_none()) else { return };
+    let mut refuse = |key: Key, origin: &Origin| {
+        if is_at(origin, bind) {
+            check.fail(&key, "must not be this listener itself");
+        }
+    };
+    if let Some(Mode::Reverse(upstreams)) = mode {
+        if let Some(origin) = &upstreams.otherwise {
+            refuse(key.join("upstream"), origin);
+        }
+        for (place, named) in upstreams.named.iter().enumerate() {
+            if raw.upstreams.get(place).is_some_and(|raw| raw.proxy.as_deref().is_none_or(|proxy| proxy == "none")) {
+                refuse(key.join("upstreams").join(place).join("url"), &named.origin);
+            }
+        }
+    }
+    for (place, (route, raw)) in routes.map_or(&[][..], |routes| &routes.0).iter().zip(&raw.route).enumerate() {
+        // What is named is told of where it is.
+        let is_url = raw.upstream.as_deref().is_some_and(|text| text.contains("://"));
+        if let Action::Onward(Onward { upstream: Some(origin), .. }) = &route.action
+            && is_url
+        {
+            refuse(key.join("route").join(place).join("upstream"), origin);
+        }
+    }
 }
 
 /// Those that `upstreams` have for themselves.
@@ -187,11 +230,15 @@ fn is_legal(text: &str) -> bool {
     (1..=MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// Whether a proxy is what listens there, as far as it is written as an address.
-fn is_at(proxy: &Proxy, bind: SocketAddr) -> bool {
-    let host = proxy.authority.bare_host();
-    let is_here = |ip: std::net::IpAddr| ip == bind.ip() || (bind.ip().is_unspecified() && ip.is_loopback());
+/// Whether this is what listens there, as far as it is written as an address.
+pub(super) fn is_at(origin: &Origin, bind: SocketAddr) -> bool {
+    let Some(target) = Target::of(origin) else { return false };
+    let is_open = bind.ip().is_unspecified();
+    let is_here = |ip: IpAddr| ip == bind.ip() || ip.is_unspecified() || (is_open && ip.is_loopback());
     bind.port() != 0
-        && proxy.authority.port() == Some(bind.port())
-        && (host.parse().is_ok_and(is_here) || (host == "localhost" && (bind.ip().is_loopback() || bind.ip().is_unspecified())))
+        && origin.port() == bind.port()
+        && match target.address() {
+            Some(ip) => is_here(ip),
+            None => target.name() == "localhost" && (bind.ip().is_loopback() || is_open),
+        }
 }

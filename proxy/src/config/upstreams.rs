@@ -9,7 +9,8 @@ use super::{
     raw::{RawListener, RawNamed},
 };
 use crate::{
-    http::{Authority, Origin},
+    http::Origin,
+    targets::{Host, InvalidHost},
     upstream::{Condition, Named, Upstreams},
 };
 
@@ -100,8 +101,8 @@ fn hash(text: &str) -> Result<[u8; 32], String> {
     bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(expected)
 }
 
-pub(super) fn host(text: &str) -> Result<Authority, String> {
-    text.parse().map_err(|_| "must be a host, like \"a.example\" or \"a.example:8443\"".to_owned())
+pub(super) fn host(text: &str) -> Result<Host, String> {
+    text.parse().map_err(|error: InvalidHost| error.to_string())
 }
 
 fn path(text: &str) -> Result<Box<str>, String> {

@@ -104,12 +104,19 @@ fn send_on(
 }
 
 impl Found {
-    /// What is answered in place of the upstream's response with this status, if the route says so.
+    /// What is answered in place of the upstream's response with this status, if the route says so and what was found fits in:
+    /// what the upstream has done by now is not undone by calling the request a bad one.
     pub(super) fn instead_of(self, record: &Record, status: StatusCode) -> Option<Answered> {
         let Action::Onward(onward) = &record.site.routes.0.get(self.number)?.action else { return None };
         let answer = onward.instead_of(status)?;
         let host = record.exchange.lock().request.head.authority.host().to_owned();
-        Some(Answered::new(record, answer, &self.captures, &host))
+        match answer.body(&self.captures, &host) {
+            Ok(body) => Some(Answered(respond::configured(answer.status, answer.headers.clone(), body))),
+            Err(unfit) => {
+                tracing::debug!(flow.id = record.facts.id, error = %unfit, "the upstream's response is kept");
+                None
+            }
+        }
     }
 }
 
@@ -135,7 +142,7 @@ impl Answered {
         record.fail(why.clone());
         Self(match unfit {
             Unfit::NoHost => respond::without_host(&why),
-            Unfit::Path | Unfit::TooLong | Unfit::NotText => respond::staged(StatusCode::BAD_REQUEST, &why),
+            Unfit::Path | Unfit::TooLong | Unfit::TooLarge | Unfit::NotText => respond::staged(StatusCode::BAD_REQUEST, &why),
         })
     }
 

@@ -63,13 +63,6 @@ impl Authority {
         &self.text
     }
 
-    /// Whether what was asked for is this host, whatever its case; without a port here, any will do there.
-    #[must_use]
-    pub fn is_about(&self, asked: &Self) -> bool {
-        self.host().eq_ignore_ascii_case(asked.host().trim_end_matches('.'))
-            && self.port.is_none_or(|port| asked.port == Some(port))
-    }
-
     /// Whether nothing is written.
     #[must_use]
     pub fn is_empty(&self) -> bool {

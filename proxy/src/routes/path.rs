@@ -32,7 +32,7 @@ pub(super) enum Found {
 
 /// The decoded segments of a path; the last one is empty where the path ends with a slash.
 #[derive(Debug)]
-pub(super) struct Segments<'a>(Vec<Cow<'a, [u8]>>);
+pub(super) struct Segments<'a>(pub(super) Vec<Cow<'a, [u8]>>);
 
 /// Bytes of a template.
 const MAX: usize = 2048;
@@ -133,46 +133,6 @@ impl<'a> Segments<'a> {
         let path = path.strip_prefix(b"/")?;
         Some(Self(path.split(|&byte| byte == b'/').map(decoded).collect()))
     }
-
-    /// What else servers may read in this path, if there is anything.
-    pub(super) fn others(path: &'a [u8]) -> Vec<Self> {
-        let Some(segments) = path.strip_prefix(b"/").map(|path| path.split(|&byte| byte == b'/')) else { return Vec::new() };
-        let is_odd = |segment: &[u8]| segment.contains(&b';') || segment.contains(&b'\\') || has_dots(&decoded(segment));
-        if !segments.clone().any(is_odd) && !path.windows(2).any(|pair| pair == b"//") {
-            return Vec::new();
-        }
-        let as_written = Self::resolved(segments.clone().map(|segment| decoded(before(segment))));
-        // Some take what is encoded for a slash, and `\` for one, too; that matters only where it makes dot segments.
-        let is_deep = |segment: &[u8]| has_dots(&decoded(before(segment))) || segment.contains(&b'\\');
-        if !segments.clone().any(is_deep) {
-            return vec![as_written];
-        }
-        let pieces = segments.flat_map(|segment| {
-            let pieces = decoded(before(segment));
-            pieces.split(|&byte| is_slash(byte)).map(|piece| Cow::Owned(piece.to_vec())).collect::<Vec<_>>()
-        });
-        vec![as_written, Self::resolved(pieces)]
-    }
-
-    /// Without dot segments (RFC 3986, 5.2.4) and empty ones.
-    fn resolved(segments: impl Iterator<Item = Cow<'a, [u8]>>) -> Self {
-        let (mut kept, mut is_open) = (Vec::new(), false);
-        for segment in segments {
-            is_open = true;
-            match &*segment {
-                b"" | b"." => {}
-                b".." => drop(kept.pop()),
-                _ => {
-                    kept.push(segment);
-                    is_open = false;
-                }
-            }
-        }
-        if is_open {
-            kept.push(Cow::Borrowed(&[]));
-        }
-        Self(kept)
-    }
 }
 
 /// Whether a path that is to be sent is read alike by everybody: no empty segment but the last, and no dot segment, however it is
@@ -190,21 +150,21 @@ pub(super) fn is_plain(path: &[u8]) -> bool {
 }
 
 /// Whether a decoded segment is a dot segment, or holds one between slashes of its own.
-fn has_dots(decoded: &[u8]) -> bool {
+pub(super) fn has_dots(decoded: &[u8]) -> bool {
     // Parameters may hide there once more.
     decoded.split(|&byte| is_slash(byte)).any(|piece| matches!(before(piece), b"." | b".."))
 }
 
-fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn decoded(segment: &[u8]) -> Cow<'_, [u8]> {
     percent_decode(segment).into()
 }
 
-const fn is_slash(byte: u8) -> bool {
+pub(super) const fn is_slash(byte: u8) -> bool {
     matches!(byte, b'/' | b'\\')
 }
 
 /// A segment without parameters.
-fn before(segment: &[u8]) -> &[u8] {
+pub(super) fn before(segment: &[u8]) -> &[u8] {
     segment.split(|&byte| byte == b';').next().unwrap_or_default()
 }
 

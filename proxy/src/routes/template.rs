@@ -1,6 +1,6 @@
 //! What routes make of requests: targets, locations and documents with variables in them.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{cell::Cell, fmt::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -64,10 +64,14 @@ enum Node {
 struct Values<'a> {
     captures: &'a Captures,
     host: &'a str,
+    /// Bytes of text that may still be made.
+    left: Cell<usize>,
 }
 
 /// Longest target, in bytes.
 const MAX: usize = 64 * 1024;
+/// Longest document, in bytes.
+const MAX_DOCUMENT: usize = 256 * 1024;
 /// All that is not part of a segment as it is (RFC 3986, 3.3); nor `;`, since some take what follows for parameters.
 const SEGMENT: &AsciiSet = &QUERY
     .remove(b'!')
@@ -114,7 +118,7 @@ impl TargetTemplate {
     /// # Errors
     /// When what the variables have found makes another path of it than the template says.
     pub fn expand(&self, captures: &Captures, host: &str, sent: &[u8]) -> Result<Bytes, Unfit> {
-        let values = Values { captures, host };
+        let values = Values { captures, host, left: Cell::new(MAX) };
         let mut out = Vec::new();
         self.path.write(&values, SEGMENT, &mut out)?;
         if self.path.has_variables() && !is_plain(&out) {
@@ -191,9 +195,10 @@ impl Json {
         Node::parse(value, names).map(Self)
     }
 
-    /// The document. Whatever a variable holds stays within its text.
+    /// The document, at most [`MAX_DOCUMENT`]. Whatever a variable holds stays within its text.
     pub(super) fn expand(&self, captures: &Captures, host: &str) -> Result<Bytes, Unfit> {
-        Ok(self.0.expand(&Values { captures, host })?.to_string().into())
+        let document = self.0.expand(&Values { captures, host, left: Cell::new(MAX_DOCUMENT) })?.to_string();
+        if document.len() > MAX_DOCUMENT { Err(Unfit::TooLarge) } else { Ok(document.into()) }
     }
 }
 
@@ -281,6 +286,9 @@ impl Template {
                     None => {}
                 },
             }
+            if out.len() > MAX {
+                return Err(Unfit::TooLong);
+            }
         }
         Ok(())
     }
@@ -289,15 +297,15 @@ impl Template {
         let mut out = String::new();
         for part in &self.0 {
             match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Host => out.push_str(values.host()?),
+                Part::Text(text) => out.push_str(values.take(text)?),
+                Part::Host => out.push_str(values.take(values.host()?)?),
                 Part::Variable(name) => {
                     let bytes = match values.captures.get(name) {
                         Some(Found::One(found)) => found.clone(),
                         Some(Found::Rest(found)) => found.join(&b'/'),
                         None => Vec::new(),
                     };
-                    out.push_str(std::str::from_utf8(&bytes).map_err(|_| Unfit::NotText)?);
+                    out.push_str(values.take(std::str::from_utf8(&bytes).map_err(|_| Unfit::NotText)?)?);
                 }
             }
         }
@@ -306,6 +314,12 @@ impl Template {
 }
 
 impl Values<'_> {
+    /// A text, if there is room for it.
+    fn take<'a>(&self, text: &'a str) -> Result<&'a str, Unfit> {
+        self.left.set(self.left.get().checked_sub(text.len()).ok_or(Unfit::TooLarge)?);
+        Ok(text)
+    }
+
     fn host(&self) -> Result<&str, Unfit> {
         if self.host.is_empty() { Err(Unfit::NoHost) } else { Ok(self.host) }
     }

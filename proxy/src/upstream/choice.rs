@@ -1,10 +1,13 @@
 //! Which of the upstreams of a reverse listener a request goes to.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{cell::LazyCell, collections::HashSet, fmt, ops::Deref, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::http::{Authority, Origin, RequestHead, Scheme};
+use crate::{
+    http::{Origin, RequestHead, Scheme},
+    targets::{Host, Target},
+};
 
 /// Where the requests of a reverse listener may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +37,8 @@ pub struct Condition {
     /// SHA-256 of a bearer token: in Authorization, in the query as `access_token`, or, where browsers open WebSockets, in
     /// Sec-WebSocket-Protocol.
     pub token_sha256: HashSet<[u8; 32]>,
-    /// Hosts that were asked for, whatever their case; without a port any will do.
-    pub hosts: Vec<Authority>,
+    /// Hosts that were asked for, however they are written; without a port any will do.
+    pub hosts: Vec<Host>,
     /// The path or what it begins with, at a `/`: `/a` takes `/a` and `/a/b`, not `/ab`.
     pub path: Option<Box<str>>,
 }
@@ -91,7 +94,8 @@ impl Upstreams {
             return self.by_header(head);
         }
         let tokens = if self.named.iter().any(|named| !named.takes.token_sha256.is_empty()) { tokens(head) } else { Vec::new() };
-        let taken = self.named.iter().find(|named| named.takes.matches(head, &tokens)).map(|named| &named.origin);
+        let asked = LazyCell::new(|| Target::asked(head));
+        let taken = self.named.iter().find(|named| named.takes.matches(head, &asked, &tokens)).map(|named| &named.origin);
         taken.or(self.otherwise.as_ref()).cloned().ok_or(Misdirected::Nowhere)
     }
 
@@ -111,11 +115,11 @@ impl Upstreams {
 }
 
 impl Condition {
-    fn matches(&self, head: &RequestHead, tokens: &[[u8; 32]]) -> bool {
+    fn matches(&self, head: &RequestHead, asked: &impl Deref<Target = Option<Target>>, tokens: &[[u8; 32]]) -> bool {
         let says_nothing = self.token_sha256.is_empty() && self.hosts.is_empty() && self.path.is_none();
         !says_nothing
             && (self.token_sha256.is_empty() || tokens.iter().any(|token| self.token_sha256.contains(token)))
-            && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.is_about(&head.authority)))
+            && (self.hosts.is_empty() || asked.as_ref().is_some_and(|asked| self.hosts.iter().any(|host| host.is_about(asked))))
             && self.path.as_deref().is_none_or(|path| begins(head.path(), path.as_bytes()))
     }
 }
@@ -186,7 +190,11 @@ mod tests {
                     Condition { hosts: hosts(&["both.test"]), path: Some("/both/".into()), ..Condition::default() },
                 ),
                 named("token", true, Condition { token_sha256: token("secret"), ..Condition::default() }),
-                named("host", false, Condition { hosts: hosts(&["a.test", "b.test:81"]), ..Condition::default() }),
+                named(
+                    "host",
+                    false,
+                    Condition { hosts: hosts(&["a.test", "b.test:81", "9.9.9.9", "d.test:80"]), ..Condition::default() },
+                ),
                 named("path", false, Condition { path: Some("/path".into()), ..Condition::default() }),
                 named("silent", false, Condition::default()),
             ],
@@ -201,6 +209,8 @@ mod tests {
             ("a.test.", "/", &[], "host"),
             ("b.test", "/", &[], "otherwise"),
             ("b.test:81", "/", &[], "host"),
+            ("0x9.9.9.9", "/", &[], "host"),
+            ("d.test", "/", &[], "host"),
             ("both.test", "/both", &[], "both"),
             ("both.test", "/both/a?b", &[], "both"),
             ("both.test", "/bothering", &[], "otherwise"),

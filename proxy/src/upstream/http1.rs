@@ -29,6 +29,7 @@ use crate::{
     http::{Body, BodyError, Field, Origin, RequestHead, ResponseHead, Version, body::Peer},
     http1::{Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse, read::ReadError, write::SendError},
     socket::End,
+    targets::Target,
 };
 
 /// How long a body waits for 100 (Continue) before it is sent without (RFC 9110, 10.1.1).
@@ -153,8 +154,10 @@ impl Connection {
         extra.extend(proxy.authorization());
         // What asks for all of a server has no path (RFC 9112, 3.2.4).
         let path = if *request.head.target == *b"*" { "" } else { request.head.target_str() };
-        let head = RequestHead { target: format!("{}{path}", self.line.origin).into(), ..request.head.clone() };
-        self.writer.push_request(&head, &request.host, framing, &extra);
+        let origin = Target::spelled(&self.line.origin);
+        let head = RequestHead { target: format!("{origin}{path}").into(), ..request.head.clone() };
+        // No other host is asked for in this way.
+        self.writer.push_request(&head, origin.authority.as_str(), framing, &extra);
     }
 
     fn switch(reader: Reader, upload: Upload, head: ResponseHead, request: &Outgoing, end: End) -> Result<Reply, Failed> {

@@ -1,6 +1,6 @@
 //! Who is reached through which proxy, and who is not to be reached at all.
 
-use tollgate_tests::{Client, RawClient, RawOrigin, Tollgate, Version};
+use tollgate_tests::{Client, RawClient, RawOrigin, Tollgate, Version, eventually};
 
 use crate::common::{Scripted, Socks, by_way_of};
 
@@ -80,6 +80,25 @@ async fn targets_are_denied_before_a_proxy_is_asked() {
         assert_eq!(RawClient::ask(tollgate.address(), "GET http://a.test/ HTTP/1.1\r\nHost: x\r\n\r\n").await.text(), "no");
     }
     assert_eq!(proxy.connections(), 1);
+}
+
+/// What was judged is what is asked for, whatever the proxy takes `010.0.0.1` for.
+#[tokio::test]
+async fn proxies_get_the_addresses_that_were_judged() {
+    let proxy = Scripted::answering("200 OK").await;
+    let builder = Tollgate::builder().forward("main").set("listener.main.proxy", format!("{:?}", proxy.url()));
+    let tollgate = builder.set("listener.main.targets", "{ deny = [\"10.0.0.0/8\"] }").start().await;
+    let ask = async |head: &str| RawClient::ask(tollgate.address(), format!("{head} HTTP/1.1\r\nHost: x\r\n\r\n")).await.status;
+    assert_eq!(ask("GET http://012.0.0.1/").await, 403);
+    assert_eq!(ask("GET http://010.0.0.1/a").await, 200);
+    assert_eq!(ask("GET http://0x08.1:81/b").await, 200);
+    let mut tunnel = RawClient::connect(tollgate.address()).await;
+    tunnel.send("CONNECT 010.0.0.1:443 HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    eventually(async || proxy.heads().len() == 3).await;
+    assert_eq!(proxy.targets(), ["http://8.0.0.1/a", "http://8.0.0.1:81/b", "8.0.0.1:443"]);
+    let hosts: Vec<_> =
+        proxy.heads().iter().filter_map(|head| Some(head.split_once("Host: ")?.1.split_once('\r')?.0.to_owned())).collect();
+    assert_eq!(hosts, ["8.0.0.1", "8.0.0.1:81", "8.0.0.1:443"]);
 }
 
 #[tokio::test]

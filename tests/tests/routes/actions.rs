@@ -105,6 +105,35 @@ async fn a_status_becomes_a_default() {
     assert_eq!(origin.requests().len(), 0);
 }
 
+/// What an upstream has done is not undone by what cannot be told in its place.
+#[tokio::test]
+async fn what_does_not_fit_leaves_the_response_as_it_is() {
+    let origin = RawOrigin::answering("HTTP/1.1 404 No\r\nX-From: upstream\r\nContent-Length: 2\r\n\r\nno").await;
+    let routes = "[[listener.route]]\npath = '/{x}'\non_status = { 404 = { json = { x = '{x}' } } }\n\
+        [[listener.route]]\npath = '/made/{x}'\nanswer.json = { x = '{x}' }\n";
+    let tollgate = before(&origin, routes).start().await;
+    for version in Version::BOTH {
+        let answer = Client::fetch(version, tollgate.address(), "/%ff").await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str(), answer.header("x-from")), (404, "no", Some("upstream")));
+        assert_eq!(Client::fetch(version, tollgate.address(), "/a").await.json(), json!({"x": "a"}));
+        assert_eq!(Client::fetch(version, tollgate.address(), "/made/%ff").await.status, 400);
+    }
+    assert_eq!(origin.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn documents_have_a_bound() {
+    let origin = RawOrigin::ok().await;
+    let copies = "{x}".repeat(1000);
+    let routes = format!("[[listener.route]]\npath = '/{{x}}'\nanswer.json = {{ x = '{copies}' }}\n");
+    let tollgate = before(&origin, &routes).start().await;
+    let get = async |bytes: usize| Client::fetch(Version::Http1, tollgate.address(), &format!("/{}", "x".repeat(bytes))).await;
+    assert_eq!(get(200).await.body.len(), 200_000 + r#"{"x":""}"#.len());
+    let answer = get(300).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("too long a document"), "{}", answer.text());
+}
+
 #[tokio::test]
 async fn the_first_route_that_fits_is_taken() {
     let (origin, other) = (answering("origin").await, answering("other").await);

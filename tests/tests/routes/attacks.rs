@@ -47,6 +47,39 @@ async fn no_way_of_writing_a_path_leads_past_a_route() {
 }
 
 #[tokio::test]
+async fn no_mixture_of_readings_leads_past_a_route() {
+    let origin = RawOrigin::ok().await;
+    let routes = "[[listener.route]]\npath = '/a/admin'\nanswer = { status = 403, body = 'closed' }\n\
+        [[listener.route]]\npath = '/x/b/admin'\nanswer = { status = 403, body = 'closed' }\n\
+        [[listener.route]]\npath = '/files/{name}'\ntarget = '/data/{name}'\n";
+    let tollgate = before(&origin, routes).start().await;
+    for target in [
+        "/a//../admin",
+        "/a/;/../admin",
+        "/a/.;/../admin",
+        "/x/b/..;/../b/admin",
+        "/x/b/..;/../admin",
+        "/x//../b/admin",
+        "/x/b;/;/../admin",
+        "/a%2Fadmin",
+        "/a%2fadmin",
+        "/a%5Cadmin",
+        "/x/b%2Fadmin",
+        "/x%2Fb%2Fadmin",
+    ] {
+        for version in Version::BOTH {
+            let answer = Client::fetch(version, tollgate.address(), target).await;
+            assert_eq!(answer.status, 400, "{version:?} {target}: {}", answer.text());
+        }
+    }
+    assert_eq!(origin.connections(), 0);
+    for (target, expected) in [("/files/a%2Fb", "/data/a%2Fb"), ("/a%2Fb", "/a%2Fb"), ("/a//../b", "/a//../b")] {
+        assert_eq!(Client::fetch(Version::Http1, tollgate.address(), target).await.text(), "ok", "{target}");
+        assert_eq!(origin.targets().pop().as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test]
 async fn what_was_found_stays_where_it_is_put() {
     let origin = RawOrigin::ok().await;
     let tollgate = before(&origin, CLOSED).start().await;

@@ -8,7 +8,7 @@ use tokio::{
 };
 use tollgate_tests::{Authority, Client, Echo, RawClient, RawOrigin, Tollgate, Version, empty, within};
 
-use crate::common::answering;
+use crate::common::{answering, before};
 
 #[tokio::test]
 async fn routes_serve_what_clients_ask_of_others() {
@@ -45,7 +45,8 @@ async fn routes_hold_inside_of_connect() {
     let path = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
     assert!(Tollgate::run(&["ca", "init", "--ca", &path("ca.pem"), "--key", &path("ca.key")]).await.status.success());
     let routes = format!(
-        "[[listener.route]]\npath = '/answer'\nanswer.body = 'answer'\n[[listener.route]]\npath = '/elsewhere/{{x}}'\nupstream = '{}'\n",
+        "[[listener.route]]\npath = '/port'\nhost = ['localhost:443']\nanswer.body = 'port'\n\
+         [[listener.route]]\npath = '/answer'\nanswer.body = 'answer'\n[[listener.route]]\npath = '/elsewhere/{{x}}'\nupstream = '{}'\n",
         origin.url()
     );
     let tollgate = Tollgate::builder()
@@ -70,8 +71,44 @@ async fn routes_hold_inside_of_connect() {
         assert_eq!(ask("/answer").await.text(), "answer", "{version:?}");
         assert_eq!(ask("/elsewhere/a").await.text(), "ok", "{version:?}");
         assert_eq!(ask("/a").await.echoed().target, "/a", "{version:?}");
+        // Another port is another host.
+        assert_eq!(ask("/port").await.echoed().target, "/port", "{version:?}");
     }
     assert_eq!(origin.targets(), ["/elsewhere/a", "/elsewhere/a"]);
+}
+
+/// The port of a route's host is that of the scheme where nobody writes one; and addresses have many spellings.
+#[tokio::test]
+async fn no_way_of_writing_a_host_leads_past_a_route() {
+    let (origin, proxy) = (RawOrigin::ok().await, answering("proxy").await);
+    let routes = "[[listener.route]]\nhost = ['secret.test:80', '9.9.9.9:80', 'tls.test:443', '10.1']\n\
+        answer = { status = 403, body = 'closed' }\n";
+    let tollgate = Tollgate::builder().forward("main").config_toml(&format!("proxy = '{}'\n{routes}", proxy.url())).start().await;
+    for url in [
+        "http://secret.test/",
+        "http://SECRET.test./",
+        "http://secret.test:80/",
+        "http://9.9.9.9/",
+        "http://0x9.9.9.9/",
+        "http://011.9.9.9:80/",
+        "https://tls.test/",
+        "http://10.0.0.1:81/",
+        "http://012.0.0.1/",
+        "http://167772161/",
+    ] {
+        let answer = RawClient::ask(tollgate.address(), format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        assert_eq!((answer.status, answer.text().as_str()), (403, "closed"), "{url}");
+    }
+    assert_eq!(proxy.connections(), 0);
+    let answer = RawClient::ask(tollgate.address(), "GET http://secret.test:81/ HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_ne!(answer.text(), "closed");
+    assert!(proxy.connections() > 0);
+    // Before a server it is the same.
+    let reverse = before(&origin, routes).start().await;
+    for (host, expected) in [("secret.test", "closed"), ("0x9.9.9.9.", "closed"), ("tls.test", "ok"), ("secret.test:81", "ok")] {
+        let answer = RawClient::ask(reverse.address(), format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(answer.text(), expected, "{host}");
+    }
 }
 
 async fn inside(stream: TcpStream, ca: &str, alpn: &str) -> tokio_rustls::client::TlsStream<TcpStream> {

@@ -48,6 +48,7 @@ fn what_is_wrong_is_named_and_no_secret_is() {
         ("proxy = 'http://p'\nno_proxy = ['http://a']", "no_proxy.0 = \"http://a\": must be"),
         ("proxy = 'http://127.0.0.1:7777'", "proxy: must not be this listener itself"),
         ("proxy = 'socks5://localhost:7777'", "proxy: must not be this listener itself"),
+        ("proxy = 'http://0x7f.1:7777'", "proxy: must not be this listener itself"),
         ("upstreams = [{ name = 'a', url = 'http://a', proxy = 'x' }]", "upstreams.0.proxy: must be a URL"),
         (
             "upstreams = [{ name = 'a', url = 'http://a', proxy = 'none' }, { name = 'b', url = 'http://a', proxy = 'http://p' }]",
@@ -87,4 +88,31 @@ fn upstreams_have_their_own() {
     let of: Vec<_> =
         proxies.of.iter().map(|(origin, proxy)| (origin.to_string(), proxy.as_ref().map(|proxy| proxy.kind))).collect();
     assert_eq!(of, [("http://a".to_owned(), None), ("http://b".to_owned(), Some(ProxyKind::Socks5))]);
+}
+
+#[test]
+fn listeners_do_not_lead_to_themselves() {
+    let route = |upstream: &str| format!("upstream = 'http://o'\n[[listener.route]]\npath = '/a'\nupstream = '{upstream}'\n");
+    let start = |bind: &str, text: &str| format!("[[listener]]\nname = 'l'\nbind = '{bind}'\n{text}");
+    for (bind, text, place) in [
+        ("7777", "upstream = 'http://127.0.0.1:7777'".to_owned(), "upstream"),
+        ("*:80", "upstream = 'http://localhost'".to_owned(), "upstream"),
+        ("7777", "upstreams = [{ name = 'a', url = 'http://127.1:7777' }]".to_owned(), "upstreams.0.url"),
+        ("7777", route("http://localhost:7777"), "route.0.upstream"),
+        ("[::1]:443", route("https://[::1]"), "route.0.upstream"),
+    ] {
+        let error = only_error(&start(bind, &text));
+        assert!(error.starts_with(&format!("listener.0.{place}")), "{text}: {error}");
+        assert!(error.contains("must not be this listener itself"), "{text}: {error}");
+    }
+    for (bind, text) in [
+        ("7777", route("http://127.0.0.1:7778")),
+        ("7777", route("http://127.0.0.2:7777")),
+        ("7777", route("http://a:7777")),
+        ("0", route("http://127.0.0.1:80")),
+        // What is 127.0.0.1 there is the proxy's affair.
+        ("7777", format!("proxy = 'socks5://p'\n{}", route("http://127.0.0.1:7777"))),
+    ] {
+        assert!(load(&start(bind, &text)).is_ok(), "{bind} {text}");
+    }
 }

@@ -60,6 +60,7 @@ fn what_is_wrong_is_named() {
         ("path = '/a'\nupstream = 'http://a/b'", "listener.0.route.0.upstream: must have no path"),
         ("path = '/a'\nupstream = 'ftp://a'", "listener.0.route.0.upstream: must start with"),
         ("host = ['a b']\nanswer = {}", "listener.0.route.0.host.0: must be a host"),
+        ("host = ['1.2.3.4.5']\nanswer = {}", "listener.0.route.0.host.0 = \"1.2.3.4.5\": must be a host"),
         ("host = []\nanswer = {}", "listener.0.route.0.host: must hold something"),
         ("method = ['G T']\nanswer = {}", "listener.0.route.0.method.0: must be a method"),
         ("method = ['CONNECT']\nanswer = {}", "listener.0.route.0.method.0: must be a method"),

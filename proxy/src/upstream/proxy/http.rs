@@ -8,6 +8,7 @@ use super::ProxyError;
 use crate::{
     http::{Field, Origin},
     http1::{HeadLimits, parse},
+    targets::Target,
 };
 
 /// Of the head of an answer.
@@ -21,6 +22,7 @@ pub(super) async fn connect(
     target: &Origin,
     authorization: Option<&Field>,
 ) -> Result<(), ProxyError> {
+    let target = Target::spelled(target);
     let authority = format!("{}:{}", target.authority.host(), target.port());
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
     if let Some(field) = authorization {
@@ -83,6 +85,21 @@ mod tests {
         let (request, made, rest) = asked("https://[::1]", answer).await;
         assert_eq!(request, "CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\nProxy-Authorization: Basic x\r\n\r\n");
         assert!(made.is_ok() && rest == b"SSH-2.0", "{made:?} {rest:?}");
+    }
+
+    #[tokio::test]
+    async fn addresses_are_asked_for_in_one_way_of_writing() {
+        for (target, expected) in [
+            ("http://010.0.0.1", "8.0.0.1:80"),
+            ("https://0x7f.1:8443", "127.0.0.1:8443"),
+            ("http://10.0.0.1.", "10.0.0.1:80"),
+            ("http://[::FFFF:10.0.0.1]", "10.0.0.1:80"),
+            ("http://[0::0001]", "[::1]:80"),
+            ("http://A.test.", "A.test.:80"),
+        ] {
+            let (request, ..) = asked(target, b"HTTP/1.1 200 OK\r\n\r\n").await;
+            assert!(request.starts_with(&format!("CONNECT {expected} HTTP/1.1\r\nHost: {expected}\r\n")), "{target}: {request}");
+        }
     }
 
     #[tokio::test]

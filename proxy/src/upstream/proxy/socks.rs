@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{Credentials, ProxyError};
-use crate::http::Origin;
+use crate::{http::Origin, targets::Target};
 
 const VERSION: u8 = 5;
 /// Of what user and password are sent in.
@@ -98,6 +98,7 @@ async fn introduce(
 
 fn request(target: &Origin) -> Result<Vec<u8>, ProxyError> {
     let mut request = vec![VERSION, CONNECT, 0];
+    let target = Target::spelled(target);
     let host = target.authority.bare_host();
     match host.parse() {
         Ok(IpAddr::V4(address)) => {
@@ -175,6 +176,7 @@ mod tests {
         for (target, kind, address) in [
             ("https://a.test", NAME, b"\x06a.test\x01\xbb".to_vec()),
             ("http://10.0.0.7:81", IPV4, vec![10, 0, 0, 7, 0, 81]),
+            ("http://012.0x7:81", IPV4, vec![10, 0, 0, 7, 0, 81]),
             ("http://[::1]", IPV6, [&[0; 15][..], &[1, 0, 80]].concat()),
         ] {
             let (sent, made, rest) = asked(target, false, b"\x05\x00\x05\x00\x00\x03\x01x\x00\x50tls").await;
