@@ -65,7 +65,7 @@ async fn four_guesses_of_a_client_wait() {
         for number in 0..guesses {
             clients.push(guess(proxy, source, &format!("wrong {guesses} {number}")).await);
         }
-        let answers = join_all(clients.iter_mut().map(|client| client.response())).await;
+        let answers = join_all(clients.iter_mut().map(RawClient::response)).await;
         let busy = answers.iter().filter(|answer| answer.status == 503).count();
         assert_eq!(busy, usize::from(guesses.saturating_sub(4)), "{guesses}");
     }

@@ -136,7 +136,7 @@ impl Lane {
                 let began = Instant::now();
                 let result = sending.await;
                 drop(turn);
-                Try { result, kept, began }
+                Try { kept, began, result }
             });
         }
         self.turn = None;

@@ -228,12 +228,12 @@ async fn eight_are_on_their_way_at_one_time() {
 
 #[tokio::test]
 async fn sixty_four_are_on_their_way_to_all_origins() {
-    for (origins, expected) in [(7, 56), (8, 64), (9, 64), (40, 64)] {
+    for (origins, expected) in [(7_u64, 56), (8, 64), (9, 64), (40, 64)] {
         let world = world_with(Duration::from_millis(3), Arc::new(|_, _| status(200)));
         for origin in 0..origins * 8 {
             world.put_to(&format!("http://{}/", origin % origins), &origin.to_string()).expect("room");
         }
-        assert_eq!(count(&world.settle().await, "delivered"), 8 * origins as u64);
+        assert_eq!(count(&world.settle().await, "delivered"), 8 * origins);
         assert_eq!(world.peer.most.load(Relaxed), expected, "{origins}");
     }
 }
