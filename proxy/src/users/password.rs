@@ -13,7 +13,7 @@ const MAX_PASSWORD: usize = 1024;
 const BCRYPT_PASSWORD: usize = 71;
 /// The cost that htpasswd and others stop at is 17; each one more takes twice the time.
 const BCRYPT_COST: u32 = 15;
-/// What a round of bcrypt counts in KiB of argon2: measured, within a factor of two.
+/// What a round of bcrypt counts in KiB of argon2: an estimate.
 const BCRYPT_ROUND: u64 = 64;
 /// In KiB; with passes and lanes, what a single guess of a client may take.
 const ARGON2_MEMORY: u32 = 256 << 10;
