@@ -86,18 +86,33 @@ pub(crate) async fn unlisted_servers_are_not_heard(federation: &Federation) {
         (Some("X-Matrix key=\"ed25519:a\",sig=\"AA\"".to_owned()), 401, "M_UNAUTHORIZED"),
         (Some("X-Matrix origin=\"unlisted.example\",key=\"ed25519:a\",sig=\"AA\"".to_owned()), 403, "M_FORBIDDEN"),
         (Some(format!("X-Matrix origin=\"{}.\",key=\"ed25519:a\",sig=\"AA\"", other.name)), 401, "M_UNAUTHORIZED"),
-        // Listed, but it never said that.
-        (Some(format!("X-Matrix origin=\"{}\",key=\"ed25519:a\",sig=\"AA\"", other.name)), 401, "M_UNAUTHORIZED"),
+        // Listed for whom quotes count, and not for whom commas do, such as the homeserver.
+        (
+            Some(format!("X-Matrix origin=\"{}\",x=\"a,origin=unlisted.example,key=ed25519:a,sig=AA,y=\"", other.name)),
+            401,
+            "M_UNAUTHORIZED",
+        ),
     ] {
-        let mut request = json_request("GET", &format!("{QUERY}?user_id=%40marker-of-refusals%3Ab"), &Value::Null);
-        if let Some(authorization) = &authorization {
-            request.headers_mut().insert("authorization", authorization.parse().expect("a value"));
-        }
-        let answer = client.ask(request).await;
+        let answer = client.ask(query(authorization.as_deref())).await;
         let page = answer.json();
         assert_eq!((answer.status.as_u16(), &page["errcode"]), (status, &json!(errcode)), "{authorization:?}: {page}");
     }
     assert_eq!(one.synapse.received("marker-of-refusals"), Vec::<String>::new());
+    // Listed, but it never said that: the homeserver finds out, or the proxy where it verifies.
+    for (home, claimed) in [(one, other), (other, one)] {
+        let claim = format!("X-Matrix origin=\"{}\",key=\"ed25519:a\",sig=\"AA\"", claimed.name);
+        assert_eq!(home.client().await.ask(query(Some(&claim))).await.status, 401);
+    }
+    assert_eq!(other.synapse.received("marker-of-refusals"), Vec::<String>::new());
+}
+
+/// A question of one homeserver to another.
+fn query(authorization: Option<&str>) -> http::Request<tollgate_tests::BoxBody> {
+    let mut request = json_request("GET", &format!("{QUERY}?user_id=%40marker-of-refusals%3Ab"), &Value::Null);
+    if let Some(authorization) = authorization {
+        request.headers_mut().insert("authorization", authorization.parse().expect("a value"));
+    }
+    request
 }
 
 pub(crate) async fn claims_lead_nowhere(federation: &Federation) {
