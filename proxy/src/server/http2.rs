@@ -1,6 +1,7 @@
 //! HTTP/2 with a client (RFC 9113), upon hyper.
 
 mod activity;
+mod declared;
 mod paced;
 
 use std::{sync::Arc, time::Duration};
@@ -107,6 +108,7 @@ async fn exchange(
         }
         (Ok((Way::Connect(..) | Way::Controller, ..)), _) => return Err(Dropped),
         (Ok((Way::Flow(destination), head, user)), _) => {
+            let body = if length == Some(0) { declared::none(body, patience).await.ok_or(Dropped)? } else { body };
             let arrival = Arrival {
                 destination,
                 head,

@@ -140,6 +140,24 @@ async fn lengths_must_be_true() {
 }
 
 #[tokio::test]
+async fn what_declares_nothing_goes_nowhere_before_its_end() {
+    let origin = RawOrigin::ok().await;
+    let tollgate = Tollgate::before(&origin.url()).await;
+    let head = |stream| Frame::headers(stream, &fields(&[(":method", b"POST"), ("content-length", b"0")]), false);
+    let mut client = FrameClient::connect(tollgate.address()).await;
+    client.send(&[head(1), head(3), Frame::headers(5, &fields(&[(":path", b"/after")]), true)]).await;
+    let after = client.outcome().await.expect("a response");
+    assert_eq!((after.stream, after.status()), (5, Some(200)));
+    assert_eq!(origin.requests().len(), 1);
+    // One says the truth, and the other one does not.
+    client.send(&[Frame::data(1, "", true), Frame::data(3, "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n", true)]).await;
+    let is_reset = |frame: &Frame| (frame.kind, frame.stream) == (3, 3) || frame.kind == 7;
+    while client.outcome().await.is_some_and(|frame| !is_reset(&frame)) {}
+    eventually(async || origin.requests().len() == 2).await;
+    assert_eq!(origin.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn pseudo_fields_are_no_trailers() {
     let origin = RawOrigin::ok().await;
     let tollgate = Tollgate::before(&origin.url()).await;
