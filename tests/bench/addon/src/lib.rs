@@ -3,8 +3,11 @@
 //! Options: `{"does": "rules", "filter": "…"}`; what else it can do is told at `Does`. `rules` is what the filter in
 //! `tests/bench/filter` does for Envoy, and the addon in `tests/bench/mitmproxy` for mitmproxy: who changes one, changes all three.
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 use tollgate_sdk::{
     Addon, Chunk, ChunkVerdict, Error, Event, Flow, OptionErrors, OverCap, Request, RequestVerdict, Response, ResponseVerdict,
     Subscription, WebsocketMessage, WebsocketVerdict,
@@ -38,8 +41,11 @@ enum Does {
     Passes,
     /// Edits a field of the response, whose body streams past.
     Head,
-    /// Reads a body of JSON and writes it anew.
+    /// Reads a body of JSON into values and writes it anew.
     Json,
+    /// Reads a body of JSON, keeps what the members of the outermost object are as it was written, and writes it anew: what the bundled
+    /// addons do.
+    Members,
     /// Is shown each piece of a response.
     Looks,
     /// Puts the same bytes in the place of each piece.
@@ -102,7 +108,7 @@ impl Addon for Bench {
         match self.options.does {
             Does::Rules | Does::Edits | Does::Passes => vec![to(Event::Request), to(Event::Response)],
             Does::Head => vec![to(Event::Response)],
-            Does::Json => vec![to(Event::Response).with_body()],
+            Does::Json | Does::Members => vec![to(Event::Response).with_body()],
             Does::Looks | Does::Replaces => vec![to(Event::ResponseChunk).with_body_up_to(PIECE, OverCap::Refuse)],
             Does::Messages => vec![to(Event::WebsocketMessage)],
         }
@@ -122,6 +128,11 @@ impl Addon for Bench {
             Does::Json => {
                 let mut document: Map<String, Value> = response.json()?;
                 document.insert("seen_by".to_owned(), "bench".into());
+                response.set_json(&document)?;
+            }
+            Does::Members => {
+                let mut document: BTreeMap<String, Box<RawValue>> = response.json()?;
+                document.insert("seen_by".to_owned(), to_raw_value("bench")?);
                 response.set_json(&document)?;
             }
             Does::Rules | Does::Edits | Does::Head => response.set_header("X-Seen-By", "bench")?,
@@ -173,8 +184,12 @@ mod tests {
 
     #[test]
     fn json_is_written_anew() {
-        let harness = Harness::<Bench>::configure(json!({"does": "json"})).expect("legal options");
-        let done = harness.exchange(TestRequest::get("/"), |_| TestResponse::new(200).with_body(r#"{"a": 1}"#));
-        assert_eq!(done.response().text(), r#"{"a":1,"seen_by":"bench"}"#);
+        for (does, written) in
+            [("json", r#"{"a":{"b":1},"seen_by":"bench"}"#), ("members", r#"{"a":{"b": 1},"seen_by":"bench"}"#)]
+        {
+            let harness = Harness::<Bench>::configure(json!({"does": does})).expect("legal options");
+            let done = harness.exchange(TestRequest::get("/"), |_| TestResponse::new(200).with_body(r#"{"a": {"b": 1}}"#));
+            assert_eq!(done.response().text(), written);
+        }
     }
 }
