@@ -136,6 +136,7 @@ impl Part {
 
 impl<'a> Texts<'a> {
     /// None is made yet.
+    #[must_use]
     pub const fn new(view: &'a View<'a>) -> Self {
         Self {
             view,

@@ -340,8 +340,7 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !is_blank(bytes.first())
         && !is_blank(bytes.last())
-        // To its end whatever comes: so the compiler takes many bytes at a time.
-        && bytes.iter().fold(true, |is_legal, &byte| is_legal & ((byte == b'\t') | ((byte >= 0x20) & (byte != 0x7f))))
+        && bytes.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
 }
 
 #[cfg(test)]
