@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Answer, Filter, Flow};
-use crate::filter::{FilterSet, View};
+use crate::filter::{FilterSet, Texts, View};
 
 /// A small deterministic generator (xorshift64*).
 struct Dice(u64);
@@ -127,7 +127,7 @@ impl Dice {
 
 fn hits(set: &FilterSet, view: &View<'_>) -> Vec<(usize, Answer)> {
     let mut hits = Vec::new();
-    set.evaluate(view, |index, answer| hits.push((index, answer)));
+    set.evaluate(&Texts::new(view), |index, answer| hits.push((index, answer)));
     hits
 }
 
@@ -209,6 +209,6 @@ fn evaluating_inside_a_hit_works() {
     let flow = Flow::get("http://a/%78").header("A", "b");
     let set = FilterSet::new(&filters);
     let mut inner = Vec::new();
-    set.evaluate(&flow.view(), |_, _| inner.push(hits(&set, &flow.view())));
+    set.evaluate(&Texts::new(&flow.view()), |_, _| inner.push(hits(&set, &flow.view())));
     assert_eq!(inner, vec![vec![(1, Answer::Yes), (2, Answer::Yes)]; 2]);
 }
