@@ -175,10 +175,15 @@ impl Writer {
     /// Writes everything buffered.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_flushed() {
-            let slices = [IoSlice::new(&self.buffer), IoSlice::new(&self.data), IoSlice::new(self.tail)];
-            let Poll::Ready(written) = Pin::new(&mut self.io).poll_write_vectored(context, &slices) else {
-                return self.poll_patience(context);
+            let io = Pin::new(&mut self.io);
+            let polled = if self.data.is_empty() && self.tail.is_empty() {
+                // Less work for the system than a list of one.
+                io.poll_write(context, &self.buffer)
+            } else {
+                let slices = [IoSlice::new(&self.buffer), IoSlice::new(&self.data), IoSlice::new(self.tail)];
+                io.poll_write_vectored(context, &slices)
             };
+            let Poll::Ready(written) = polled else { return self.poll_patience(context) };
             self.stalled = None;
             let mut written = written?;
             if written == 0 {
