@@ -21,8 +21,12 @@ use crate::http::{Body, BodyError, Field, Headers, RequestHead, ResponseHead};
 /// A stream to write to.
 pub type WriteSide = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// Pieces of a body up to this size are copied behind the head, to go out with it in one write.
-const COPY_UP_TO: usize = 4 * 1024;
+/// Room for most heads.
+const HEAD: usize = 1024;
+/// Pieces of a body up to this size are copied behind the head, or behind those before, to go out with them in one write.
+const COPY_UP_TO: usize = 16 * 1024;
+/// From so many bytes on, what was copied is written though more would be there.
+const GATHER: usize = 64 * 1024;
 
 /// Writes to a stream: first what is buffered, then one piece of data that is not copied, then its end.
 pub struct Writer {
@@ -53,15 +57,7 @@ impl Writer {
     /// Writes to `io`.
     #[must_use]
     pub fn new(io: WriteSide) -> Self {
-        Self {
-            io,
-            buffer: BytesMut::with_capacity(1024),
-            data: Bytes::new(),
-            tail: b"",
-            has_written: false,
-            patience: None,
-            stalled: None,
-        }
+        Self { io, buffer: BytesMut::new(), data: Bytes::new(), tail: b"", has_written: false, patience: None, stalled: None }
     }
 
     /// Fails with `TimedOut` when the peer takes nothing for so long. Default: waits for ever.
@@ -77,6 +73,7 @@ impl Writer {
 
     /// Buffers a request's head. `authority` is what goes into Host; `target` may be in absolute form.
     pub fn push_request(&mut self, head: &RequestHead, authority: &str, framing: Framing, extra: &[Field]) {
+        self.buffer.reserve(HEAD);
         self.push(head.method.as_str().as_bytes());
         self.push(b" ");
         self.push(&head.target);
@@ -100,6 +97,7 @@ impl Writer {
     /// without one (HEAD, 304).
     pub fn push_response(&mut self, head: &ResponseHead, framing: Framing, length: Option<u64>, connection: Option<&str>) {
         let mut out = std::mem::take(&mut self.buffer);
+        out.reserve(HEAD);
         let reason = head.reason.as_deref().or_else(|| head.status.canonical_reason().map(str::as_bytes)).unwrap_or_default();
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(head.status.as_str().as_bytes());
@@ -227,6 +225,15 @@ impl Writer {
     /// Cancel safe in the sense that dropping it leaves the connection unusable, never a half-framed message followed by
     /// another: the caller must close.
     pub async fn send(&mut self, body: &mut Body, framing: Framing) -> Result<(), SendError> {
+        let sent = self.send_all(body, framing).await;
+        if sent.is_ok() {
+            // The next message may be long in coming.
+            self.buffer = BytesMut::new();
+        }
+        sent
+    }
+
+    async fn send_all(&mut self, body: &mut Body, framing: Framing) -> Result<(), SendError> {
         let mut left = match framing {
             Framing::Length(length) => length,
             Framing::None => 0,
@@ -254,7 +261,7 @@ impl Writer {
                     Ok(data) => {
                         left = left.checked_sub(data.len() as u64).ok_or(SendError::Length)?;
                         self.push_data(data, framing);
-                        if self.buffer.len() > COPY_UP_TO || !self.data.is_empty() {
+                        if self.buffer.len() >= GATHER || !self.data.is_empty() {
                             self.flush().await?;
                         }
                     }
