@@ -109,6 +109,8 @@ impl<A: Slot> hooks::Guest for Exported<A> {
 }
 
 fn run<A: Slot, R>(matched: Vec<u32>, hook: impl FnOnce(&mut A, &Flow) -> Result<R, Error>) -> Result<R, String> {
+    // The operator may have changed it, if an earlier flow had this instance.
+    logger::forget_threshold();
     let flow = Flow::new(matched, host::Flow);
     A::with(|slot| match slot {
         Some(addon) => hook(addon, &flow).map_err(|error| error.to_string()),

@@ -9,7 +9,7 @@ use crate::logging::fields_of;
 
 static LOGGER: HostLogger = HostLogger;
 
-/// The host's threshold as a `LevelFilter`, or [`UNKNOWN`]. Asked for once an instance, and only if something is logged.
+/// The host's threshold as a `LevelFilter`, or [`UNKNOWN`]. Asked for once a hook, and only if something is logged.
 static THRESHOLD: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
 const UNKNOWN: usize = usize::MAX;

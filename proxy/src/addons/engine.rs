@@ -11,6 +11,7 @@ use super::{
     aside::{Aside, Lanes},
     bindings, cache,
     limits::Limits,
+    rest::{self, Room},
     seats::Seats,
     settings::Settings,
     state::{HostState, TotalMemory},
@@ -39,6 +40,7 @@ struct Shared {
     memory: Arc<TotalMemory>,
     guest_stack: usize,
     seats: Arc<Seats>,
+    room: Arc<Room>,
     outbound: Outbound,
     carrier: Carrier,
     store: Arc<dyn Store>,
@@ -73,10 +75,13 @@ const WARM_SLOTS: u32 = 64;
 // taken all of theirs, and takes none away from them. Loads and snapshots at one time are far fewer.
 const SPARE: u32 = 16;
 
+// The part of the memory of all instances that those between two flows may have.
+const RESTING: usize = 8;
+
 const FUNCTION_CACHE: usize = 32 << 20;
 
 impl Engine {
-    /// An engine with slots for `settings.max_instances`, stacks of `settings.guest_stack` and its cache in `settings.cache`.
+    /// An engine with slots for `settings.max_instances` and some more, stacks of `settings.guest_stack` and its cache in `settings.cache`.
     ///
     /// # Errors
     /// When the address space or the cache directory cannot be had.
@@ -87,7 +92,7 @@ impl Engine {
         let directory = cache::directory(&settings.cache)?;
         let secret = cache::secret(&directory)?;
         let (max_instances, guest_stack) = (settings.max_instances, settings.guest_stack);
-        let slots = max_instances.saturating_add(SPARE);
+        let slots = max_instances.saturating_add(SPARE).saturating_add(rest::MOST);
         let wasmtime = wasmtime::Engine::new(&config(slots, guest_stack, &directory)?)?;
         let ticker = Ticker::start(&wasmtime)?;
         let aside = Aside::start()?;
@@ -96,6 +101,7 @@ impl Engine {
         wasi::add_to_linker(&mut linker)?;
         let memory = Arc::new(TotalMemory::new(settings.guest_memory));
         let seats = Seats::new(max_instances);
+        let room = Room::new(settings.guest_memory / RESTING);
         let service = Arc::new(Service::new(settings.own_addresses.clone()));
         let carrier = Carrier::new(&service, Handle::current());
         carrier.grant(settings.outboxes());
@@ -112,6 +118,7 @@ impl Engine {
             memory,
             guest_stack,
             seats,
+            room,
             outbound,
             carrier,
             store,
@@ -134,6 +141,11 @@ impl Engine {
     /// Seats for instances of flows.
     pub(super) fn seats(&self) -> &Arc<Seats> {
         &self.shared.seats
+    }
+
+    /// Room for instances between two flows.
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.shared.room
     }
 
     /// Instances of flows that may live at one time.

@@ -78,19 +78,29 @@ impl Current {
     /// Puts it in force.
     pub(super) fn insert(&mut self, name: &Arc<str>, generation: &Arc<Generation>) {
         self.withdrawn.remove(name);
-        self.in_force.insert(Arc::clone(name), Arc::clone(generation));
+        let before = self.in_force.insert(Arc::clone(name), Arc::clone(generation));
+        if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, generation)) {
+            before.end();
+        }
+        generation.begin();
     }
 
     /// It may not be in force any more, though its file is there.
     pub(super) fn withdraw(&mut self, name: &Arc<str>) {
-        self.in_force.remove(name);
+        self.take_out(name);
         self.withdrawn.insert(Arc::clone(name));
     }
 
     /// Its file is gone.
     pub(super) fn remove(&mut self, name: &str) {
         self.withdrawn.remove(name);
-        self.in_force.remove(name);
+        self.take_out(name);
+    }
+
+    fn take_out(&mut self, name: &str) {
+        if let Some(before) = self.in_force.remove(name) {
+            before.end();
+        }
     }
 
     fn addon(&self, name: &str) -> Option<Arc<dyn Addon>> {

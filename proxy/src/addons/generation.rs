@@ -10,9 +10,10 @@ use super::{
     configure::{Failure, Setup},
     engine::Engine,
     habit::Habits,
-    instance::FlowInstance,
-    limits::Limits,
+    instance::{FlowInstance, Live},
+    limits::{InstanceUse, Limits},
     quarantine::Quarantine,
+    rest::Resting,
     settings::AddonSettings,
     state::{HostState, Purpose},
     stats::Stats,
@@ -31,6 +32,8 @@ pub(super) struct Generation {
     holds_handle: bool,
     habits: Habits,
     code: ArcSwap<Code>,
+    // Where flows share instances.
+    resting: Option<Resting<Box<Live>>>,
 }
 
 /// What instances are made of.
@@ -55,7 +58,10 @@ impl Generation {
         let code = ArcSwap::from_pointee(Code::Replay(compiled.clone()));
         let quarantine = Quarantine::new(Arc::clone(&name), settings.quarantine, Arc::clone(&setup.stats));
         let policy = settings.policy.clone();
-        Self { name, policy, quarantine, subscriptions, setup, compiled, answer, holds_handle, habits: Habits::default(), code }
+        let is_shared = setup.limits.instance == InstanceUse::Shared;
+        let resting = is_shared.then(|| Resting::new(Arc::clone(setup.engine.room())));
+        let habits = Habits::default();
+        Self { name, policy, quarantine, subscriptions, setup, compiled, answer, holds_handle, habits, code, resting }
     }
 
     /// From now on instances are made from this snapshot.
@@ -107,6 +113,34 @@ impl Generation {
 
     pub(super) const fn habits(&self) -> &Habits {
         &self.habits
+    }
+
+    /// It is in force: where flows share instances, they are kept for later flows.
+    pub(super) fn begin(&self) {
+        if let Some(resting) = &self.resting {
+            resting.open();
+        }
+    }
+
+    /// It is in force no more: later flows are another's.
+    pub(super) fn end(&self) {
+        if let Some(resting) = &self.resting {
+            resting.close();
+        }
+    }
+
+    /// An instance that an earlier flow left.
+    pub(super) fn rested(&self) -> Option<Box<Live>> {
+        self.resting.as_ref()?.take()
+    }
+
+    /// What becomes of a sound instance when its flow needs it no more. One that took more than half of the memory that it may have
+    /// goes: what it never frees would fail a hook in the end.
+    pub(super) fn left(&self, mut live: Box<Live>) {
+        let bytes = live.rests();
+        if let Some(resting) = self.resting.as_ref().filter(|_| bytes <= self.setup.limits.memory / 2) {
+            drop(resting.put(live, bytes));
+        }
     }
 
     pub(super) fn quarantine(&self) -> &Arc<Quarantine> {

@@ -60,11 +60,13 @@ enum Slot {
     Gone,
 }
 
-struct Live {
+/// An instance.
+pub(super) struct Live {
     store: Store<HostState>,
     guest: Guest,
     _alive: Alive,
-    _seat: Seat,
+    // None between two flows.
+    seat: Option<Seat>,
 }
 
 /// What a hook answered, by event.
@@ -196,6 +198,7 @@ impl Shared {
         if live.store.data().lets_go {
             self.was_let_go.store(true, Relaxed);
             *slot = Slot::Unborn;
+            self.generation.left(live);
         } else if !course.is_abandoned() {
             *slot = Slot::Alive(live);
         }
@@ -218,6 +221,14 @@ impl Shared {
                 stats.over(BudgetKind::Instances);
             }
         })?;
+        // A second try is to be without what the first one left.
+        if self.renewal.is_none()
+            && let Some(mut live) = generation.rested()
+        {
+            live.goes_on(&self.facts, seat);
+            stats.reused();
+            return Ok(live);
+        }
         let alive = Stats::making(stats);
         let (store, guest) = match &*generation.code() {
             Code::Snapshot(code) => {
@@ -239,11 +250,36 @@ impl Shared {
                 (store, configured.guest)
             }
         };
-        Ok(Box::new(Live { store, guest, _alive: alive, _seat: seat }))
+        Ok(Box::new(Live { store, guest, _alive: alive, seat: Some(seat) }))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Slot::Alive(live) = mem::replace(self.slot.get_mut(), Slot::Gone) {
+            self.generation.left(live);
+        }
     }
 }
 
 impl Live {
+    /// Its flow needs it no more; tells its bytes of linear memory.
+    pub(super) fn rests(&mut self) -> usize {
+        self.seat = None;
+        let state = self.store.data_mut();
+        state.facts = None;
+        state.memory.held()
+    }
+
+    /// Another flow has it.
+    fn goes_on(&mut self, facts: &Arc<Facts>, seat: Seat) {
+        self.seat = Some(seat);
+        let state = self.store.data_mut();
+        state.facts = Some(Arc::clone(facts));
+        // One that configured itself would have the numbers of all others.
+        state.random = Random::system(state.limits.random);
+    }
+
     async fn hook(
         &mut self,
         call: Call,

@@ -55,6 +55,34 @@ pub struct Limits {
     /// Most instances that live at one time, over all generations of the addon. Default
     /// [`Settings::max_instances`](super::Settings::max_instances), which says what of these others leave to it.
     pub instances: Option<u32>,
+    /// Whether an instance serves one flow, or one after the other. Default one.
+    pub instance: InstanceUse,
+}
+
+/// How many flows an instance sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InstanceUse {
+    /// One: what a hook leaves in memory is for later hooks of its flow alone.
+    #[default]
+    Flow,
+    /// One after the other, never two at a time: what a hook leaves in memory, the next flows find there. For addons that keep
+    /// nothing of a flow, or are to be trusted with it, and for which making an instance takes too long. An instance whose hook has
+    /// failed sees no other flow.
+    Shared,
+}
+
+impl InstanceUse {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Flow, Self::Shared];
+
+    /// As the configuration has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flow => "flow",
+            Self::Shared => "shared",
+        }
+    }
 }
 
 /// A number of bytes as the configuration would have it: `64KiB`, `1000`.
@@ -115,6 +143,7 @@ impl Limits {
                 ("outbox_messages", json!(self.outbox.messages)),
                 ("outbox_bytes", size(self.outbox.bytes)),
                 ("instances", json!(self.instances(max_instances))),
+                ("instance", json!(self.instance.as_str())),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
         )
@@ -142,6 +171,7 @@ impl Default for Limits {
             kv: Quota::default(),
             outbox: Room::default(),
             instances: None,
+            instance: InstanceUse::Flow,
         }
     }
 }

@@ -185,6 +185,11 @@ impl Memory {
         }
     }
 
+    /// Bytes of linear memory that there are.
+    pub(super) const fn held(&self) -> usize {
+        self.bytes
+    }
+
     fn deny(&mut self, kind: BudgetKind) {
         // A guest that is told no may ask again; it is one call that was over.
         if self.denied.replace(kind) != Some(kind) {

@@ -29,6 +29,7 @@ pub(super) struct Stats {
     nanoseconds: AtomicU64,
     instances: AtomicU64,
     live: AtomicU64,
+    reused: AtomicU64,
     peak_memory: AtomicUsize,
     dropped_lines: AtomicU64,
     aside: AtomicU64,
@@ -60,8 +61,10 @@ pub struct Counters {
     pub hook_seconds: f64,
     /// Instances made for flows.
     pub instances_created: u64,
-    /// Those of them that live now.
+    /// Those of them that live now, between two flows included.
     pub instances_live: u64,
+    /// How often a flow got one that an earlier flow had (`instance = "shared"`).
+    pub instances_reused: u64,
     /// Most bytes of linear memory that one instance had.
     pub memory_peak_bytes: usize,
     /// Log lines over the budget.
@@ -164,6 +167,11 @@ impl Stats {
         Alive(Arc::clone(stats))
     }
 
+    /// A flow got an instance that another one had.
+    pub(super) fn reused(&self) {
+        self.reused.fetch_add(1, Relaxed);
+    }
+
     /// What the counters say.
     #[allow(clippy::cast_precision_loss, reason = "nanoseconds of a century still fit to the microsecond")]
     pub(super) fn counters(&self) -> Counters {
@@ -177,6 +185,7 @@ impl Stats {
             hook_seconds: self.nanoseconds.load(Relaxed) as f64 / 1e9,
             instances_created: self.instances.load(Relaxed),
             instances_live: self.live.load(Relaxed),
+            instances_reused: self.reused.load(Relaxed),
             memory_peak_bytes: self.peak_memory.load(Relaxed),
             log_lines_dropped: self.dropped_lines.load(Relaxed),
             calls_aside: self.aside.load(Relaxed),

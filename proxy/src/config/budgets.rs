@@ -9,7 +9,11 @@ use super::{
     raw::RawAddon,
     units::{Count, Size, Span},
 };
-use crate::{addons::Limits, kv::Quota, outbound::Room};
+use crate::{
+    addons::{InstanceUse, Limits},
+    kv::Quota,
+    outbound::Room,
+};
 
 const CPU: RangeInclusive<Span> = Span(SHORTEST)..=Span(Duration::from_mins(1));
 const CPU_PER_MIB: RangeInclusive<Span> = Span(Duration::ZERO)..=Span(Duration::from_secs(10));
@@ -61,6 +65,7 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
     let kv_keys = count("kv_keys", &raw.kv_keys, &KV_KEYS, otherwise.kv.keys as u64);
     let outbox_messages = count("outbox_messages", &raw.outbox_messages, &OUTBOX_MESSAGES, otherwise.outbox.messages as u64);
     let instances = count("instances", &raw.instances, &INSTANCES, 0);
+    let instance = raw.instance.as_ref().and_then(|text| check.text(&key.join("instance"), text, instance_use));
     Limits {
         cpu,
         cpu_per_mib,
@@ -80,7 +85,12 @@ pub(super) fn budgets(check: &mut Check, key: &Key, raw: &RawAddon) -> Limits {
         kv: Quota { bytes: usize_of(kv_bytes), keys: usize_of(kv_keys) },
         outbox: Room { messages: usize_of(outbox_messages), bytes: usize_of(outbox_bytes) },
         instances: raw.instances.as_ref().map(|_| u32_of(instances)),
+        instance: instance.unwrap_or_default(),
     }
+}
+
+fn instance_use(text: &str) -> Result<InstanceUse, String> {
+    InstanceUse::ALL.into_iter().find(|known| known.as_str() == text).ok_or_else(|| "must be \"flow\" or \"shared\"".to_owned())
 }
 
 /// Ranges keep it exact.

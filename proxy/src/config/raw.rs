@@ -311,6 +311,7 @@ pub(super) struct RawAddon {
     pub(super) log_lines: Option<Scalar>,
     pub(super) log_bytes: Option<Scalar>,
     pub(super) instances: Option<Scalar>,
+    pub(super) instance: Option<String>,
     pub(super) events: Option<Vec<String>>,
     pub(super) edit: Option<bool>,
     pub(super) bodies: Option<bool>,

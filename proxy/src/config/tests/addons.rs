@@ -47,7 +47,7 @@ fn budgets_hold_at_their_edges() {
 fn budgets_arrive_where_they_belong() {
     let text = "cpu = '1ms'\ncpu_per_mib = '18ms'\nwall = '2ms'\nconfigure = '3ms'\nmemory = '4MiB'\ntable = 5\nhandles = 6\nmax_body = 7\n\
         header_count = 8\nheader_bytes = '9KiB'\nrandom = 10\nhostcall_bytes = '11KiB'\nlog_lines = 12\nlog_bytes = 13\n\
-        instances = 14\ncalls = 15\nkv_bytes = '16MiB'\nkv_keys = 17\noutbox_messages = 18\n\
+        instances = 14\ninstance = 'shared'\ncalls = 15\nkv_bytes = '16MiB'\nkv_keys = 17\noutbox_messages = 18\n\
         outbox_bytes = '19MiB'\n";
     let expected = crate::addons::Limits {
         cpu: Duration::from_millis(1),
@@ -65,12 +65,25 @@ fn budgets_arrive_where_they_belong() {
         log_lines: 12,
         log_bytes: 13,
         instances: Some(14),
+        instance: crate::addons::InstanceUse::Shared,
         calls: 15,
         kv: crate::kv::Quota { bytes: 16 << 20, keys: 17 },
         outbox: crate::outbound::Room { messages: 18, bytes: 19 << 20 },
     };
     assert_eq!(addon(text).map(|addon| addon.limits), Ok(expected));
     assert_eq!(addon("").map(|addon| addon.limits), Ok(crate::addons::Limits::default()));
+}
+
+#[test]
+fn instances_are_for_one_flow_or_shared() {
+    use crate::addons::InstanceUse::{Flow, Shared};
+    for (text, expected) in [("", Flow), ("instance = 'flow'", Flow), ("instance = 'shared'", Shared)] {
+        assert_eq!(addon(text).map(|addon| addon.limits.instance), Ok(expected), "{text}");
+    }
+    for bad in ["'pool'", "''", "1", "true"] {
+        let error = only_error(&format!("{LISTENER}[addon.x]\ninstance = {bad}\n"));
+        assert!(error.starts_with("addon.x.instance = "), "{error}");
+    }
 }
 
 #[test]
