@@ -125,3 +125,52 @@ impl Reader {
         (self.io, self.buffer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+    use crate::http1::Framing;
+
+    #[tokio::test]
+    async fn who_waits_holds_no_buffer() {
+        let (mut peer, io) = duplex(1024);
+        let mut reader = Reader::new(Box::new(io), BytesMut::new());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(reader.poll_fill(&mut context, HEAD_READ).is_pending());
+        assert_eq!(reader.buffer.capacity(), 0);
+        peer.write_all(b"GET").await.expect("room");
+        assert!(matches!(reader.poll_fill(&mut context, HEAD_READ), Poll::Ready(Ok(3))));
+        assert!(reader.poll_fill(&mut context, HEAD_READ).is_pending());
+        assert_eq!(&*reader.buffer, b"GET", "what came stays");
+    }
+
+    #[tokio::test]
+    async fn bodies_that_come_fast_come_in_larger_pieces() {
+        let (mut peer, io) = duplex(1 << 20);
+        let body: Vec<u8> = (0..1_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        peer.write_all(&body).await.expect("room");
+        let mut reader = Reader::new(Box::new(io), BytesMut::new());
+        let mut decoder = Decoder::new(Framing::Length(body.len() as u64), HeadLimits::default());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut pieces = Vec::new();
+        while let Ok(decoded) = reader.decode(&mut decoder) {
+            match decoded {
+                Decoded::Data(data) => pieces.push(data),
+                Decoded::More => {
+                    let left = decoder.remaining();
+                    assert!(matches!(reader.poll_fill_body(&mut context, left), Poll::Ready(Ok(read)) if read > 0));
+                }
+                _ => break,
+            }
+        }
+        assert_eq!(pieces.concat(), body);
+        let sizes: Vec<_> = pieces.iter().map(Bytes::len).collect();
+        assert_eq!(sizes, [128 << 10, 512 << 10, 1_000_000 - (640 << 10)]);
+        reader.rest();
+        assert_eq!(reader.buffer.capacity(), 0);
+    }
+}
