@@ -354,7 +354,7 @@ mod tests {
         let (now, before) = (Instant::now(), Duration::from_mins(1));
         let earlier = now.checked_sub(before).expect("a machine that is up for a minute");
         let wait = until_settled([now, earlier].into_iter(), settle);
-        assert!(wait <= settle - before && wait > settle - 2 * before, "{wait:?}");
+        assert!(wait <= settle.saturating_sub(before) && wait > settle.saturating_sub(2 * before), "{wait:?}");
         assert_eq!(until_settled([earlier].into_iter(), before), Duration::ZERO);
     }
 
