@@ -43,10 +43,11 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 pub(crate) use pattern::{Case, regex};
 pub use set::FilterSet;
+pub use text::Texts;
 
 use crate::http::{Origin, RequestHead, ResponseHead};
 use node::Node;
-use text::{Part, Texts};
+use text::Part;
 
 /// A filter, compiled. Clones share it.
 #[derive(Clone)]

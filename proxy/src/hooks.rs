@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use http::StatusCode;
 
 use crate::{
-    filter::{Answer, Filter, FilterSet, View},
+    filter::{Answer, Filter, FilterSet, Texts},
     http::{Headers, Origin},
     upstream::Upstreams,
 };
@@ -358,9 +358,9 @@ impl Chain {
 
     /// Asks the filters of the addon at `index` about an event: calls `hit` with the index of each subscription that matches,
     /// or may match once a body is known.
-    pub fn evaluate(&self, index: usize, event: Event, view: &View<'_>, mut hit: impl FnMut(u32, Answer)) {
+    pub fn evaluate(&self, index: usize, event: Event, texts: &Texts<'_>, mut hit: impl FnMut(u32, Answer)) {
         let Some(Some(matcher)) = self.matchers.get(index).and_then(|events| events.get(event as usize)) else { return };
-        matcher.filters.evaluate(view, |place, answer| {
+        matcher.filters.evaluate(texts, |place, answer| {
             if let Some(&subscription) = matcher.indices.get(place) {
                 hit(subscription, answer);
             }

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod mint;
 pub mod options;
 pub mod outbound;
+mod patience;
 pub mod record;
 pub mod routes;
 mod secret;

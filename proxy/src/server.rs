@@ -60,8 +60,8 @@ impl Shared {
 
     /// How long such a connection may take until its request is there; likewise, where the controller can be asked for.
     fn patience(&self) -> Arc<Site> {
-        let configured = self.sites.configured();
-        if self.controller.is_some() && configured.is_forward() { configured } else { self.sites.now() }
+        let configured = self.controller.as_ref().map(|_| self.sites.configured());
+        configured.filter(|site| site.is_forward()).unwrap_or_else(|| self.sites.now())
     }
 
     /// Longest wait for more of a body, either way: options do not bind that of the controller's messages, either.

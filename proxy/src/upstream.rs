@@ -18,6 +18,7 @@ mod own;
 mod pool;
 mod proxy;
 pub mod tls;
+mod upload;
 
 use std::{
     net::SocketAddr,
@@ -231,7 +232,7 @@ impl Client {
             Some(body) if may_repeat => {
                 tracing::debug!(upstream.origin = %request.origin, "a kept connection was closed: sending again on a fresh one");
                 connection = self.connection(request, false).await?;
-                self.exchange(connection.transport, request, body).await.map_err(|error| error.failure)
+                Box::pin(self.exchange(connection.transport, request, body)).await.map_err(|error| error.failure)
             }
             _ => Err(error.failure),
         }
@@ -276,7 +277,8 @@ impl Client {
             mark(marks, |marks| marks.ready(Some(peer)));
             return Ok(pool::Taken { transport, is_reused: true });
         }
-        let connected = connect::connect(request, &self.settings, way, &self.pool).await;
+        // Boxed: most exchanges need no room for it.
+        let connected = Box::pin(connect::connect(request, &self.settings, way, &self.pool)).await;
         let transport = connected.map_err(|error| explain(origin, &error))?;
         mark(marks, |marks| marks.ready(None));
         Ok(pool::Taken { transport, is_reused: false })
@@ -285,7 +287,7 @@ impl Client {
     async fn exchange(&self, transport: pool::Transport, request: &Outgoing, body: Body) -> Result<Reply, exchange::Failed> {
         match transport {
             pool::Transport::Http1(connection) => connection.exchange(request, body, &self.settings, &self.pool).await,
-            pool::Transport::Http2(sender) => http2::exchange(sender, request, body, &self.settings).await,
+            pool::Transport::Http2(sender) => Box::pin(http2::exchange(sender, request, body, &self.settings)).await,
         }
     }
 }

@@ -344,6 +344,7 @@ async fn budgets_are_shown_as_configured() {
         ("outbox_messages", json!(14)),
         ("outbox_bytes", json!("128KiB")),
         ("instances", json!(11)),
+        ("instance", json!("shared")),
     ];
     let builder = Hosted::before(NOWHERE).guest("a", &guest("scripted"), &json!({})).unknown("b", &guest("scripted"));
     let host = settings.iter().fold(builder, |builder, (key, value)| builder.set(&format!("addon.a.{key}"), value)).start().await;
@@ -375,6 +376,7 @@ async fn budgets_are_shown_as_configured() {
         ("outbox_messages", json!(1_000)),
         ("outbox_bytes", json!("4MiB")),
         ("instances", json!(2_000)),
+        ("instance", json!("flow")),
     ] {
         assert_eq!(defaults[key], value, "{key}");
     }

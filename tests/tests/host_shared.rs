@@ -159,7 +159,8 @@ async fn who_takes_more_and_more_memory_goes() {
 #[tokio::test]
 async fn waiting_instances_take_no_seat() {
     let origin = RawOrigin::ok().await;
-    let only = |path: &str| json!({"rules": [{"on": "request", "filter": format!("~p ^/{path}$"), "do": [{"set": ["X", "{count}"]}]}]});
+    let only =
+        |path: &str| json!({"rules": [{"on": "request", "filter": format!("~p ^/{path}$"), "do": [{"set": ["X", "{count}"]}]}]});
     let host = Hosted::before(&origin.url())
         .scripted("a", &only("a"))
         .scripted("b", &only("b"))
@@ -184,7 +185,8 @@ async fn waiting_instances_take_no_seat() {
 async fn random_numbers_are_never_those_of_before() {
     let origin = RawOrigin::ok().await;
     // It holds a handle after `configure`, and so configures each instance anew, with the same numbers.
-    let script = json!({"configure": [{"print": "hello"}], "rules": [{"on": "response", "do": [{"set": ["X-Flow", "{random}"]}]}]});
+    let script =
+        json!({"configure": [{"print": "hello"}], "rules": [{"on": "response", "do": [{"set": ["X-Flow", "{random}"]}]}]});
     let host = Hosted::before(&origin.url()).scripted("a", &script).set("addon.a.instance", "shared").start().await;
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..5 {

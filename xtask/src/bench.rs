@@ -1,6 +1,7 @@
 //! What the proxy costs, beside what it is to replace: in one run, on pinned cores, in rounds that alternate between peers.
 
 mod answer;
+mod awake;
 mod cases;
 mod cores;
 mod data;
@@ -39,6 +40,7 @@ use crate::{
 };
 
 use self::{
+    awake::Awake,
     cases::CASES,
     cores::Cores,
     data::{Outcome, Round, Values},
@@ -90,6 +92,7 @@ pub(crate) struct Bench {
     origin: Origin,
     /// What else the machine had to do in the minute before: programs that wanted a core.
     others: String,
+    awake: Awake,
     is_stopped: Arc<AtomicBool>,
 }
 
@@ -196,6 +199,7 @@ impl Bench {
             tollgate,
             tools,
             others,
+            awake: Awake::begin(),
             is_stopped,
         })
     }

@@ -5,7 +5,7 @@ use std::{cell::OnceCell, collections::HashMap};
 use regex::bytes::{RegexSet, SetMatches};
 
 use super::{
-    Answer, Filter, Seen, View,
+    Answer, Filter, Seen,
     node::{Member, Node, Search},
     pattern::combine,
     text::{Part, Texts},
@@ -67,11 +67,10 @@ impl FilterSet {
     }
 
     /// Calls `hit` with index and answer of each filter that matches or may match, in order: `Yes` and `Unknown` only.
-    pub fn evaluate(&self, view: &View<'_>, mut hit: impl FnMut(usize, Answer)) {
-        let texts = Texts::new(view);
+    pub fn evaluate(&self, texts: &Texts<'_>, mut hit: impl FnMut(usize, Answer)) {
         let found = (!self.searches.is_empty()).then(|| Found::new(&self.searches));
         for (index, filter) in self.filters.iter().enumerate() {
-            match filter.evaluate(&texts, found.as_ref()) {
+            match filter.evaluate(texts, found.as_ref()) {
                 Answer::No => {}
                 answer => hit(index, answer),
             }

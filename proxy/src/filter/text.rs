@@ -47,8 +47,8 @@ pub(super) enum Part {
     ResponseBody,
 }
 
-/// The texts of one view.
-pub(super) struct Texts<'a> {
+/// The texts of one view, for all filters that look at it.
+pub struct Texts<'a> {
     view: &'a View<'a>,
     url: OnceCell<Buffer>,
     upstream_url: OnceCell<Buffer>,
@@ -135,7 +135,8 @@ impl Part {
 }
 
 impl<'a> Texts<'a> {
-    pub(super) const fn new(view: &'a View<'a>) -> Self {
+    /// None is made yet.
+    pub const fn new(view: &'a View<'a>) -> Self {
         Self {
             view,
             url: OnceCell::new(),

@@ -69,13 +69,25 @@ impl<'a> Pass<'a> {
         Self { record }
     }
 
-    /// `request` events, first addon to last.
-    pub(super) async fn request(&self, body: &mut Held) -> Requested {
-        if !self.record.chain.events.contains(Event::Request) {
-            return Requested::Upstream;
+    /// The first addon whose `request` hook concerns the flow.
+    pub(super) fn first_of_request(&self) -> Option<(usize, Wanted)> {
+        let chain = &self.record.chain;
+        if !chain.events.contains(Event::Request) {
+            return None;
         }
-        for (index, addon) in self.record.chain.addons.iter().enumerate() {
-            let matched = match self.matched(index, addon.as_ref(), Event::Request, body).await {
+        filters::first_wanted(self.record, Event::Request, 0..chain.addons.len())
+    }
+
+    /// `request` events, from this addon to the last.
+    pub(super) async fn request(&self, first: (usize, Wanted), body: &mut Held) -> Requested {
+        let addons = &self.record.chain.addons;
+        let (mut first, mut next) = (Some(first), 0);
+        let mut concerned =
+            |next| first.take().or_else(|| filters::first_wanted(self.record, Event::Request, next..addons.len()));
+        while let Some((index, wanted)) = concerned(next) {
+            next = index + 1;
+            let Some(addon) = addons.get(index) else { break };
+            let matched = match self.matched(index, addon.as_ref(), Event::Request, wanted, body).await {
                 Ok(ControlFlow::Continue(matched)) => matched,
                 Ok(ControlFlow::Break(Unseen::Coded(why))) => {
                     if self.fails_closed(addon.as_ref(), Event::Request, &HookError::Coded(why)) {
@@ -121,12 +133,19 @@ impl<'a> Pass<'a> {
         if !self.record.chain.events.contains(Event::Response) {
             return Passed::Response(body, from);
         }
-        let mut upto = from;
-        for (index, addon) in self.record.chain.addons.iter().enumerate().take(from).rev() {
-            if addon.may_set_response_bodies() && filters::may_edit_absent(self.record, index) {
-                body.passed_editor();
-            }
-            let matched = match self.matched(index, addon.as_ref(), Event::Response, &mut body).await {
+        match self.next_of_response(from, &mut body) {
+            // Boxed: other flows need no room for it.
+            Some(first) => Box::pin(self.response_from(first, from, body)).await,
+            None => Passed::Response(body, from),
+        }
+    }
+
+    async fn response_from(&self, first: (usize, Wanted), from: usize, mut body: Held) -> Passed {
+        let (mut upto, mut left, mut first) = (from, from, Some(first));
+        while let Some((index, wanted)) = first.take().or_else(|| self.next_of_response(left, &mut body)) {
+            left = index;
+            let Some(addon) = self.record.chain.addons.get(index) else { break };
+            let matched = match self.matched(index, addon.as_ref(), Event::Response, wanted, &mut body).await {
                 Ok(ControlFlow::Continue(matched)) => matched,
                 Ok(ControlFlow::Break(Unseen::Coded(why))) => {
                     if self.fails_closed(addon.as_ref(), Event::Response, &HookError::Coded(why)) {
@@ -217,15 +236,32 @@ impl<'a> Pass<'a> {
         self.response(chain.addons.len(), body).await
     }
 
+    /// The next addon before the one at `left` whose `response` hook concerns the flow.
+    fn next_of_response(&self, left: usize, body: &mut Held) -> Option<(usize, Wanted)> {
+        if filters::may_have_body(self.record) {
+            return filters::first_wanted(self.record, Event::Response, (0..left).rev());
+        }
+        for (index, addon) in self.record.chain.addons.iter().enumerate().take(left).rev() {
+            if addon.may_set_response_bodies() && filters::may_edit_absent(self.record, index) {
+                body.passed_editor();
+            }
+            let wanted = filters::wanted(self.record, index, Event::Response);
+            if !wanted.is_empty() {
+                return Some((index, wanted));
+            }
+        }
+        None
+    }
+
     /// Indices of the matching subscriptions, with the body collected as far as they want it.
     async fn matched(
         &self,
         index: usize,
         addon: &dyn Addon,
         event: Event,
+        mut wanted: Wanted,
         body: &mut Held,
     ) -> Result<ControlFlow<Unseen, Vec<u32>>, BodyError> {
-        let mut wanted = filters::wanted(self.record, index, event);
         let Some(cap) = wanted.cap(addon.subscriptions()) else { return Ok(ControlFlow::Continue(wanted.matched)) };
         let (headers, known) = self.staged(event);
         if known.is_none() && self.is_to_stream(event, body, cap).await? {

@@ -56,7 +56,7 @@ pub(super) async fn depart(ending: Ending, passed: Passed, deadline: Option<Inst
                 forget_body_fields(headers);
                 forward::weaken_etag(headers);
                 if response.may_have_body {
-                    recode(&record, headers, plain, held.codings(), deadline).await;
+                    Box::pin(recode(&record, headers, plain, held.codings(), deadline)).await;
                 } else if may_have_body(&Method::GET, status) && held.codings().is_empty() {
                     // To HEAD, what GET would have been answered with (RFC 9110, 9.3.2).
                     headers.extend(Field::new("Content-Length", plain.len().to_string()).ok());

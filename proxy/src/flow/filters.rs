@@ -4,7 +4,7 @@ use http::Method;
 
 use super::record::Record;
 use crate::{
-    filter::{Answer, Seen, View},
+    filter::{Answer, Seen, Texts, View},
     hooks::{BodyMode, Event, Messages, OverCap, StagedBody, Subscription},
     http::RequestHead,
 };
@@ -30,18 +30,27 @@ pub(crate) fn wanted_by_prefix(record: &Record, index: usize, event: Event) -> W
 }
 
 fn evaluate(record: &Record, index: usize, event: Event, by_prefix: bool) -> Wanted {
-    let mut wanted = Wanted::default();
     if !record.chain.subscribes(index, event) {
-        return wanted;
+        return Wanted::default();
     }
     let messages = record.exchange.lock();
     let view = view(record, &messages, event, by_prefix);
-    record.chain.evaluate(index, event, &view, |subscription, answer| match answer {
-        Answer::Yes => wanted.matched.push(subscription),
-        Answer::Unknown => wanted.open.push(subscription),
-        Answer::No => {}
-    });
-    wanted
+    Wanted::of(record, index, event, &Texts::new(&view))
+}
+
+/// The first addon in this order of which a subscription concerns the flow as it stands, and which. Those before it are passed in one
+/// look: as none of them is called, all see the same messages.
+pub(super) fn first_wanted(record: &Record, event: Event, order: impl Iterator<Item = usize>) -> Option<(usize, Wanted)> {
+    let messages = record.exchange.lock();
+    let view = view(record, &messages, event, false);
+    let texts = Texts::new(&view);
+    let mut concerned = order.map(|index| (index, Wanted::of(record, index, event, &texts)));
+    concerned.find(|(_, wanted)| !wanted.is_empty())
+}
+
+/// Whether the staged response has a body, or there is none yet.
+pub(super) fn may_have_body(record: &Record) -> bool {
+    record.exchange.lock().response.as_ref().is_none_or(|response| response.may_have_body)
 }
 
 /// Whether the `response` hook of the addon at `index` may be called for the body that the staged response tells of without having
@@ -53,7 +62,7 @@ pub(super) fn may_edit_absent(record: &Record, index: usize) -> bool {
     }
     let mut is_called = false;
     as_answered_to_get(record, &messages, Event::Response, |view| {
-        record.chain.evaluate(index, Event::Response, view, |_, answer| is_called |= answer != Answer::No);
+        record.chain.evaluate(index, Event::Response, &Texts::new(view), |_, answer| is_called |= answer != Answer::No);
     });
     is_called
 }
@@ -66,7 +75,7 @@ pub(super) fn matched_in_response(record: &Record, index: usize, event: Event, h
     let mut matched = Vec::new();
     let messages = record.exchange.lock();
     as_answered_to_get(record, &messages, event, |view| {
-        record.chain.evaluate(index, event, view, |subscription, answer| {
+        record.chain.evaluate(index, event, &Texts::new(view), |subscription, answer| {
             if answer == Answer::Yes {
                 matched.push(subscription);
             }
@@ -137,6 +146,21 @@ fn seen(body: &StagedBody, can_come: bool, by_prefix: bool) -> Seen<'_> {
 }
 
 impl Wanted {
+    fn of(record: &Record, index: usize, event: Event, texts: &Texts<'_>) -> Self {
+        let mut wanted = Self::default();
+        record.chain.evaluate(index, event, texts, |subscription, answer| match answer {
+            Answer::Yes => wanted.matched.push(subscription),
+            Answer::Unknown => wanted.open.push(subscription),
+            Answer::No => {}
+        });
+        wanted
+    }
+
+    /// Whether none matches or may match.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.matched.is_empty() && self.open.is_empty()
+    }
+
     /// The largest cap that a subscription wants the body up to; none if all are content with the head.
     pub(super) fn cap(&self, subscriptions: &[Subscription]) -> Option<usize> {
         self.matched.iter().chain(&self.open).filter_map(|&index| cap(subscriptions, index).map(|(cap, _)| cap)).max()

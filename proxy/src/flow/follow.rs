@@ -16,8 +16,14 @@ use crate::{
 const MOST: usize = 5;
 
 /// Sends the staged request, and after it what its redirects make of it.
-pub(super) async fn send(record: &Arc<Record>, mut request: Request) -> Result<Reply, SendFailure> {
+pub(super) async fn send(record: &Arc<Record>, request: Request) -> Result<Reply, SendFailure> {
     rewrite::before_upstream(record);
+    let follows = record.exchange.lock().request.follow.is_some();
+    // Boxed: few requests need room for it.
+    if follows { Box::pin(send_on(record, request)).await } else { super::send(record, request).await }
+}
+
+async fn send_on(record: &Arc<Record>, mut request: Request) -> Result<Reply, SendFailure> {
     for _ in 0..MOST {
         let Some(mut next) = again(record, &request) else { break };
         match super::send(record, request).await? {

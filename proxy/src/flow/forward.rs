@@ -25,21 +25,20 @@ pub(super) fn set_forwarded(head: &mut RequestHead, site: &Site, peer: IpAddr) {
             headers.remove(name);
         }
     }
-    let peer = peer.to_canonical();
-    let chain = join(headers, "x-forwarded-for", &peer.to_string());
+    let chain = join(headers, "x-forwarded-for", peer.to_canonical().to_string());
     set(headers, "X-Forwarded-For", chain);
     if !headers.contains("x-forwarded-proto") {
-        set(headers, "X-Forwarded-Proto", head.scheme.as_str().to_owned());
+        headers.push(Field::from_static("X-Forwarded-Proto", head.scheme.as_str()));
     }
     if !headers.contains("x-forwarded-host") && !head.authority.is_empty() {
-        set(headers, "X-Forwarded-Host", head.authority.as_str().to_owned());
+        headers.extend(Field::new(Bytes::from_static(b"X-Forwarded-Host"), head.authority.as_str().to_owned()).ok());
     }
 }
 
 /// Adds Via to a message that came in this version, if the listener has a name for it.
 pub(super) fn add_via(headers: &mut Headers, version: Version, site: &Site) {
     if let Some(name) = &site.via {
-        let via = join(headers, "via", &format!("{} {name}", version.as_str()));
+        let via = join(headers, "via", format!("{} {name}", version.as_str()));
         set(headers, "Via", via);
     }
 }
@@ -60,14 +59,17 @@ pub(super) fn weaken_etag(headers: &mut Headers) {
 pub(super) fn add_vary(headers: &mut Headers, name: &str) {
     let is_said = headers.list("vary").any(|known| known == b"*" || known.eq_ignore_ascii_case(name.as_bytes()));
     if !is_said {
-        let vary = join(headers, "vary", name);
+        let vary = join(headers, "vary", name.to_owned());
         set(headers, "Vary", vary);
     }
 }
 
-fn join(headers: &Headers, name: &str, last: &str) -> String {
+fn join(headers: &Headers, name: &str, last: String) -> String {
     let mut all: Vec<String> = headers.get_all(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect();
-    all.push(last.to_owned());
+    if all.is_empty() {
+        return last;
+    }
+    all.push(last);
     all.join(", ")
 }
 

@@ -313,9 +313,9 @@ impl Drop for Ending {
         let mut outcome = record.outcome(self.is_complete);
         record.site.metrics.flows_active.dec();
         record.site.metrics.ended(outcome.status.filter(|_| self.is_complete || outcome.response_bytes > 0), outcome.duration);
-        let runtime = tokio::runtime::Handle::try_current();
+        let runtime = tokio::runtime::Handle::try_current;
         if record.uploads.get().is_some_and(|uploads| !uploads.is_empty())
-            && let Ok(runtime) = runtime
+            && let Ok(runtime) = runtime()
         {
             record.tasks.spawn_on(end_after_upload(Arc::clone(record), outcome), &runtime);
             return;
@@ -323,7 +323,7 @@ impl Drop for Ending {
         let ledger = std::mem::take(&mut record.exchange.lock().ledger);
         log(record, &outcome, &ledger);
         if record.chain.events.contains(Event::Finish) || (record.is_remembered() && ledger.keeps_bodies()) {
-            if let Ok(runtime) = runtime {
+            if let Ok(runtime) = runtime() {
                 record.tasks.spawn_on(end(Arc::clone(record), outcome, ledger), &runtime);
             }
         } else if record.is_remembered() {

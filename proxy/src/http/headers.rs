@@ -1,13 +1,26 @@
 //! Header fields in the order and the case of the wire.
 
+use std::{fmt, sync::Arc};
+
 use bytes::Bytes;
 
 /// One header field. The name is a legal token (RFC 9110, 5.6.2), the value legal bytes without surrounding white space
 /// (RFC 9110, 5.5); both hold whatever made the field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    name: Bytes,
-    value: Bytes,
+#[derive(Clone)]
+pub struct Field(Text);
+
+#[derive(Clone)]
+enum Text {
+    /// A line of a head: one share of that, not two.
+    Line {
+        line: Bytes,
+        name_end: usize,
+        value_start: usize,
+    },
+    Apart {
+        name: Bytes,
+        value: Bytes,
+    },
 }
 
 /// Fields that concern one connection only (RFC 9110, 7.6.1; RFC 9113, 8.2.2), whatever Connection says.
@@ -37,101 +50,136 @@ pub enum InvalidField {
 impl Field {
     /// Checks name and value.
     pub fn new(name: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<Self, InvalidField> {
-        let (name, value) = (name.into(), value.into());
-        if !is_token(&name) {
+        Self(Text::Apart { name: name.into(), value: value.into() }).checked()
+    }
+
+    /// Checks name and value of a line that begins with one and ends with the other.
+    pub(crate) fn of_line(line: Bytes, name_end: usize, value_start: usize) -> Result<Self, InvalidField> {
+        Self(Text::Line { line, name_end, value_start }).checked()
+    }
+
+    fn checked(self) -> Result<Self, InvalidField> {
+        if !is_token(self.name()) {
             return Err(InvalidField::Name);
         }
-        if !is_field_value(&value) {
+        if !is_field_value(self.value()) {
             return Err(InvalidField::Value);
         }
-        Ok(Self { name, value })
+        Ok(self)
     }
 
     /// A field known to be legal where it is written.
     #[must_use]
     pub const fn from_static(name: &'static str, value: &'static str) -> Self {
-        Self { name: Bytes::from_static(name.as_bytes()), value: Bytes::from_static(value.as_bytes()) }
+        Self(Text::Apart { name: Bytes::from_static(name.as_bytes()), value: Bytes::from_static(value.as_bytes()) })
     }
 
     /// In the case of the wire.
     #[must_use]
     pub fn name(&self) -> &[u8] {
-        &self.name
+        match &self.0 {
+            Text::Line { line, name_end, .. } => line.get(..*name_end).unwrap_or_default(),
+            Text::Apart { name, .. } => name,
+        }
     }
 
     /// The name as text: a token is ASCII.
     #[must_use]
     pub fn name_str(&self) -> &str {
-        std::str::from_utf8(&self.name).unwrap_or_default()
+        std::str::from_utf8(self.name()).unwrap_or_default()
     }
 
     /// The value's bytes; often but not always UTF-8.
     #[must_use]
     pub fn value(&self) -> &[u8] {
-        &self.value
+        match &self.0 {
+            Text::Line { line, value_start, .. } => line.get(*value_start..).unwrap_or_default(),
+            Text::Apart { value, .. } => value,
+        }
     }
 
     /// The value, shared.
     #[must_use]
     pub fn value_bytes(&self) -> Bytes {
-        self.value.clone()
+        match &self.0 {
+            Text::Line { line, .. } => line.slice_ref(self.value()),
+            Text::Apart { value, .. } => value.clone(),
+        }
     }
 
     /// Compares names without case.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+        self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.value() == other.value()
+    }
+}
+
+impl Eq for Field {}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Field")
+            .field("name", &self.name_str())
+            .field("value", &self.value().escape_ascii().to_string())
+            .finish()
     }
 }
 
 /// Header fields, several of one name allowed.
 ///
-/// Looking up is linear: messages have few fields, and order matters more than the lookup.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Looking up is linear: messages have few fields, and order matters more than the lookup. Clones share the fields until one of them
+/// is edited.
+#[derive(Debug, Clone, Default)]
 pub struct Headers {
-    fields: Vec<Field>,
+    fields: Option<Arc<Vec<Field>>>,
 }
 
 impl Headers {
     /// No fields.
     #[must_use]
     pub const fn new() -> Self {
-        Self { fields: Vec::new() }
+        Self { fields: None }
     }
 
     /// No fields, room for `count`.
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
-        Self { fields: Vec::with_capacity(count) }
+        Self { fields: Some(Arc::new(Vec::with_capacity(count))) }
     }
 
     /// How many fields.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.fields.len()
+        self.all().len()
     }
 
     /// Whether there is no field.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.all().is_empty()
     }
 
     /// Bytes of names and values, with four for `: ` and CRLF each.
     #[must_use]
     pub fn wire_len(&self) -> usize {
-        self.fields.iter().map(|field| field.name.len() + field.value.len() + 4).sum()
+        self.all().iter().map(|field| field.name().len() + field.value().len() + 4).sum()
     }
 
     /// The fields in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Field> {
-        self.fields.iter()
+        self.all().iter()
     }
 
     /// Value of the first field of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.fields.iter().find(|field| field.is(name)).map(Field::value)
+        self.all().iter().find(|field| field.is(name)).map(Field::value)
     }
 
     /// Value of the first field of this name, where it is UTF-8.
@@ -142,54 +190,66 @@ impl Headers {
 
     /// Values of all fields of this name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.fields.iter().filter(move |field| field.is(name)).map(Field::value)
+        self.all().iter().filter(move |field| field.is(name)).map(Field::value)
     }
 
     /// Whether a field of this name is present.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.fields.iter().any(|field| field.is(name))
+        self.all().iter().any(|field| field.is(name))
     }
 
     /// Adds a field at the end.
     pub fn push(&mut self, field: Field) {
-        self.fields.push(field);
+        self.edited().push(field);
     }
 
     /// Removes all fields of this name; tells whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
-        let before = self.fields.len();
-        self.fields.retain(|field| !field.is(name));
-        self.fields.len() != before
+        let is_there = self.contains(name);
+        if is_there {
+            self.edited().retain(|field| !field.is(name));
+        }
+        is_there
     }
 
     /// Keeps the fields for which `keep` is true.
     pub fn retain(&mut self, keep: impl FnMut(&Field) -> bool) {
-        self.fields.retain(keep);
+        if !self.is_empty() {
+            self.edited().retain(keep);
+        }
     }
 
     /// Removes hop-by-hop fields and those that Connection nominates.
     pub fn strip_hop_by_hop(&mut self) {
+        if !self.iter().any(is_hop_by_hop) {
+            // Nothing is nominated without Connection.
+            return;
+        }
         let nominated: Vec<Vec<u8>> = self.list("connection").map(<[u8]>::to_ascii_lowercase).collect();
         self.retain(|field| {
-            let is_hop = HOP_BY_HOP.iter().any(|name| field.is(name));
             // Framing is the core's: nominating Content-Length must not take it from the length check.
             let is_nominated = nominated.iter().any(|name| field.name().eq_ignore_ascii_case(name));
-            !is_hop && !is_nominated
+            !is_hop_by_hop(field) && !is_nominated
         });
     }
 
     /// Replaces all fields of the first one's name by these, at the place of the first old one, else at the end. The fields
     /// must all have the same name.
     pub fn replace(&mut self, name: &str, fields: impl IntoIterator<Item = Field>) {
-        let place = self.fields.iter().position(|field| field.is(name));
+        let place = self.all().iter().position(|field| field.is(name));
         self.remove(name);
-        let place = place.unwrap_or(self.fields.len()).min(self.fields.len());
-        self.fields.splice(place..place, fields);
+        let all = self.edited();
+        let place = place.unwrap_or(all.len()).min(all.len());
+        all.splice(place..place, fields);
     }
 
     /// Replaces all fields of this one's name by this one.
     pub fn set(&mut self, field: Field) {
+        if !self.contains(field.name_str()) {
+            self.push(field);
+            return;
+        }
         let name = field.clone();
         self.replace(name.name_str(), [field]);
     }
@@ -201,17 +261,42 @@ impl Headers {
             .map(<[u8]>::trim_ascii)
             .filter(|element| !element.is_empty())
     }
+
+    fn all(&self) -> &[Field] {
+        self.fields.as_ref().map_or(&[], |fields| fields.as_slice())
+    }
+
+    /// The fields of this one alone.
+    fn edited(&mut self) -> &mut Vec<Field> {
+        Arc::make_mut(self.fields.get_or_insert_default())
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.all() == other.all()
+    }
+}
+
+impl Eq for Headers {}
+
+fn is_hop_by_hop(field: &Field) -> bool {
+    HOP_BY_HOP.iter().any(|name| field.is(name))
 }
 
 impl FromIterator<Field> for Headers {
     fn from_iter<I: IntoIterator<Item = Field>>(fields: I) -> Self {
-        Self { fields: fields.into_iter().collect() }
+        let fields: Vec<Field> = fields.into_iter().collect();
+        Self { fields: (!fields.is_empty()).then(|| Arc::new(fields)) }
     }
 }
 
 impl Extend<Field> for Headers {
     fn extend<I: IntoIterator<Item = Field>>(&mut self, fields: I) {
-        self.fields.extend(fields);
+        let mut fields = fields.into_iter().peekable();
+        if fields.peek().is_some() {
+            self.edited().extend(fields);
+        }
     }
 }
 
@@ -220,15 +305,29 @@ impl<'a> IntoIterator for &'a Headers {
     type IntoIter = std::slice::Iter<'a, Field>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.fields.iter()
+        self.all().iter()
     }
 }
 
 /// Whether these bytes are a token (RFC 9110, 5.6.2).
 #[must_use]
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN.get(usize::from(byte)).is_some_and(|&is_legal| is_legal))
 }
+
+/// Which bytes a token may have.
+const TOKEN: [bool; 256] = {
+    let mut legal = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated by the compiler, below 256")]
+        {
+            legal[byte] = is_token_byte(byte as u8);
+        }
+        byte += 1;
+    }
+    legal
+};
 
 const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
@@ -241,7 +340,8 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !is_blank(bytes.first())
         && !is_blank(bytes.last())
-        && bytes.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
+        // To its end whatever comes: so the compiler takes many bytes at a time.
+        && bytes.iter().fold(true, |is_legal, &byte| is_legal & ((byte == b'\t') | ((byte >= 0x20) & (byte != 0x7f))))
 }
 
 #[cfg(test)]
@@ -260,11 +360,47 @@ mod tests {
     }
 
     #[test]
+    fn clones_are_edited_apart() {
+        let before = headers(&[("a", "1"), ("b", "2")]);
+        for edit in [
+            (|headers| headers.push(Field::from_static("c", "3"))) as fn(&mut Headers),
+            |headers| assert!(headers.remove("a")),
+            |headers| headers.retain(|field| field.is("b")),
+            |headers| headers.set(Field::from_static("a", "x")),
+            |headers| headers.extend([Field::from_static("c", "3")]),
+        ] {
+            let mut after = before.clone();
+            edit(&mut after);
+            assert_ne!(after, before);
+            assert_eq!(before, headers(&[("a", "1"), ("b", "2")]));
+        }
+        let mut same = before.clone();
+        assert!(!same.remove("c"));
+        assert_eq!(same, before);
+        assert_eq!(Headers::with_capacity(4), Headers::new());
+    }
+
+    #[test]
     fn replacing_keeps_the_place_of_the_first() {
         let mut headers = headers(&[("a", "1"), ("b", "2"), ("c", "3"), ("B", "4")]);
         headers.replace("b", [Field::from_static("b", "x"), Field::from_static("b", "y")]);
         let order: Vec<_> = headers.iter().map(|field| (field.name_str(), field.value())).collect();
         assert_eq!(order, [("a", &b"1"[..]), ("b", b"x"), ("b", b"y"), ("c", b"3")]);
+    }
+
+    #[test]
+    fn fields_of_lines_are_like_others() {
+        let line = Bytes::from_static(b"X-A:  b c");
+        let field = Field::of_line(line.clone(), 3, 6).expect("a field");
+        assert_eq!((field.name(), field.value(), &field.value_bytes()[..]), (&b"X-A"[..], &b"b c"[..], &b"b c"[..]));
+        assert_eq!(field, Field::from_static("X-A", "b c"));
+        let empty = Field::of_line(line.slice(..4), 3, 4).expect("a field");
+        assert_eq!((empty.name_str(), empty.value_bytes()), ("X-A", Bytes::new()));
+        for (name_end, value_start, why) in
+            [(0, 6, InvalidField::Name), (4, 6, InvalidField::Name), (99, 6, InvalidField::Name), (3, 5, InvalidField::Value)]
+        {
+            assert_eq!(Field::of_line(line.clone(), name_end, value_start), Err(why), "{name_end}, {value_start}");
+        }
     }
 
     #[test]

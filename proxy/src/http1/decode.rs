@@ -131,6 +131,13 @@ impl Decoder {
         }
     }
 
+    /// All of the body in one piece that is copied, if its length is known and all of it is in the buffer.
+    pub fn take_whole(&mut self, buffer: &mut BytesMut) -> Option<Bytes> {
+        let State::Length(left) = self.state else { return None };
+        let is_there = usize::try_from(left).is_ok_and(|left| left <= buffer.len() && left <= COPY_UP_TO);
+        is_there.then(|| self.take_data(buffer))
+    }
+
     fn take_data(&mut self, buffer: &mut BytesMut) -> Bytes {
         let left = match self.state {
             State::Length(left) | State::ChunkData(left) => usize::try_from(left).unwrap_or(usize::MAX),
@@ -344,6 +351,25 @@ mod tests {
     fn lengths_leave_the_rest() {
         assert_eq!(decode(Framing::Length(3), b"abcdef", 2), Ok(("abc".into(), vec![], 3)));
         assert_eq!(decode(Framing::None, b"abc", 2), Ok((String::new(), vec![], 3)));
+    }
+
+    #[test]
+    fn a_small_body_is_taken_whole() {
+        for (framing, there, whole) in [
+            (Framing::Length(4), 3, None),
+            (Framing::Length(4), 4, Some(4)),
+            (Framing::Length(4), 5, Some(4)),
+            (Framing::Length(COPY_UP_TO as u64), COPY_UP_TO, Some(COPY_UP_TO)),
+            (Framing::Length(COPY_UP_TO as u64 + 1), COPY_UP_TO + 1, None),
+            (Framing::Chunked, 5, None),
+            (Framing::UntilClose, 5, None),
+            (Framing::None, 5, None),
+        ] {
+            let (mut decoder, mut buffer) = (Decoder::new(framing, HeadLimits::default()), BytesMut::zeroed(there));
+            let taken = decoder.take_whole(&mut buffer).map(|whole| whole.len());
+            assert_eq!(taken, whole, "{framing:?}, {there} bytes there");
+            assert_eq!((buffer.len(), taken.is_none() || decoder.is_ended()), (there - whole.unwrap_or(0), true));
+        }
     }
 
     #[test]

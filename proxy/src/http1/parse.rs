@@ -195,11 +195,22 @@ const fn version(minor: Option<u8>) -> Result<Version, ParseError> {
 fn fields(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Result<Headers, ParseError> {
     let mut headers = Headers::with_capacity(parsed.len() + 4);
     for header in parsed {
-        let name = bytes.slice_ref(header.name.as_bytes());
-        let value = if header.value.is_empty() { Bytes::new() } else { bytes.slice_ref(header.value.trim_ascii()) };
-        headers.push(Field::new(name, value).map_err(|_| Malformed("not a field"))?);
+        headers.push(field(bytes, header.name.as_bytes(), header.value.trim_ascii())?);
     }
     Ok(headers)
+}
+
+/// Of a name and a value that are pieces of the head.
+fn field(bytes: &Bytes, name: &[u8], value: &[u8]) -> Result<Field, ParseError> {
+    let made = if value.is_empty() {
+        Field::new(bytes.slice_ref(name), Bytes::new())
+    } else {
+        let place = |piece: &[u8]| piece.as_ptr().addr().checked_sub(bytes.as_ptr().addr());
+        let (start, value_start) = place(name).zip(place(value)).ok_or(Malformed("not a field"))?;
+        let line = bytes.get(start..value_start + value.len()).ok_or(Malformed("not a field"))?;
+        Field::of_line(bytes.slice_ref(line), name.len(), value_start.saturating_sub(start))
+    };
+    made.map_err(|_| Malformed("not a field"))
 }
 
 /// The one Host field (RFC 9112, 3.2): required by HTTP/1.1, never repeated.

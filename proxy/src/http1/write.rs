@@ -181,14 +181,18 @@ impl Writer {
     /// Writes everything buffered.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_flushed() {
-            let mut slices = [IoSlice::new(&[]); PIECES];
-            let buffered = Some(&*self.buffer).filter(|buffer| !buffer.is_empty());
-            let all = buffered.into_iter().chain(self.pieces.iter().map(|piece| &**piece));
-            let count = slices.iter_mut().zip(all).map(|(slice, bytes)| *slice = IoSlice::new(bytes)).count();
-            let slices = slices.get(..count).unwrap_or_default();
-            let Poll::Ready(written) = Pin::new(&mut self.io).poll_write_vectored(context, slices) else {
-                return self.poll_patience(context);
+            let io = Pin::new(&mut self.io);
+            let polled = if self.pieces.is_empty() {
+                // Less work for the system than a list of one.
+                io.poll_write(context, &self.buffer)
+            } else {
+                let mut slices = [IoSlice::new(&[]); PIECES];
+                let buffered = Some(&*self.buffer).filter(|buffer| !buffer.is_empty());
+                let all = buffered.into_iter().chain(self.pieces.iter().map(|piece| &**piece));
+                let count = slices.iter_mut().zip(all).map(|(slice, bytes)| *slice = IoSlice::new(bytes)).count();
+                io.poll_write_vectored(context, slices.get(..count).unwrap_or_default())
             };
+            let Poll::Ready(written) = polled else { return self.poll_patience(context) };
             self.stalled = None;
             let written = written?;
             if written == 0 {

@@ -1,7 +1,7 @@
 //! HTTP/1 with a client: one request after the other on a connection.
 
 use std::{
-    future::{Future as _, poll_fn},
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -29,6 +29,7 @@ use crate::{
         parse::{self, TargetForm},
         read::ReadError,
     },
+    patience::Patience,
     socket::End,
     upstream::Tunnel,
 };
@@ -72,13 +73,15 @@ enum Next {
 
 impl Connection {
     async fn run(mut self) -> Option<Switched> {
+        let mut drained = pin!(self.shared.draining.clone().cancelled_owned());
+        let mut patience = Patience::new(self.shared.patience().timeouts.idle);
         loop {
-            if !self.has_begun().await {
+            if !self.has_begun(&mut patience, drained.as_mut()).await {
                 return None;
             }
             // Not before: they may have changed while nothing came.
             let site = self.shared.sites.now();
-            let next = match self.read_head(&site).await {
+            let next = match self.read_head(&site, &mut patience).await {
                 Ok((head, form, size)) => {
                     // Boxed: an idle connection should not hold the room that a flow takes.
                     Box::pin(self.exchange(&site, head, form, size)).await
@@ -87,7 +90,7 @@ impl Connection {
                 Err(None) => Next::Close,
             };
             match next {
-                Next::Request if !self.shared.draining.is_cancelled() => {}
+                Next::Request if !self.shared.draining.is_cancelled() => patience.renew(self.shared.patience().timeouts.idle),
                 Next::Request | Next::Linger => {
                     self.linger().await;
                     return None;
@@ -110,25 +113,40 @@ impl Connection {
     }
 
     /// Waits for the first byte of a head. False: the connection is over.
-    async fn has_begun(&mut self) -> bool {
-        let idle = self.shared.patience().timeouts.idle;
-        let first = poll_fn(|context| self.input.poll_first(context));
-        tokio::select! {
-            biased;
-            first = timeout(idle, first) => matches!(first, Ok(Ok(true))),
-            () = self.shared.draining.cancelled() => false,
-        }
+    async fn has_begun(&mut self, patience: &mut Patience, mut drained: Pin<&mut impl Future<Output = ()>>) -> bool {
+        poll_fn(|context| {
+            if let Poll::Ready(first) = self.input.poll_first(context) {
+                return Poll::Ready(matches!(first, Ok(true)));
+            }
+            let is_over = drained.as_mut().poll(context).is_ready() || patience.poll(context).is_ready();
+            if is_over { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// The head. `None`: the connection is over and nobody is left to be told.
-    async fn read_head(&mut self, site: &Site) -> Result<(RequestHead, TargetForm, HeadSize), Option<(Method, Refusal)>> {
+    async fn read_head(
+        &mut self,
+        site: &Site,
+        patience: &mut Patience,
+    ) -> Result<(RequestHead, TargetForm, HeadSize), Option<(Method, Refusal)>> {
         let limits = self.shared.head_limits(site);
-        let head = poll_fn(|context| self.input.poll_head(context, limits));
-        let bytes = match timeout(self.shared.patience().timeouts.header_read, head).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(ReadError::Parse(error))) => return Err(Some((self.input.method(), explain(error)))),
-            Ok(Err(ReadError::Closed | ReadError::Truncated | ReadError::Io(_))) => return Err(None),
-            Err(_) => {
+        let mut waits = false;
+        let head = poll_fn(|context| {
+            if let Poll::Ready(head) = self.input.poll_head(context, limits) {
+                return Poll::Ready(Some(head));
+            }
+            // Most heads come in one piece, and none of them waits for anything.
+            if !std::mem::replace(&mut waits, true) {
+                patience.renew(self.shared.patience().timeouts.header_read);
+            }
+            patience.poll(context).map(|()| None)
+        });
+        let bytes = match head.await {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(ReadError::Parse(error))) => return Err(Some((self.input.method(), explain(error)))),
+            Some(Err(ReadError::Closed | ReadError::Truncated | ReadError::Io(_))) => return Err(None),
+            None => {
                 let late = (StatusCode::REQUEST_TIMEOUT, "the head did not come in time".to_owned());
                 return Err(Some((self.input.method(), late)));
             }
@@ -337,6 +355,9 @@ impl Connection {
         self.end.in_order();
         if !keeps {
             return Next::Linger;
+        }
+        if self.input.is_complete() {
+            return Next::Request;
         }
         let mut budget = DRAIN_BYTES;
         let drain = poll_fn(|context| self.input.poll_drain(context, &mut budget));

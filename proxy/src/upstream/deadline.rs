@@ -17,7 +17,9 @@ use crate::http::{Body, BodyError};
 /// Passes when for `timeout` neither the request moved nor a response came. While the request waits for its sender, the upstream
 /// owes nothing.
 pub(super) struct Deadline {
-    progress: Arc<Mutex<Progress>>,
+    /// Where the request is more than what is known when it starts.
+    progress: Option<Arc<Mutex<Progress>>>,
+    begun: Instant,
     timeout: Duration,
 }
 
@@ -36,32 +38,40 @@ struct Paced {
 impl Deadline {
     /// A deadline and the body to send in place of `body`.
     pub(super) fn over(body: Body, timeout: Duration) -> (Self, Body) {
-        let progress = Arc::new(Mutex::new(Progress { moved: Instant::now(), waits_for_sender: false, failed: None }));
-        let is_known = body.try_clone().is_some();
-        let deadline = Self { progress: Arc::clone(&progress), timeout };
-        (deadline, if is_known { body } else { Body::stream(Paced { inner: body, progress }) })
+        let begun = Instant::now();
+        if body.try_clone().is_some() {
+            return (Self { progress: None, begun, timeout }, body);
+        }
+        let progress = Arc::new(Mutex::new(Progress { moved: begun, waits_for_sender: false, failed: None }));
+        (Self { progress: Some(Arc::clone(&progress)), begun, timeout }, Body::stream(Paced { inner: body, progress }))
     }
 
     /// Why the body of the request came to no end, if it did not.
     pub(super) fn body_error(&self) -> Option<BodyError> {
-        self.progress.lock().failed.clone()
+        self.progress.as_ref()?.lock().failed.clone()
     }
 
     /// Waits until the deadline has passed.
     pub(super) async fn passed(&self) {
         loop {
-            let until = {
-                let mut progress = self.progress.lock();
-                if progress.waits_for_sender {
-                    progress.moved = Instant::now();
-                }
-                progress.moved + self.timeout
-            };
+            let until = self.moved() + self.timeout;
             if Instant::now() >= until {
                 return;
             }
             sleep_until(until).await;
         }
+    }
+}
+
+impl Deadline {
+    /// When the request moved last, which is now while it waits for its sender.
+    fn moved(&self) -> Instant {
+        let Some(progress) = &self.progress else { return self.begun };
+        let mut progress = progress.lock();
+        if progress.waits_for_sender {
+            progress.moved = Instant::now();
+        }
+        progress.moved
     }
 }
 

@@ -6,34 +6,28 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::{
-    sync::{Notify, oneshot},
-    task::AbortHandle,
-};
+use tokio::sync::Notify;
 
 use super::{
-    Marks, Outgoing, Reply, Settings, Tunnel,
+    Outgoing, Reply, Settings, Tunnel,
     deadline::Deadline,
     exchange::Failed,
-    mark,
     pool::Pool,
     proxy::{Proxy, ProxyError},
+    upload::{Detached, Upload},
 };
 use crate::{
     http::{Body, BodyError, Field, Origin, RequestHead, ResponseHead, Version, body::Peer},
-    http1::{Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse, read::ReadError, write::SendError},
+    http1::{Decoded, Decoder, Framing, HeadLimits, Reader, Writer, parse, read::ReadError},
     socket::End,
     targets::Target,
 };
 
-/// How long a body waits for 100 (Continue) before it is sent without (RFC 9110, 10.1.1).
-const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 /// Interim responses that one exchange may have.
 const MAX_INTERIM: usize = 32;
 
@@ -94,7 +88,7 @@ impl Connection {
         self.push_head(request, framing);
         let waits = request.expects_continue && framing != Framing::None;
         let mut upload = Upload::start(self.writer, body, framing, waits, request.marks.clone());
-        let mut interim = Interims { request, gate: Arc::clone(&upload.gate), seen: 0 };
+        let mut interim = Interims { request, gate: upload.gate.clone(), seen: 0 };
         let received = {
             let head = pin!(read_head(&mut self.reader, settings.head_limits, &mut interim));
             let race = race(&mut upload, head);
@@ -129,6 +123,8 @@ impl Connection {
         let body = if arriving.decoder.is_ended() {
             arriving.finish();
             Body::empty()
+        } else if let Some(whole) = arriving.whole() {
+            Body::full(whole)
         } else {
             Body::stream(arriving)
         };
@@ -184,120 +180,6 @@ fn announces_body_of_none(head: &ResponseHead) -> bool {
     head.status == StatusCode::NO_CONTENT && (has_length || head.headers.contains("transfer-encoding"))
 }
 
-/// The request on its way out, while the response may already come in.
-struct Upload {
-    state: Sending,
-    gate: Arc<Notify>,
-    /// Whether nothing of the request was taken by the stream.
-    is_unsent: bool,
-}
-
-enum Sending {
-    Going(Pin<Box<dyn Future<Output = Result<Writer, Unsent>> + Send>>),
-    Done(Option<Writer>),
-}
-
-/// Why a request did not go out whole, and whether anything of it did.
-struct Unsent {
-    error: SendError,
-    is_all: bool,
-}
-
-impl Upload {
-    fn start(mut writer: Writer, mut body: Body, framing: Framing, waits: bool, marks: Option<Arc<Marks>>) -> Self {
-        let gate = Arc::new(Notify::new());
-        let opened = Arc::clone(&gate);
-        let sending = async move {
-            let sent = async {
-                if waits {
-                    writer.flush().await?;
-                    // Without an answer the body goes out anyway: some upstreams know nothing of expectations.
-                    let _ = tokio::time::timeout(CONTINUE_PATIENCE, opened.notified()).await;
-                }
-                writer.send(&mut body, framing).await
-            };
-            match sent.await {
-                Ok(()) => {
-                    mark(marks.as_deref(), Marks::send);
-                    Ok(writer)
-                }
-                Err(error) => Err(Unsent { error, is_all: !writer.has_written() }),
-            }
-        };
-        Self { state: Sending::Going(Box::pin(sending)), gate, is_unsent: false }
-    }
-
-    /// Ready with an error when the body failed; when the stream failed, the response may tell why, so that is no error yet.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        let Sending::Going(sending) = &mut self.state else { return Poll::Ready(Ok(())) };
-        let sent = ready!(sending.as_mut().poll(context));
-        self.state = Sending::Done(None);
-        Poll::Ready(match sent {
-            Ok(writer) => {
-                self.state = Sending::Done(Some(writer));
-                Ok(())
-            }
-            Err(Unsent { error: SendError::Body(error), .. }) => Err(error),
-            Err(Unsent { error: SendError::Length, .. }) => Err(BodyError::Malformed(Peer::Client, "not as long as announced")),
-            Err(Unsent { error: SendError::Io(_), is_all }) => {
-                self.is_unsent = is_all;
-                Ok(())
-            }
-        })
-    }
-
-    /// Goes on without the exchange where it is not done yet.
-    fn detach(self) -> Detached {
-        match self.state {
-            Sending::Done(writer) => Detached { writer, task: None, returned: None },
-            // The upstream answers early. What is left of the request must move even while the client does not read
-            // the response, else both could wait for each other.
-            Sending::Going(sending) => {
-                let (give_back, returned) = oneshot::channel();
-                let task = tokio::spawn(async move {
-                    match sending.await {
-                        // Kept for the response's sake: dropped here, it would tell the upstream that the client has left.
-                        Ok(writer) => drop(give_back.send(writer)),
-                        Err(Unsent { error, .. }) => {
-                            tracing::debug!(%error, "a request did not go out whole after an early response");
-                        }
-                    }
-                });
-                Detached { writer: None, task: Some(task.abort_handle()), returned: Some(returned) }
-            }
-        }
-    }
-
-    fn into_writer(self) -> Option<Writer> {
-        match self.state {
-            Sending::Done(writer) => writer,
-            Sending::Going(_) => None,
-        }
-    }
-}
-
-/// What became of an upload when the response's head was there.
-struct Detached {
-    writer: Option<Writer>,
-    task: Option<AbortHandle>,
-    /// Gives the writer when the request went out after all.
-    returned: Option<oneshot::Receiver<Writer>>,
-}
-
-impl Detached {
-    fn take_writer(&mut self) -> Option<Writer> {
-        self.writer.take().or_else(|| self.returned.take()?.try_recv().ok())
-    }
-}
-
-impl Drop for Detached {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
-}
-
 enum Race {
     Body(BodyError),
     Closed,
@@ -326,7 +208,7 @@ async fn race(
 /// Deals with interim responses.
 struct Interims<'a> {
     request: &'a Outgoing,
-    gate: Arc<Notify>,
+    gate: Option<Arc<Notify>>,
     seen: usize,
 }
 
@@ -342,7 +224,9 @@ async fn read_head(reader: &mut Reader, limits: HeadLimits, interims: &mut Inter
             return Err(parse::ParseError::Malformed("too many interim responses").into());
         }
         if head.status == StatusCode::CONTINUE {
-            interims.gate.notify_one();
+            if let Some(gate) = &interims.gate {
+                gate.notify_one();
+            }
         } else if let Some(interim) = &interims.request.interim {
             interim(head);
         }
@@ -360,6 +244,14 @@ struct Arriving {
 }
 
 impl Arriving {
+    /// All of it, where it came with the head and is small, and nothing is left to be sent.
+    fn whole(&mut self) -> Option<Bytes> {
+        let buffer = &mut self.reader.as_mut()?.buffer;
+        let whole = if self.upload.is_done() { self.decoder.take_whole(buffer)? } else { return None };
+        self.finish();
+        Some(whole)
+    }
+
     /// Gives the connection back, if it is in a state to be used again.
     fn finish(&mut self) {
         let (reader, writer) = (self.reader.take(), self.upload.take_writer());

@@ -81,7 +81,13 @@ impl Circumstances {
             commit: format!("{}{dirt}{other}", git(&["rev-parse", "--short=12", "HEAD"])?.trim()),
             machine: format!("{model}, {} cores", cores.all.len()),
             kernel: kernel.trim().to_owned(),
-            cores: format!("proxy on core {}, origin on {}, load on {}", cores.proxy, cores.origin, cores.load),
+            cores: format!(
+                "proxy on core {}, origin on {}, load on {}; {}",
+                cores.proxy,
+                cores.origin,
+                cores.load,
+                bench.awake.shown()
+            ),
             others: bench.others.clone(),
             versions,
         })
