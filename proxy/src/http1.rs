@@ -4,6 +4,7 @@
 //! every ambiguous framing, order and case of fields, interim responses, and what happens to the bytes around a message.
 //! Everything here works on buffers; [`Reader`] and [`Writer`] are the only places that touch a stream.
 
+mod amount;
 pub mod decode;
 pub mod framing;
 pub mod parse;

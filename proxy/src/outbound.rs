@@ -204,10 +204,8 @@ pub fn header(name: String, value: Vec<u8>) -> Result<Field, Error> {
 
 async fn client() -> Result<Client, Error> {
     // The system's roots are some hundred files.
-    let roots = tokio::task::spawn_blocking(|| {
-        Ok((tls::client_config(None, Protocol::Auto)?, tls::client_config(None, Protocol::Http1)?))
-    });
-    let roots: Result<_, tls::TlsError> = roots.await.map_err(|error| Error::Tls(error.to_string()))?;
+    let roots = tokio::task::spawn_blocking(|| tls::client_configs(None, Protocol::Auto));
+    let roots = roots.await.map_err(|error| Error::Tls(error.to_string()))?;
     let (tls, tls_http1) = roots.map_err(|error| Error::Tls(error.to_string()))?;
     Ok(Client::new(Settings {
         identified: None,

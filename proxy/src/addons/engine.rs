@@ -217,6 +217,8 @@ fn config(slots: u32, guest_stack: usize, cache: &Path) -> wasmtime::Result<Conf
         // Names of functions are enough in a trap's backtrace; the map from code to bytes costs memory and load time.
         .generate_address_map(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
+        // Nothing here unwinds through guests: it would be more to write, read and map.
+        .native_unwind_info(false)
         // Each compilation has one thread: flows keep the other cores, and what the allocator keeps back is halved.
         .parallel_compilation(false)
         .memory_init_cow(true)

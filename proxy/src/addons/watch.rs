@@ -78,6 +78,11 @@ const fn tells_of_change(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if !matches!(access, AccessKind::Close(AccessMode::Write)))
 }
 
+/// Until the first of what was seen at these times has been still for long enough.
+fn until_settled(seen: impl Iterator<Item = Instant>, settle: Duration) -> Duration {
+    seen.min().map_or(settle, |since| settle.saturating_sub(since.elapsed()))
+}
+
 impl Watcher {
     pub(super) fn new(shared: Arc<Shared>, stopped: watch::Receiver<bool>) -> Self {
         let told = Arc::new(Notify::new());
@@ -112,7 +117,7 @@ impl Watcher {
             if self.unsettled.is_empty() {
                 break;
             }
-            sleep(settings.settle).await;
+            sleep(until_settled(self.unsettled.values().map(|(_, since)| *since), settings.settle)).await;
         }
         self.is_first = false;
         while self.loads.join_next().await.is_some() {}
@@ -126,7 +131,7 @@ impl Watcher {
                 (true, true) => settings.rescan,
                 // Nobody tells that a directory is back.
                 (true, false) => settings.rescan.min(MISSING),
-                (false, _) => settings.settle / 2,
+                (false, _) => until_settled(self.unsettled.values().map(|(_, since)| *since), settings.settle),
             };
             tokio::select! {
                 () = self.told.notified() => {}
@@ -340,6 +345,17 @@ mod tests {
         }
         assert!(tells_of_change(EventKind::Access(AccessKind::Close(AccessMode::Write))));
         assert!(tells_of_change(EventKind::Any));
+    }
+
+    #[test]
+    fn the_first_that_settles_is_waited_for() {
+        let settle = Duration::from_hours(1);
+        assert_eq!(until_settled([].into_iter(), settle), settle);
+        let (now, before) = (Instant::now(), Duration::from_mins(1));
+        let earlier = now.checked_sub(before).expect("a machine that is up for a minute");
+        let wait = until_settled([now, earlier].into_iter(), settle);
+        assert!(wait <= settle.saturating_sub(before) && wait > settle.saturating_sub(2 * before), "{wait:?}");
+        assert_eq!(until_settled([earlier].into_iter(), before), Duration::ZERO);
     }
 
     #[test]

@@ -174,8 +174,7 @@ impl Sites {
     fn site(&self, listener: &config::Listener) -> anyhow::Result<Site> {
         let limits = HeadLimits { count: listener.limits.header_count, bytes: listener.limits.header_bytes };
         let protocol = protocol(listener);
-        let tls = upstream::tls::client_config(listener.upstream_ca.as_deref(), protocol)?;
-        let tls_http1 = upstream::tls::client_config(listener.upstream_ca.as_deref(), Protocol::Http1)?;
+        let (tls, tls_http1) = upstream::tls::client_configs(listener.upstream_ca.as_deref(), protocol)?;
         let client = Client::new(Settings {
             protocol,
             identified: identity(listener)?.map(|identity| identity.upon(&tls, &tls_http1)),

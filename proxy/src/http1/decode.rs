@@ -9,10 +9,10 @@ use crate::http::Headers;
 const MAX_CHUNK_LINE: usize = 256;
 /// Bytes of extensions that one body may carry in all: they mean nothing to us and cost to read.
 const MAX_EXTENSIONS: usize = 16 * 1024;
-/// Most data of a body that is handed on in one piece.
-const MAX_PIECE: usize = 64 * 1024;
-/// Pieces up to this size are copied: a small piece that is held must not hold the whole buffer that it was read into.
-const COPY_UP_TO: usize = 16 * 1024;
+/// Pieces up to this size are copied, and those up to a share of the buffer: a small piece that is held must not hold the whole
+/// buffer that it was read into.
+pub(super) const COPY_UP_TO: usize = 16 * 1024;
+const COPY_SHARE: usize = 8;
 
 /// Takes the framing off one body. Does no I/O: it is fed a buffer and takes from its front.
 #[derive(Debug)]
@@ -143,8 +143,8 @@ impl Decoder {
             State::Length(left) | State::ChunkData(left) => usize::try_from(left).unwrap_or(usize::MAX),
             _ => usize::MAX,
         };
-        let len = left.min(buffer.len()).min(MAX_PIECE);
-        let data = if len <= COPY_UP_TO {
+        let len = left.min(buffer.len());
+        let data = if len <= COPY_UP_TO.max(buffer.capacity() / COPY_SHARE) {
             let copy = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
             buffer.advance(len);
             copy

@@ -6,18 +6,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::io::AsyncRead;
+use tokio_util::io::poll_read_buf;
 
-use super::{HeadLimits, ParseError, parse};
+use super::{Decoded, Decoder, HeadLimits, ParseError, amount::Amount, decode::DecodeError, parse};
 
 /// A stream to read from.
 pub type ReadSide = Box<dyn AsyncRead + Send + Unpin>;
 
 /// How much is read at once while heads are awaited.
 const HEAD_READ: usize = 8 * 1024;
-/// How much is read at once within bodies.
-const BODY_READ: usize = 64 * 1024;
 
 /// Reads from a stream into a buffer that heads and bodies are taken from.
 pub struct Reader {
@@ -26,6 +25,7 @@ pub struct Reader {
     pub buffer: BytesMut,
     scanned: usize,
     is_closed: bool,
+    amount: Amount,
 }
 
 /// Why no head could be read.
@@ -49,7 +49,7 @@ impl Reader {
     /// Reads from `io`, after what is in `buffer`.
     #[must_use]
     pub const fn new(io: ReadSide, buffer: BytesMut) -> Self {
-        Self { io, buffer, scanned: 0, is_closed: false }
+        Self { io, buffer, scanned: 0, is_closed: false, amount: Amount::new() }
     }
 
     /// Whether the peer has closed its side.
@@ -63,22 +63,39 @@ impl Reader {
         if self.is_closed {
             return Poll::Ready(Ok(0));
         }
-        let start = self.buffer.len();
-        // Zeroing is what it costs to read into a growing buffer without unsafe code; the buffer is reused, so that only
-        // what is new is zeroed.
-        self.buffer.resize(start + at_most, 0);
-        let mut target = ReadBuf::new(self.buffer.get_mut(start..).unwrap_or_default());
-        let polled = Pin::new(&mut self.io).poll_read(context, &mut target);
-        let filled = target.filled().len();
-        self.buffer.truncate(start + filled);
-        ready!(polled)?;
+        self.buffer.reserve(at_most);
+        let mut room = (&mut self.buffer).limit(at_most);
+        let polled = poll_read_buf(Pin::new(&mut self.io), context, &mut room);
+        if polled.is_pending() {
+            self.rest();
+        }
+        let filled = ready!(polled)?;
         self.is_closed = filled == 0;
         Poll::Ready(Ok(filled))
     }
 
-    /// Reads once for a body.
-    pub fn poll_fill_body(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.poll_fill(context, BODY_READ)
+    /// Gives memory back that nothing is in: who waits may wait for long.
+    pub fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+            self.amount.rest();
+        }
+    }
+
+    /// Reads once for a body of which so many bytes are to come; none: nobody knows.
+    pub fn poll_fill_body(&mut self, context: &mut Context<'_>, left: Option<u64>) -> Poll<io::Result<usize>> {
+        let at_most = self.amount.next(left);
+        let filled = ready!(self.poll_fill(context, at_most))?;
+        self.amount.came(filled);
+        Poll::Ready(Ok(filled))
+    }
+
+    /// Takes what it can of a body from the front of the buffer.
+    pub fn decode(&mut self, decoder: &mut Decoder) -> Result<Decoded, DecodeError> {
+        Ok(match decoder.decode(&mut self.buffer, self.is_closed)? {
+            Decoded::Data(data) => Decoded::Data(self.amount.keep(data)),
+            other => other,
+        })
     }
 
     /// Takes the bytes of the next head, its empty line included. Empty lines before it are skipped (RFC 9112, 2.2).
@@ -106,5 +123,54 @@ impl Reader {
     #[must_use]
     pub fn into_parts(self) -> (ReadSide, BytesMut) {
         (self.io, self.buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+    use crate::http1::Framing;
+
+    #[tokio::test]
+    async fn who_waits_holds_no_buffer() {
+        let (mut peer, io) = duplex(1024);
+        let mut reader = Reader::new(Box::new(io), BytesMut::new());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(reader.poll_fill(&mut context, HEAD_READ).is_pending());
+        assert_eq!(reader.buffer.capacity(), 0);
+        peer.write_all(b"GET").await.expect("room");
+        assert!(matches!(reader.poll_fill(&mut context, HEAD_READ), Poll::Ready(Ok(3))));
+        assert!(reader.poll_fill(&mut context, HEAD_READ).is_pending());
+        assert_eq!(&*reader.buffer, b"GET", "what came stays");
+    }
+
+    #[tokio::test]
+    async fn bodies_that_come_fast_come_in_larger_pieces() {
+        let (mut peer, io) = duplex(1 << 20);
+        let body: Vec<u8> = (0..1_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        peer.write_all(&body).await.expect("room");
+        let mut reader = Reader::new(Box::new(io), BytesMut::new());
+        let mut decoder = Decoder::new(Framing::Length(body.len() as u64), HeadLimits::default());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut pieces = Vec::new();
+        while let Ok(decoded) = reader.decode(&mut decoder) {
+            match decoded {
+                Decoded::Data(data) => pieces.push(data),
+                Decoded::More => {
+                    let left = decoder.remaining();
+                    assert!(matches!(reader.poll_fill_body(&mut context, left), Poll::Ready(Ok(read)) if read > 0));
+                }
+                _ => break,
+            }
+        }
+        assert_eq!(pieces.concat(), body);
+        let sizes: Vec<_> = pieces.iter().map(Bytes::len).collect();
+        assert_eq!(sizes, [128 << 10, 512 << 10, 1_000_000 - (640 << 10)]);
+        reader.rest();
+        assert_eq!(reader.buffer.capacity(), 0);
     }
 }

@@ -164,9 +164,8 @@ impl Inner {
             interims.push_continue();
         }
         loop {
-            let is_closed = self.reader.is_closed();
-            let error = match self.decoder.decode(&mut self.reader.buffer, is_closed) {
-                Ok(Decoded::More) => match ready!(self.reader.poll_fill_body(context)) {
+            let error = match self.reader.decode(&mut self.decoder) {
+                Ok(Decoded::More) => match ready!(self.reader.poll_fill_body(context, self.decoder.remaining())) {
                     Ok(_) => continue,
                     Err(_) => BodyError::Aborted(Peer::Client),
                 },

@@ -255,10 +255,11 @@ impl Arriving {
     /// Gives the connection back, if it is in a state to be used again.
     fn finish(&mut self) {
         let (reader, writer) = (self.reader.take(), self.upload.take_writer());
-        if let (true, Some(reader), Some(writer)) = (self.may_keep, reader, writer)
+        if let (true, Some(mut reader), Some(writer)) = (self.may_keep, reader, writer)
             && reader.buffer.is_empty()
             && writer.is_flushed()
         {
+            reader.rest();
             self.pool.put(Box::new(Connection::new(self.line.clone(), reader, writer)));
         }
     }
@@ -272,8 +273,7 @@ impl HttpBody for Arriving {
         let this = &mut *self;
         loop {
             let Some(reader) = &mut this.reader else { return Poll::Ready(None) };
-            let is_closed = reader.is_closed();
-            match this.decoder.decode(&mut reader.buffer, is_closed) {
+            match reader.decode(&mut this.decoder) {
                 Ok(Decoded::Data(data)) => {
                     if this.decoder.is_ended() {
                         this.finish();
@@ -290,7 +290,7 @@ impl HttpBody for Arriving {
                     return Poll::Ready(None);
                 }
                 Ok(Decoded::More) => {
-                    if ready!(reader.poll_fill_body(context)).is_err() {
+                    if ready!(reader.poll_fill_body(context, this.decoder.remaining())).is_err() {
                         this.reader = None;
                         return Poll::Ready(Some(Err(BodyError::Aborted(Peer::Upstream))));
                     }

@@ -28,6 +28,16 @@ pub enum TlsError {
 
 /// Verifies upstreams against the certificates in `ca` (PEM), or against the system's roots.
 pub fn client_config(ca: Option<&Path>, protocol: Protocol) -> Result<Arc<ClientConfig>, TlsError> {
+    config(roots(ca)?, protocol)
+}
+
+/// The same, and one for HTTP/1 alone: certificates are read once. Sessions of one are not resumed by the other.
+pub fn client_configs(ca: Option<&Path>, protocol: Protocol) -> Result<(Arc<ClientConfig>, Arc<ClientConfig>), TlsError> {
+    let roots = roots(ca)?;
+    Ok((config(Arc::clone(&roots), protocol)?, config(roots, Protocol::Http1)?))
+}
+
+fn roots(ca: Option<&Path>) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
         let fail = |why: String| TlsError::File { path: path.to_owned(), why };
@@ -45,6 +55,10 @@ pub fn client_config(ca: Option<&Path>, protocol: Protocol) -> Result<Arc<Client
         }
         roots.add_parsable_certificates(found.certs);
     }
+    Ok(Arc::new(roots))
+}
+
+fn config(roots: Arc<RootCertStore>, protocol: Protocol) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
