@@ -35,6 +35,8 @@ pub(crate) struct Wants<'a> {
     /// Without TLS; clients begin with it.
     pub(crate) speaks_http2: bool,
     pub(crate) certificate: Option<&'a Certificate>,
+    /// Thousands come at one time: Tollgate's limits are as by default otherwise.
+    pub(crate) is_crowd: bool,
 }
 
 /// A certificate that signed itself, and its key.

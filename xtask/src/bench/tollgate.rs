@@ -84,11 +84,16 @@ fn text(
     wants: &Wants<'_>,
     addons: &[Addon],
 ) -> Result<String> {
+    let limits = if wants.is_crowd {
+        format!("[limits]\nconnections = {CONNECTIONS}\ninstances = {CONNECTIONS}\nguest_memory = \"64GiB\"\n")
+    } else {
+        String::new()
+    };
     let (plugins, cache, upstream) = (plugins.display(), cache.display(), wants.upstream);
     let mut text = format!(
         "plugins = \"{plugins}\"\ncache = \"{cache}\"\nstate = \"memory:\"\n\
          [admin]\nlisten = \"{admin}\"\nrecent_flows = 0\n\
-         [limits]\nconnections = {CONNECTIONS}\ninstances = {CONNECTIONS}\nguest_memory = \"64GiB\"\n\
+         {limits}\
          [timeouts]\nidle = \"1h\"\n\
          [[listener]]\nname = \"bench\"\nmode = \"reverse\"\nbind = \"{address}\"\nupstream = \"http://{upstream}\"\n"
     );

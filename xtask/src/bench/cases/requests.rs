@@ -21,7 +21,7 @@ const HAPROXY: &str = "haproxy";
 impl Bench {
     /// A proxy before the origin, on its core.
     pub(super) fn wants<'a>(&self, label: &'static str, core: &'a str) -> Wants<'a> {
-        Wants { label, upstream: self.origin.address(), cores: core, speaks_http2: false, certificate: None }
+        Wants { label, upstream: self.origin.address(), cores: core, speaks_http2: false, certificate: None, is_crowd: false }
     }
 
     pub(super) fn core(&self) -> String {

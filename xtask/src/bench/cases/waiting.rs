@@ -66,7 +66,7 @@ pub(super) fn connections(bench: &Bench) -> Result<Outcome> {
     let core = bench.core();
     let mut outcome = bench.alternate(&[TOLLGATE, "nginx", "Envoy", "haproxy"], |place| {
         let mut proxy = match place {
-            0 => tollgate::start(bench, &bench.wants(TOLLGATE, &core), &[])?,
+            0 => tollgate::start(bench, &Wants { is_crowd: true, ..bench.wants(TOLLGATE, &core) }, &[])?,
             1 => nginx::start(bench, &bench.wants("nginx", &core))?,
             2 => envoy::start(bench, &bench.wants("Envoy", &core), false)?,
             _ => nginx::start_haproxy(bench, &bench.wants("haproxy", &core))?,
@@ -88,7 +88,7 @@ pub(super) fn websockets(bench: &Bench) -> Result<Outcome> {
     let mut outcome = bench.alternate(&PEERS, |place| {
         let echo = Echo::listen()?;
         let label = PEERS.get(place).copied().unwrap_or_default();
-        let wants = Wants { upstream: echo.address()?, ..bench.wants(label, &core) };
+        let wants = Wants { upstream: echo.address()?, is_crowd: true, ..bench.wants(label, &core) };
         let addons = if place == 0 { vec![] } else { vec![Addon::that(bench, "messages", "messages", "")] };
         let mut proxy = tollgate::start(bench, &wants, &addons)?;
         echo.open(proxy.address)?.talk()?;
