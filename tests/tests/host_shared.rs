@@ -182,6 +182,23 @@ async fn waiting_instances_take_no_seat() {
 }
 
 #[tokio::test]
+async fn what_is_printed_is_the_flows_that_prints() {
+    let origin = RawOrigin::ok().await;
+    // Its handle of standard output outlives the flow.
+    let script = json!({"rules": [{"on": "request", "do": [{"print": "printed by {id}"}]}]});
+    let host = shared(&origin, &script, &[]).await;
+    for id in 1..=3 {
+        flow(&host, "/").await;
+        let text = format!("printed by {id}");
+        host.logged(&text).await;
+        let logs = host.logs();
+        let line = logs.lines().find(|line| line.contains(&text)).unwrap_or_default();
+        assert!(line.contains(&format!("flow.id={id}")), "{line}");
+    }
+    assert_eq!(host.admin().counter("a", "instances_created").await, 1);
+}
+
+#[tokio::test]
 async fn random_numbers_are_never_those_of_before() {
     let origin = RawOrigin::ok().await;
     // It holds a handle after `configure`, and so configures each instance anew, with the same numbers.

@@ -137,8 +137,9 @@ impl Generation {
     /// What becomes of a sound instance when its flow needs it no more. One that took more than half of the memory that it may have
     /// goes: what it never frees would fail a hook in the end.
     pub(super) fn left(&self, mut live: Box<Live>) {
-        let bytes = live.rests();
+        let bytes = live.memory();
         if let Some(resting) = self.resting.as_ref().filter(|_| bytes <= self.setup.limits.memory / 2) {
+            live.rests();
             drop(resting.put(live, bytes));
         }
     }

@@ -263,19 +263,22 @@ impl Drop for Shared {
 }
 
 impl Live {
-    /// Its flow needs it no more; tells its bytes of linear memory.
-    pub(super) fn rests(&mut self) -> usize {
+    /// Bytes of linear memory.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().memory.held()
+    }
+
+    /// Its flow needs it no more.
+    pub(super) fn rests(&mut self) {
         self.seat = None;
-        let state = self.store.data_mut();
-        state.facts = None;
-        state.memory.held()
+        self.store.data_mut().of_flow(None);
     }
 
     /// Another flow has it.
     fn goes_on(&mut self, facts: &Arc<Facts>, seat: Seat) {
         self.seat = Some(seat);
         let state = self.store.data_mut();
-        state.facts = Some(Arc::clone(facts));
+        state.of_flow(Some(Arc::clone(facts)));
         // One that configured itself would have the numbers of all others.
         state.random = Random::system(state.limits.random);
     }

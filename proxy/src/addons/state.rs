@@ -136,7 +136,16 @@ impl HostState {
 
     /// What WASI keeps for this instance.
     pub(super) fn wasi(&mut self) -> &mut Wasi {
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(self.limits.handles)))
+        let flow = self.facts.as_ref().map_or(0, |facts| facts.id);
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(self.limits.handles, flow)))
+    }
+
+    /// From now on it is this flow's.
+    pub(super) fn of_flow(&mut self, facts: Option<Arc<Facts>>) {
+        if let Some(wasi) = &self.wasi {
+            wasi.flow.store(facts.as_ref().map_or(0, |facts| facts.id), Relaxed);
+        }
+        self.facts = facts;
     }
 
     /// Whether the guest holds no handle of the host, as far as WASI gave it one.

@@ -9,6 +9,8 @@ mod io;
 mod random;
 mod stdio;
 
+use std::sync::{Arc, atomic::AtomicU64};
+
 use wasmtime::{
     Result,
     component::{Component, HasSelf, Linker, LinkerInstance, ResourceTable, ResourceType, Type, Val, types::ComponentItem},
@@ -25,6 +27,8 @@ pub(super) use random::Random;
 /// Handles that a guest was given: made for the first one.
 pub(super) struct Wasi {
     pub(super) table: ResourceTable,
+    /// The flow that the instance is of; 0: none.
+    pub(super) flow: Arc<AtomicU64>,
 }
 
 /// Interfaces that are there, without version.
@@ -48,11 +52,11 @@ const ABSENT: [&str; 4] = ["wasi:cli/environment", "wasi:cli/terminal-", "wasi:f
 
 impl Wasi {
     /// An empty table for what stands behind at most so many handles of the guest, which the store counts.
-    pub(super) fn new(handles: usize) -> Self {
+    pub(super) fn new(handles: usize, flow: u64) -> Self {
         let mut table = ResourceTable::new();
         // A handle may have something behind it that the guest has no handle of, like the alarm that a pollable is for.
         table.set_max_capacity(handles.saturating_mul(2));
-        Self { table }
+        Self { table, flow: Arc::new(AtomicU64::new(flow)) }
     }
 }
 

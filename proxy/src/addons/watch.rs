@@ -129,9 +129,9 @@ impl Watcher {
             let settings = self.shared.settings();
             let wait = match (self.unsettled.is_empty(), self.is_readable) {
                 (true, true) => settings.rescan,
-                // Nobody tells that a directory is back.
-                (true, false) => settings.rescan.min(MISSING),
-                (false, _) => until_settled(self.unsettled.values().map(|(_, since)| *since), settings.settle),
+                // Nobody tells that a directory is back, and what is in it does not settle.
+                (_, false) => settings.rescan.min(MISSING),
+                (false, true) => until_settled(self.unsettled.values().map(|(_, since)| *since), settings.settle),
             };
             tokio::select! {
                 () = self.told.notified() => {}

@@ -8,11 +8,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::decode::COPY_UP_TO;
 
 /// Most that is read at once before it is known how fast the peer is.
-const FIRST: usize = 128 << 10;
-/// Most that is read at once of one who fills that.
+const FIRST: usize = 64 << 10;
+/// What is left of a body is read at once if it is no more than this.
+const WHOLE: usize = 128 << 10;
+/// Most that is read at once of one who fills the first.
 const LARGE: usize = 512 << 10;
 /// As many connections of the process may read so much at a time; others go on with less.
-const LARGE_READERS: usize = 128;
+const LARGE_READERS: usize = 32;
 
 static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LARGE_READERS)));
 
@@ -45,7 +47,10 @@ impl Amount {
     fn next_in(&mut self, room: &Arc<Semaphore>, left: Option<u64>) -> usize {
         // With one more than there is, what was read tells that nothing is left; else the system would have to be asked.
         let left = left.and_then(|left| usize::try_from(left).ok()?.checked_add(1)).unwrap_or(usize::MAX);
-        if self.is_fast && left > FIRST && self.large.is_none() {
+        if left <= WHOLE {
+            return left;
+        }
+        if self.is_fast && self.large.is_none() {
             self.large = Arc::clone(room).try_acquire_owned().ok().map(Arc::new);
         }
         left.min(if self.large.is_some() { LARGE } else { FIRST })
@@ -54,6 +59,11 @@ impl Amount {
     /// So many bytes came.
     pub(super) const fn came(&mut self, bytes: usize) {
         self.is_fast = bytes >= FIRST;
+    }
+
+    /// Whether leave for a large buffer is held.
+    pub(super) const fn is_large(&self) -> bool {
+        self.large.is_some()
     }
 
     /// The buffer is gone.
@@ -105,11 +115,11 @@ mod tests {
     #[test]
     fn no_more_is_read_than_there_is_and_a_byte() {
         let room = room(1);
-        for (left, bytes) in [(0, 1), (1000, 1001), (FIRST as u64 - 1, FIRST), (FIRST as u64, FIRST), (u64::MAX, FIRST)] {
+        for (left, bytes) in [(0, 1), (1000, 1001), (WHOLE as u64 - 1, WHOLE), (WHOLE as u64, FIRST), (u64::MAX, FIRST)] {
             assert_eq!(Amount::new().next_in(&room, Some(left)), bytes, "{left}");
         }
-        assert_eq!(fast().next_in(&room, Some(FIRST as u64 - 1)), FIRST);
-        assert_eq!(fast().next_in(&room, Some(FIRST as u64)), FIRST + 1);
+        assert_eq!(fast().next_in(&room, Some(WHOLE as u64 - 1)), WHOLE);
+        assert_eq!(fast().next_in(&room, Some(WHOLE as u64)), WHOLE + 1);
         assert_eq!(fast().next_in(&room, Some(LARGE as u64)), LARGE);
     }
 

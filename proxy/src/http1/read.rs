@@ -17,6 +17,8 @@ pub type ReadSide = Box<dyn AsyncRead + Send + Unpin>;
 
 /// How much is read at once while heads are awaited.
 const HEAD_READ: usize = 8 * 1024;
+/// What is waited with is copied if it is no more than this: it may be the end of a large buffer.
+const LITTLE: usize = 1024;
 
 /// Reads from a stream into a buffer that heads and bodies are taken from.
 pub struct Reader {
@@ -63,6 +65,10 @@ impl Reader {
         if self.is_closed {
             return Poll::Ready(Ok(0));
         }
+        if self.buffer.is_empty() && self.buffer.capacity() < at_most {
+            // To grow the old one could take more than is asked for.
+            self.buffer = BytesMut::with_capacity(at_most);
+        }
         self.buffer.reserve(at_most);
         let mut room = (&mut self.buffer).limit(at_most);
         let polled = poll_read_buf(Pin::new(&mut self.io), context, &mut room);
@@ -74,12 +80,16 @@ impl Reader {
         Poll::Ready(Ok(filled))
     }
 
-    /// Gives memory back that nothing is in: who waits may wait for long.
+    /// Gives memory back that nothing, or next to nothing, is in: who waits may wait for long.
     pub fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
-            self.amount.rest();
+        } else if self.amount.is_large() || self.buffer.len() <= LITTLE {
+            self.buffer = BytesMut::from(&*self.buffer);
+        } else {
+            return;
         }
+        self.amount.rest();
     }
 
     /// Reads once for a body of which so many bytes are to come; none: nobody knows.
@@ -121,7 +131,8 @@ impl Reader {
 
     /// The stream and what was read beyond.
     #[must_use]
-    pub fn into_parts(self) -> (ReadSide, BytesMut) {
+    pub fn into_parts(mut self) -> (ReadSide, BytesMut) {
+        self.rest();
         (self.io, self.buffer)
     }
 }
@@ -146,6 +157,7 @@ mod tests {
         assert!(matches!(reader.poll_fill(&mut context, HEAD_READ), Poll::Ready(Ok(3))));
         assert!(reader.poll_fill(&mut context, HEAD_READ).is_pending());
         assert_eq!(&*reader.buffer, b"GET", "what came stays");
+        assert!(reader.buffer.capacity() < LITTLE);
     }
 
     #[tokio::test]
@@ -169,7 +181,7 @@ mod tests {
         }
         assert_eq!(pieces.concat(), body);
         let sizes: Vec<_> = pieces.iter().map(Bytes::len).collect();
-        assert_eq!(sizes, [128 << 10, 512 << 10, 1_000_000 - (640 << 10)]);
+        assert_eq!(sizes, [64 << 10, 512 << 10, 1_000_000 - (576 << 10)]);
         reader.rest();
         assert_eq!(reader.buffer.capacity(), 0);
     }

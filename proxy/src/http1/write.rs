@@ -27,7 +27,7 @@ const HEAD: usize = 1024;
 /// Pieces of a body up to this size are copied behind the head, or behind those before, to go out with them in one write.
 const COPY_UP_TO: usize = 4 * 1024;
 /// Larger ones go out together, too, until there are so many bytes.
-const GATHER: usize = 256 * 1024;
+const GATHER: usize = 128 * 1024;
 /// One of this size goes at once: what it was read into is wanted for the next.
 const LARGE: usize = 64 * 1024;
 /// Most pieces that are written at once.
@@ -410,7 +410,7 @@ mod tests {
     #[tokio::test]
     async fn pieces_that_are_there_go_out_together() {
         let (writes, data) = written(&[16 << 10; 20], Framing::UntilClose, usize::MAX).await;
-        assert_eq!(writes.iter().map(Vec::len).collect::<Vec<_>>(), [(256 << 10) + 4, 64 << 10]);
+        assert_eq!(writes.iter().map(Vec::len).collect::<Vec<_>>(), [GATHER + 4, GATHER, 64 << 10]);
         assert_eq!(writes.concat(), [b"head", &*data].concat());
         // By their number, however small.
         let (writes, _) = written(&[COPY_UP_TO + 1; PIECES], Framing::UntilClose, usize::MAX).await;

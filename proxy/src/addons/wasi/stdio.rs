@@ -1,5 +1,10 @@
 //! Standard output and error as log lines; standard input at its end; exit as a trap.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
 use bytes::Bytes;
 use tracing::Level;
 use wasmtime::{Result, component::Resource};
@@ -48,16 +53,20 @@ impl exit::Host for HostState {
 
 impl HostState {
     fn output(&mut self, level: Level) -> Result<Resource<DynOutputStream>> {
-        let flow = self.facts.as_ref().map(|facts| facts.id);
-        let stream: DynOutputStream = Box::new(Output { lines: self.lines.clone(), flow, level, line: Vec::new() });
-        Ok(self.wasi().table.push(stream)?)
+        let lines = self.lines.clone();
+        let wasi = self.wasi();
+        let now = Arc::clone(&wasi.flow);
+        let stream: DynOutputStream = Box::new(Output { lines, flow: now.load(Relaxed), now, level, line: Vec::new() });
+        Ok(wasi.table.push(stream)?)
     }
 }
 
 /// Collects lines; a longer one than `MAX_LINE` goes out in pieces, the last one when the stream goes.
 struct Output {
     lines: Lines,
-    flow: Option<u64>,
+    // That the line is of, and that the instance is of; 0: none.
+    flow: u64,
+    now: Arc<AtomicU64>,
     level: Level,
     line: Vec<u8>,
 }
@@ -65,7 +74,8 @@ struct Output {
 impl Output {
     fn write_line(&mut self) {
         if !self.line.is_empty() {
-            self.lines.write(self.level, self.flow, &String::from_utf8_lossy(&self.line), Vec::new);
+            let flow = Some(self.flow).filter(|flow| *flow != 0);
+            self.lines.write(self.level, flow, &String::from_utf8_lossy(&self.line), Vec::new);
             self.line.clear();
         }
     }
@@ -79,6 +89,12 @@ impl Pollable for Output {
 #[async_trait]
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        let now = self.now.load(Relaxed);
+        if now != self.flow {
+            // What another flow left is that one's.
+            self.write_line();
+            self.flow = now;
+        }
         for &byte in &bytes {
             if byte == b'\n' {
                 self.write_line();
