@@ -435,7 +435,7 @@ mod tests {
             size_of::<F>()
         }
         // What is not boxed is moved with every flow.
-        let room = room(|flows, site, arrival| flows.run(site, arrival));
+        let room = room(Flows::run);
         assert!(room <= 5 << 10, "{room} bytes");
     }
 }

@@ -43,8 +43,8 @@ mod tests {
 
     type Piece = Result<Frame<bytes::Bytes>, BodyError>;
 
-    fn data(bytes: &'static [u8]) -> Piece {
-        Ok(Frame::data(bytes.into()))
+    fn data(bytes: &'static [u8]) -> Frame<bytes::Bytes> {
+        Frame::data(bytes.into())
     }
 
     /// What becomes of these frames: None, or the trailers behind nothing.
@@ -60,10 +60,10 @@ mod tests {
     async fn what_declares_nothing_has_nothing() {
         let fields = || http::HeaderMap::from_iter([(http::HeaderName::from_static("a"), http::HeaderValue::from_static("b"))]);
         assert_eq!(settled(vec![]).await, Some(None));
-        assert_eq!(settled(vec![data(b""), data(b"")]).await, Some(None));
-        assert_eq!(settled(vec![data(b""), Ok(Frame::trailers(fields()))]).await, Some(Some(fields())));
-        assert_eq!(settled(vec![data(b"a")]).await, None);
-        assert_eq!(settled(vec![data(b""), Err(BodyError::Aborted(crate::http::body::Peer::Client))]).await, None);
+        assert_eq!(settled(vec![Ok(data(b"")), Ok(data(b""))]).await, Some(None));
+        assert_eq!(settled(vec![Ok(data(b"")), Ok(Frame::trailers(fields()))]).await, Some(Some(fields())));
+        assert_eq!(settled(vec![Ok(data(b"a"))]).await, None);
+        assert_eq!(settled(vec![Ok(data(b"")), Err(BodyError::Aborted(crate::http::body::Peer::Client))]).await, None);
     }
 
     #[tokio::test]
