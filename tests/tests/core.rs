@@ -25,6 +25,8 @@ mod protocols;
 mod responses;
 #[path = "core/responses_http2.rs"]
 mod responses_http2;
+#[path = "core/slow.rs"]
+mod slow;
 #[path = "core/streaming.rs"]
 mod streaming;
 #[path = "core/timeouts.rs"]

@@ -1,10 +1,10 @@
 //! WebSockets under load: floods, many at one time, and messages that take long to inflate.
 #![cfg(test)]
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::{WebSocketStream, accept_async, connect_async, tungstenite::Message};
